@@ -1,0 +1,71 @@
+//! Which kernel struct fields the kernel side reads.
+
+/// The offset of a field that the running kernel does not have. The verifier sees offsets as constants and
+/// prunes the code behind an absent one.
+pub const ABSENT: u32 = u32::MAX;
+
+/// Byte offsets, indexed by [`Field`]: resolved from the running kernel's BTF and handed over at load.
+pub type Offsets = [u32; Field::COUNT];
+
+/// A kernel struct field that the kernel side reads, counted from the object its group names.
+///
+/// A `struct sock *` of TCP points at its `sock_common`, `inet_sock`, `inet_connection_sock` and `tcp_sock`
+/// at once, so all of these count from the same address. A time-wait or request socket has the `sock_common`
+/// part only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+#[expect(missing_docs, reason = "each is named after the kernel's own field")]
+pub enum Field {
+    // struct sock_common
+    SkcFamily,
+    SkcState,
+    SkcNum,
+    SkcDport,
+    SkcDaddr,
+    SkcRcvSaddr,
+    SkcV6Daddr,
+    SkcV6RcvSaddr,
+    SkcNet,
+    SkcCookie,
+    SkcFlags,
+    SkcTwRcvNxt,
+    SkcTwSndNxt,
+    // struct sock, struct inet_sock, struct inet_connection_sock
+    SkProtocol,
+    SkSocket,
+    SkErr,
+    SkLingertime,
+    InetSport,
+    IcskProbesOut,
+    IcskAckLrcvtime,
+    // struct tcp_sock
+    Lsndtime,
+    RcvTstamp,
+    BytesSent,
+    BytesReceived,
+    BytesAcked,
+    BytesRetrans,
+    SndUna,
+    SndNxt,
+    SndWl1,
+    WriteSeq,
+    RcvNxt,
+    CopiedSeq,
+    SrttUs,
+    // struct net
+    NetInum,
+    // struct sk_buff
+    SkbHead,
+    SkbTransportHeader,
+    SkbNetworkHeader,
+    SkbRefdst,
+    // struct dst_entry
+    DstDev,
+    // struct net_device
+    DevNdNet,
+}
+
+impl Field {
+    /// How many fields there are.
+    pub const COUNT: usize = Self::DevNdNet as usize + 1;
+}

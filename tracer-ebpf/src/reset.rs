@@ -1,0 +1,98 @@
+//! RST segments, sent and received.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use tracer_common::{
+    FLAG_ABORTED, KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, counter,
+};
+
+use crate::{
+    maps::{self, Urgency, emit},
+    sock::{self, state},
+};
+
+/// A false receive and the passive reset that explains it happen in one run of the TCP receive path.
+const SAME_RUN_NS: u64 = 1_000_000;
+
+/// A RST ended a socket, or the kernel aborts an orphan that got data (`tcp_rcv_state_process`,
+/// net/ipv4/tcp_input.c). Which of the two only shows afterwards: see [`follows_own_abort`].
+#[inline(always)]
+pub fn received(sk: u64) {
+    let sk_state = sock::state_of(sk);
+    let now = now();
+    if let Some(counters) = maps::counters() {
+        counters[counter::RECEIVES] += 1;
+        counters[counter::LAST_RECEIVE_SK] = if may_be_orphan(sk_state) { sk } else { 0 };
+        counters[counter::LAST_RECEIVE_NS] = now;
+    }
+    emit(Urgency::Now, |record| {
+        record.at_ns = now;
+        record.kind = KIND_RECEIVE_RESET;
+        record.reason = NO_REASON;
+        record.old_state = sk_state;
+        record.new_state = sk_state;
+        sock::connection(record, sk);
+    });
+}
+
+/// A RST leaves: `skb` is the segment it answers (passive reset), 0 for an active reset. `sk` may be 0, a
+/// time-wait mini-socket, a listener or the connection itself.
+#[inline(always)]
+pub fn sent(sk: u64, skb: u64, reason: u32) {
+    let now = now();
+    maps::count(counter::SEGMENTS_SENT);
+    let own_abort = skb != 0 && sk != 0 && follows_own_abort(sk, now);
+    let sk_state = if sk == 0 { 0 } else { sock::state_of(sk) };
+    emit(Urgency::Now, |record| {
+        record.at_ns = now;
+        record.kind = KIND_SEND_RESET;
+        record.reason = reason;
+        record.old_state = sk_state;
+        record.new_state = sk_state;
+        if sk == 0 {
+            sock::no_socket(record, skb);
+        } else if sk_state == state::TIME_WAIT {
+            sock::time_wait(record, sk);
+        } else if sock::is_listener(sk_state) {
+            sock::listener(record, sk, skb);
+        } else {
+            sock::connection(record, sk);
+        }
+        if skb != 0 {
+            sock::segment(record, skb);
+        }
+        if own_abort {
+            record.flags |= FLAG_ABORTED;
+        }
+    });
+}
+
+/// The states in which data for an orphan makes the kernel reset it.
+#[inline(always)]
+fn may_be_orphan(sk_state: u8) -> bool {
+    matches!(
+        sk_state,
+        state::FIN_WAIT1 | state::FIN_WAIT2 | state::CLOSING | state::LAST_ACK
+    )
+}
+
+/// Whether this CPU has just aborted the same socket: then no RST was received before, and the receive
+/// that was counted is taken back.
+#[inline(always)]
+fn follows_own_abort(sk: u64, now: u64) -> bool {
+    let Some(counters) = maps::counters() else {
+        return false;
+    };
+    let follows = counters[counter::LAST_RECEIVE_SK] == sk
+        && now.wrapping_sub(counters[counter::LAST_RECEIVE_NS]) < SAME_RUN_NS;
+    if follows {
+        counters[counter::LAST_RECEIVE_SK] = 0;
+        counters[counter::FALSE_RECEIVES] += 1;
+    }
+    follows
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { bpf_ktime_get_ns() }
+}

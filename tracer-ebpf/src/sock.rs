@@ -1,0 +1,249 @@
+//! The only reader of kernel structs.
+//!
+//! Raw tracepoints hand over plain addresses, so everything is read with `bpf_probe_read_kernel`: a wrong
+//! address yields zeroes, never a fault. Field names and their kernel sources are listed in [`Field`].
+
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_probe_read_kernel, generated};
+use tracer_common::{
+    ABSENT, FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_SEGMENT, Field, Record,
+    SOCKET_FULL, SOCKET_LISTENER, SOCKET_TIME_WAIT,
+};
+
+use crate::maps::offset;
+
+pub const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const IPPROTO_TCP: u16 = 6;
+
+/// `include/net/tcp_states.h`; the numbers are part of the kernel's ABI (`TCP_INFO`).
+pub mod state {
+    pub const ESTABLISHED: u8 = 1;
+    pub const FIN_WAIT1: u8 = 4;
+    pub const FIN_WAIT2: u8 = 5;
+    pub const TIME_WAIT: u8 = 6;
+    pub const CLOSE: u8 = 7;
+    pub const CLOSE_WAIT: u8 = 8;
+    pub const LAST_ACK: u8 = 9;
+    pub const LISTEN: u8 = 10;
+    pub const CLOSING: u8 = 11;
+    pub const NEW_SYN_RECV: u8 = 12;
+}
+
+// `enum sock_flags` (include/net/sock.h), the same from 5.10 to 7.x.
+const SOCK_DEAD: u64 = 1 << 0;
+const SOCK_DONE: u64 = 1 << 1;
+const SOCK_LINGER: u64 = 1 << 4;
+
+#[inline(always)]
+fn read_at<T: Copy + Default>(address: u64) -> T {
+    // SAFETY: the helper checks the address and fails instead of faulting.
+    unsafe { bpf_probe_read_kernel(address as *const T) }.unwrap_or_default()
+}
+
+#[inline(always)]
+fn read<T: Copy + Default>(base: u64, field: Field) -> T {
+    let offset = offset(field);
+    if offset == ABSENT {
+        return T::default();
+    }
+    read_at(base + u64::from(offset))
+}
+
+#[inline(always)]
+fn read_address(address: u64, into: &mut [u8; 16], len: u32) {
+    // SAFETY: `len` is 4 or 16, within the array; the helper checks the source.
+    unsafe { generated::bpf_probe_read_kernel(into.as_mut_ptr().cast(), len, address as *const _) };
+}
+
+#[inline(always)]
+pub fn state_of(sk: u64) -> u8 {
+    read(sk, Field::SkcState)
+}
+
+/// `inet_sock_set_state` also fires for DCCP, SCTP and MPTCP's outer sockets, which are no `tcp_sock`.
+#[inline(always)]
+pub fn is_tcp(sk: u64) -> bool {
+    read::<u16>(sk, Field::SkProtocol) == IPPROTO_TCP
+}
+
+/// Something already ended this socket: a received RST, a timeout or `tcp_abort` set `sk_err`.
+#[inline(always)]
+pub fn has_error(sk: u64) -> bool {
+    read::<u32>(sk, Field::SkErr) != 0
+}
+
+/// The peer's FIN was received (`tcp_fin` sets `SOCK_DONE`).
+#[inline(always)]
+pub fn peer_finished(sk: u64) -> bool {
+    read::<u64>(sk, Field::SkcFlags) & SOCK_DONE != 0
+}
+
+/// `tcp_jiffies32` (include/net/tcp.h).
+#[inline(always)]
+fn jiffies() -> u32 {
+    // SAFETY: no arguments, cannot fail.
+    (unsafe { bpf_jiffies64() }) as u32
+}
+
+/// Whether the connection rested for at least `jiffies`, with nothing of ours unacknowledged.
+#[inline(always)]
+pub fn rested(sk: u64, at_least: u32) -> bool {
+    let now = jiffies();
+    let sent = now.wrapping_sub(read(sk, Field::Lsndtime));
+    let received = now.wrapping_sub(read(sk, Field::IcskAckLrcvtime));
+    sent.min(received) >= at_least
+}
+
+/// Whether payload of ours is not acknowledged yet.
+#[inline(always)]
+pub fn unacknowledged(sk: u64) -> bool {
+    read::<u32>(sk, Field::SndUna) != read::<u32>(sk, Field::SndNxt)
+}
+
+/// What every kind of socket has: `struct sock_common`.
+#[inline(always)]
+fn common(record: &mut Record, sk: u64) {
+    record.sk = sk;
+    record.cookie = read(sk, Field::SkcCookie);
+    record.netns = netns(read(sk, Field::SkcNet));
+    record.family = read(sk, Field::SkcFamily);
+    record.local_port = read(sk, Field::SkcNum);
+    record.remote_port = u16::from_be(read(sk, Field::SkcDport));
+    let (local, remote, len) = if record.family == AF_INET {
+        (Field::SkcRcvSaddr, Field::SkcDaddr, 4)
+    } else {
+        (Field::SkcV6RcvSaddr, Field::SkcV6Daddr, 16)
+    };
+    read_address(sk + u64::from(offset(local)), &mut record.local_addr, len);
+    read_address(sk + u64::from(offset(remote)), &mut record.remote_addr, len);
+}
+
+#[inline(always)]
+fn netns(net: u64) -> u32 {
+    read(net, Field::NetInum)
+}
+
+/// An ordinary TCP socket, with all it remembers of its traffic.
+#[inline(always)]
+pub fn connection(record: &mut Record, sk: u64) {
+    record.socket = SOCKET_FULL;
+    common(record, sk);
+    // `skc_num` is 0 once the port was given back (`__inet_put_port`); `inet_sport` stays.
+    record.local_port = u16::from_be(read(sk, Field::InetSport));
+
+    let now = jiffies();
+    record.since_sent = now.wrapping_sub(read(sk, Field::Lsndtime));
+    record.since_received = now.wrapping_sub(read(sk, Field::IcskAckLrcvtime));
+    record.since_ack = now.wrapping_sub(read(sk, Field::RcvTstamp));
+    record.bytes_sent = read(sk, Field::BytesSent);
+    record.bytes_received = read(sk, Field::BytesReceived);
+    record.bytes_acked = read(sk, Field::BytesAcked);
+    record.bytes_retrans = read(sk, Field::BytesRetrans);
+    record.snd_una = read(sk, Field::SndUna);
+    record.snd_nxt = read(sk, Field::SndNxt);
+    record.snd_wl1 = read(sk, Field::SndWl1);
+    record.write_seq = read(sk, Field::WriteSeq);
+    record.rcv_nxt = read(sk, Field::RcvNxt);
+    record.copied_seq = read(sk, Field::CopiedSeq);
+    record.srtt_us = read(sk, Field::SrttUs);
+    record.probes_out = read(sk, Field::IcskProbesOut);
+
+    let flags: u64 = read(sk, Field::SkcFlags);
+    if flags & SOCK_DEAD != 0 {
+        record.flags |= FLAG_ORPHAN;
+    }
+    if flags & SOCK_DONE != 0 {
+        record.flags |= FLAG_PEER_FIN;
+    }
+    if flags & SOCK_LINGER != 0 && read::<u64>(sk, Field::SkLingertime) == 0 {
+        record.flags |= FLAG_LINGER_ZERO;
+    }
+    if read::<u64>(sk, Field::SkSocket) == 0 {
+        record.flags |= FLAG_NO_FILE;
+    }
+}
+
+/// A time-wait mini-socket: it knows its addresses and sequence numbers, nothing else.
+#[inline(always)]
+pub fn time_wait(record: &mut Record, sk: u64) {
+    record.socket = SOCKET_TIME_WAIT;
+    common(record, sk);
+    record.rcv_nxt = read(sk, Field::SkcTwRcvNxt);
+    record.snd_nxt = read(sk, Field::SkcTwSndNxt);
+}
+
+/// A listener knows no peer: the addresses come from the segment.
+#[inline(always)]
+pub fn listener(record: &mut Record, sk: u64, skb: u64) {
+    addresses(record, skb);
+    record.socket = SOCKET_LISTENER;
+    record.sk = sk;
+    record.netns = netns(read(sk, Field::SkcNet));
+}
+
+/// No socket at all: the namespace comes from the device of the segment's route, as in
+/// `tcp_v4_send_reset` (net/ipv4/tcp_ipv4.c).
+#[inline(always)]
+pub fn no_socket(record: &mut Record, skb: u64) {
+    const SKB_DST_PTRMASK: u64 = !1;
+    addresses(record, skb);
+    let dst = read::<u64>(skb, Field::SkbRefdst) & SKB_DST_PTRMASK;
+    record.netns = netns(read(read(dst, Field::DstDev), Field::DevNdNet));
+}
+
+/// The segment that a passive reset answers.
+#[inline(always)]
+pub fn segment(record: &mut Record, skb: u64) {
+    let (network, transport) = headers(skb);
+    record.flags |= FLAG_SEGMENT;
+    record.segment_seq = u32::from_be(read_at(transport + 4));
+    record.segment_ack = u32::from_be(read_at(transport + 8));
+    record.segment_flags = read_at(transport + 13);
+    let header = u32::from(read_at::<u8>(transport + 12) >> 4) * 4;
+    // The IP length survives however much of the packet was pulled, trimmed or merged.
+    let before = (transport - network) as u32;
+    let length = if ip_version(network) == 4 {
+        u32::from(u16::from_be(read_at(network + 2)))
+    } else {
+        u32::from(u16::from_be(read_at(network + 4))) + 40
+    };
+    record.segment_len = length.saturating_sub(before + header);
+}
+
+/// Takes both addresses from the segment, seen from this host: its destination is local.
+#[inline(always)]
+fn addresses(record: &mut Record, skb: u64) {
+    let (network, transport) = headers(skb);
+    record.remote_port = u16::from_be(read_at(transport));
+    record.local_port = u16::from_be(read_at(transport + 2));
+    if ip_version(network) == 4 {
+        record.family = AF_INET;
+        read_address(network + 12, &mut record.remote_addr, 4);
+        read_address(network + 16, &mut record.local_addr, 4);
+    } else {
+        record.family = AF_INET6;
+        read_address(network + 8, &mut record.remote_addr, 16);
+        read_address(network + 24, &mut record.local_addr, 16);
+    }
+}
+
+#[inline(always)]
+fn ip_version(network: u64) -> u8 {
+    read_at::<u8>(network) >> 4
+}
+
+/// Addresses of the IP and TCP headers of a packet.
+#[inline(always)]
+fn headers(skb: u64) -> (u64, u64) {
+    let head: u64 = read(skb, Field::SkbHead);
+    let network = u64::from(read::<u16>(skb, Field::SkbNetworkHeader));
+    let transport = u64::from(read::<u16>(skb, Field::SkbTransportHeader));
+    (head + network, head + transport)
+}
+
+/// Whether a socket in this state is a listener or one of its unfinished handshakes.
+#[inline(always)]
+pub fn is_listener(sk_state: u8) -> bool {
+    sk_state == state::LISTEN || sk_state == state::NEW_SYN_RECV
+}
+

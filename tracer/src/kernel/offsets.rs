@@ -1,0 +1,89 @@
+//! The one table of kernel field names.
+
+use anyhow::{Result, bail};
+use tracer_common::{ABSENT, Field, Offsets};
+
+use super::btf::Btf;
+
+/// Where each [`Field`] is found: the struct it is counted from and its path in there.
+const FIELDS: [(Field, &str, &[&str]); Field::COUNT] = [
+    (Field::SkcFamily, "sock_common", &["skc_family"]),
+    (Field::SkcState, "sock_common", &["skc_state"]),
+    (Field::SkcNum, "sock_common", &["skc_num"]),
+    (Field::SkcDport, "sock_common", &["skc_dport"]),
+    (Field::SkcDaddr, "sock_common", &["skc_daddr"]),
+    (Field::SkcRcvSaddr, "sock_common", &["skc_rcv_saddr"]),
+    (Field::SkcV6Daddr, "sock_common", &["skc_v6_daddr"]),
+    (Field::SkcV6RcvSaddr, "sock_common", &["skc_v6_rcv_saddr"]),
+    (Field::SkcNet, "sock_common", &["skc_net", "net"]),
+    (Field::SkcCookie, "sock_common", &["skc_cookie"]),
+    (Field::SkcFlags, "sock_common", &["skc_flags"]),
+    (Field::SkcTwRcvNxt, "sock_common", &["skc_tw_rcv_nxt"]),
+    (Field::SkcTwSndNxt, "sock_common", &["skc_tw_snd_nxt"]),
+    (Field::SkProtocol, "sock", &["sk_protocol"]),
+    (Field::SkSocket, "sock", &["sk_socket"]),
+    (Field::SkErr, "sock", &["sk_err"]),
+    (Field::SkLingertime, "sock", &["sk_lingertime"]),
+    (Field::InetSport, "inet_sock", &["inet_sport"]),
+    (Field::IcskProbesOut, "inet_connection_sock", &["icsk_probes_out"]),
+    (Field::IcskAckLrcvtime, "inet_connection_sock", &["icsk_ack", "lrcvtime"]),
+    (Field::Lsndtime, "tcp_sock", &["lsndtime"]),
+    (Field::RcvTstamp, "tcp_sock", &["rcv_tstamp"]),
+    (Field::BytesSent, "tcp_sock", &["bytes_sent"]),
+    (Field::BytesReceived, "tcp_sock", &["bytes_received"]),
+    (Field::BytesAcked, "tcp_sock", &["bytes_acked"]),
+    (Field::BytesRetrans, "tcp_sock", &["bytes_retrans"]),
+    (Field::SndUna, "tcp_sock", &["snd_una"]),
+    (Field::SndNxt, "tcp_sock", &["snd_nxt"]),
+    (Field::SndWl1, "tcp_sock", &["snd_wl1"]),
+    (Field::WriteSeq, "tcp_sock", &["write_seq"]),
+    (Field::RcvNxt, "tcp_sock", &["rcv_nxt"]),
+    (Field::CopiedSeq, "tcp_sock", &["copied_seq"]),
+    (Field::SrttUs, "tcp_sock", &["srtt_us"]),
+    (Field::NetInum, "net", &["ns", "inum"]),
+    (Field::SkbHead, "sk_buff", &["head"]),
+    (Field::SkbTransportHeader, "sk_buff", &["transport_header"]),
+    (Field::SkbNetworkHeader, "sk_buff", &["network_header"]),
+    (Field::SkbRefdst, "sk_buff", &["_skb_refdst"]),
+    (Field::DstDev, "dst_entry", &["dev"]),
+    (Field::DevNdNet, "net_device", &["nd_net", "net"]),
+];
+
+/// Fields a kernel may lack because of its configuration (no IPv6): what needs them is left out.
+const OPTIONAL: [Field; 2] = [Field::SkcV6Daddr, Field::SkcV6RcvSaddr];
+
+/// Looks up every field on the running kernel.
+pub fn resolve(btf: &Btf) -> Result<Offsets> {
+    let mut offsets = [ABSENT; Field::COUNT];
+    for (field, name, path) in FIELDS {
+        match btf.field_offset(name, path) {
+            Some(offset) => offsets[field as usize] = offset,
+            None if OPTIONAL.contains(&field) => {}
+            None => bail!(
+                "this kernel's struct {name} has no field {}: it is older than 5.10 or changed since 7.2; \
+                 please report it with the output of `uname -r`",
+                path.join(".")
+            ),
+        }
+    }
+    Ok(offsets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_has_exactly_one_row_in_its_own_place() {
+        for (index, (field, ..)) in FIELDS.iter().enumerate() {
+            assert_eq!(*field as usize, index, "{field:?} stands in the wrong row");
+        }
+    }
+
+    #[test]
+    fn the_running_kernel_has_them_all() {
+        let Ok(bytes) = std::fs::read("/sys/kernel/btf/vmlinux") else { return };
+        let offsets = resolve(&Btf::parse(bytes).unwrap()).unwrap();
+        assert!(offsets.iter().all(|&offset| offset != ABSENT));
+    }
+}
