@@ -52,6 +52,7 @@ pub enum Field {
     RcvNxt,
     CopiedSeq,
     SrttUs,
+    Linger2,
     // struct net
     NetInum,
     // struct sk_buff

@@ -1,4 +1,6 @@
 //! Which steps of a connection's life are worth a record: as few as can explain a later reset.
+//!
+//! The side that closes first sends one, the other side one at most.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{KIND_CLOSE, KIND_FIN};
@@ -9,20 +11,18 @@ use crate::{
 };
 
 /// A socket changes its state.
-///
-/// The first FIN is reported when the connection had rested or a request may be crossing it. Where neither
-/// is so (a plain short connection), all there is to know is still in the socket at [`KIND_CLOSE`].
 #[inline(always)]
 pub fn state_changed(sk: u64, old: u8, new: u8) {
-    let kind = match new {
-        state::FIN_WAIT1 => KIND_FIN,
-        state::CLOSE_WAIT => KIND_FIN,
-        state::CLOSE if may_reset_later(old) => KIND_CLOSE,
-        _ => return,
-    };
-    if !sock::is_tcp(sk) || !is_news(kind, sk, old) {
+    // Most steps are of no interest: decide on the numbers before reading anything.
+    if !matches!(new, state::FIN_WAIT1 | state::CLOSE_WAIT | state::CLOSE) || !sock::is_tcp(sk) {
         return;
     }
+    let kind = match new {
+        state::FIN_WAIT1 => KIND_FIN,
+        state::CLOSE_WAIT if may_explain_a_reset(sk) => KIND_FIN,
+        state::CLOSE if resets_or_dies_silently(sk, old) => KIND_CLOSE,
+        _ => return,
+    };
     emit(Urgency::CanWait, |record| {
         // SAFETY: no arguments, cannot fail.
         record.at_ns = unsafe { bpf_ktime_get_ns() };
@@ -33,22 +33,23 @@ pub fn state_changed(sk: u64, old: u8, new: u8) {
     });
 }
 
-/// Closing from these states either sends a RST at once or leaves something behind that can.
+/// The peer closed first: its FIN is of interest when the connection had rested (an idle close) or when
+/// payload of ours is crossing it (a race). Otherwise a later reset finds all there is to know in the socket.
 #[inline(always)]
-fn may_reset_later(old: u8) -> bool {
-    matches!(
-        old,
-        state::ESTABLISHED | state::FIN_WAIT1 | state::FIN_WAIT2 | state::CLOSE_WAIT
-    )
+fn may_explain_a_reset(sk: u64) -> bool {
+    sock::unacknowledged(sk) || sock::rested(sk, idle_jiffies())
 }
 
+/// CLOSE comes before the active reset that belongs to it, which then no longer shows the old state.
+///
+/// Not of interest: closes in good order, those that leave a time-wait mini-socket (the FIN told all, and the
+/// mini-socket keeps its sequence numbers), and what set `sk_err`, because that reports itself.
 #[inline(always)]
-fn is_news(kind: u32, sk: u64, old: u8) -> bool {
-    if kind == KIND_FIN {
-        return sock::rested(sk, idle_jiffies()) || sock::unacknowledged(sk);
-    }
-    // Both sides closed in order: a true TIME_WAIT answers data with an ACK, never with a RST.
-    let in_order = old == state::FIN_WAIT2 && sock::peer_finished(sk);
-    // What set `sk_err` reported itself: a received RST, or an active reset that runs before its CLOSE.
-    !in_order && !sock::has_error(sk)
+fn resets_or_dies_silently(sk: u64, old: u8) -> bool {
+    let abrupt = match old {
+        state::ESTABLISHED | state::FIN_WAIT1 | state::CLOSE_WAIT => true,
+        state::FIN_WAIT2 => sock::close_resets(sk),
+        _ => false,
+    };
+    abrupt && !sock::has_error(sk)
 }

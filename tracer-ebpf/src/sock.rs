@@ -72,10 +72,18 @@ pub fn has_error(sk: u64) -> bool {
     read::<u32>(sk, Field::SkErr) != 0
 }
 
-/// The peer's FIN was received (`tcp_fin` sets `SOCK_DONE`).
+/// Whether closing this socket in FIN_WAIT2 sends a RST instead of leaving a time-wait mini-socket:
+/// unread payload, `TCP_LINGER2` below 0 or `SO_LINGER` 0 (`__tcp_close`, net/ipv4/tcp.c).
 #[inline(always)]
-pub fn peer_finished(sk: u64) -> bool {
-    read::<u64>(sk, Field::SkcFlags) & SOCK_DONE != 0
+pub fn close_resets(sk: u64) -> bool {
+    read::<u32>(sk, Field::RcvNxt) != read::<u32>(sk, Field::CopiedSeq)
+        || read::<i32>(sk, Field::Linger2) < 0
+        || lingers_zero(sk, read(sk, Field::SkcFlags))
+}
+
+#[inline(always)]
+fn lingers_zero(sk: u64, flags: u64) -> bool {
+    flags & SOCK_LINGER != 0 && read::<u64>(sk, Field::SkLingertime) == 0
 }
 
 /// `tcp_jiffies32` (include/net/tcp.h).
@@ -155,7 +163,7 @@ pub fn connection(record: &mut Record, sk: u64) {
     if flags & SOCK_DONE != 0 {
         record.flags |= FLAG_PEER_FIN;
     }
-    if flags & SOCK_LINGER != 0 && read::<u64>(sk, Field::SkLingertime) == 0 {
+    if lingers_zero(sk, flags) {
         record.flags |= FLAG_LINGER_ZERO;
     }
     if read::<u64>(sk, Field::SkSocket) == 0 {

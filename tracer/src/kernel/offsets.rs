@@ -40,6 +40,7 @@ const FIELDS: [(Field, &str, &[&str]); Field::COUNT] = [
     (Field::RcvNxt, "tcp_sock", &["rcv_nxt"]),
     (Field::CopiedSeq, "tcp_sock", &["copied_seq"]),
     (Field::SrttUs, "tcp_sock", &["srtt_us"]),
+    (Field::Linger2, "tcp_sock", &["linger2"]),
     (Field::NetInum, "net", &["ns", "inum"]),
     (Field::SkbHead, "sk_buff", &["head"]),
     (Field::SkbTransportHeader, "sk_buff", &["transport_header"]),

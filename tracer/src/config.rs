@@ -1,0 +1,116 @@
+//! The command line and its environment variables.
+
+use std::{net::IpAddr, time::Duration};
+
+use clap::{Parser, ValueEnum};
+use log::LevelFilter;
+
+/// Finds and explains TCP resets on this host.
+#[derive(Clone, Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Config {
+    /// HTTP port
+    #[arg(long, env = "TRACER_PORT", default_value_t = 8000, value_name = "PORT")]
+    pub port: u16,
+
+    /// Address to listen on; 0.0.0.0 or :: to be scraped from elsewhere
+    #[arg(long, env = "TRACER_LISTEN_ADDRESS", default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub listen_address: IpAddr,
+
+    /// How to print each reset on stdout
+    #[arg(long, env = "TRACER_EVENTS", default_value = "text", value_name = "FORMAT")]
+    pub events: EventFormat,
+
+    /// Only connections with this server port; repeat for more (default: all)
+    #[arg(long = "server-port", env = "TRACER_SERVER_PORT", value_delimiter = ',', value_name = "PORT")]
+    pub server_ports: Vec<u16>,
+
+    /// Longest time from request to reset that can still be a race when no FIN was seen, such as 20ms
+    /// (default: twice the round-trip time plus 5 ms)
+    #[arg(long, env = "TRACER_RACE_WINDOW", value_parser = duration, value_name = "DURATION")]
+    pub race_window: Option<Duration>,
+
+    /// Label sets of (role, server) kept; the rest is counted as server="other"
+    #[arg(long, env = "TRACER_MAX_SERIES", default_value_t = 500, value_name = "N")]
+    pub max_series: usize,
+
+    /// Resets kept for /api/v1/resets
+    #[arg(long, env = "TRACER_RECENT", default_value_t = 1000, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub recent: u32,
+
+    /// Closed connections remembered to explain later resets
+    #[arg(long, env = "TRACER_MAX_CONNECTIONS", default_value_t = 65_536, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    pub max_connections: u32,
+
+    /// Bytes of the buffer between kernel and tracer: a power of two, at least a page
+    #[arg(long, env = "TRACER_EVENT_BUFFER", default_value_t = 1 << 20, value_name = "BYTES",
+          value_parser = buffer_size)]
+    pub event_buffer: u32,
+
+    /// Diagnostics on stderr
+    #[arg(long, env = "TRACER_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    pub log_level: LevelFilter,
+}
+
+/// How resets are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EventFormat {
+    /// One line for people
+    Text,
+    /// One JSON object a line
+    Json,
+    /// Nothing
+    Off,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| String::from("expected a duration such as 20ms or 1s"))?;
+    Duration::try_from(parsed).map_err(|_| String::from("a duration cannot be negative"))
+}
+
+fn buffer_size(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(bytes) if bytes.is_power_of_two() && (4096..=1 << 28).contains(&bytes) => Ok(bytes),
+        _ => Err(String::from("expected a power of two from 4096 to 268435456")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Config, clap::Error> {
+        Config::try_parse_from(["tracer"].iter().chain(arguments))
+    }
+
+    #[test]
+    fn durations_are_read_with_their_unit() {
+        let config = parse(&["--race-window", "20ms"]).unwrap();
+        assert_eq!(config.race_window, Some(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_exit_code_2() {
+        for arguments in [
+            ["--port", "70000"],
+            ["--events", "xml"],
+            ["--race-window", "soon"],
+            ["--race-window", "-5ms"],
+            ["--event-buffer", "5000"],
+            ["--event-buffer", "2048"],
+            ["--max-connections", "0"],
+            ["--log-level", "loud"],
+        ] {
+            assert_eq!(parse(&arguments).unwrap_err().exit_code(), 2, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn server_ports_can_be_repeated_or_listed() {
+        assert_eq!(parse(&["--server-port", "80", "--server-port", "443"]).unwrap().server_ports, [80, 443]);
+        assert_eq!(parse(&["--server-port", "80,443"]).unwrap().server_ports, [80, 443]);
+    }
+}

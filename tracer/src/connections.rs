@@ -1,0 +1,188 @@
+//! The connections that a reset may still have to be matched with: those that sent or received a FIN, closed
+//! abruptly or were reset a short while ago. Bounded in time and number.
+
+use std::{
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    time::Duration,
+};
+
+use crate::{
+    event::{Flow, LastPayload, Role, Segment, Socket, TcpState},
+    matched::Fin,
+    time::KernelNs,
+};
+
+/// How long a connection is kept: the kernel's time-wait (`TCP_TIMEWAIT_LEN`, include/net/tcp.h) and a margin.
+pub const RETENTION: Duration = Duration::from_secs(65);
+
+/// How far a segment's acknowledgment may lie from what is known for it to belong to the same connection,
+/// where only another segment is known.
+const NEARBY: u32 = 1 << 24;
+
+/// What is remembered of one connection.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// Its socket when it was last seen.
+    pub socket: Option<Socket>,
+    /// Its first FIN.
+    pub fin: Option<Fin>,
+    /// The incident that ended it.
+    pub incident: Option<u64>,
+    /// A segment of it, for one that was known by nothing else.
+    pub segment: Option<Segment>,
+    touched: KernelNs,
+}
+
+impl Default for KernelNs {
+    fn default() -> Self {
+        Self(0)
+    }
+}
+
+impl Connection {
+    /// Takes a newer view of the socket, keeping what only the older one could tell.
+    pub fn update(&mut self, mut socket: Socket) {
+        if let Some(old) = &self.socket {
+            inherit(&mut socket, old);
+        }
+        self.socket = Some(socket);
+    }
+
+    /// Whether `socket` is this connection's, not a later one's on the same ports.
+    #[must_use]
+    pub fn is(&self, socket: &Socket) -> bool {
+        match (&self.socket, self.segment) {
+            (Some(own), _) => own.traffic.same_connection(&socket.traffic),
+            (None, Some(segment)) => near(segment.ack, socket.traffic.snd_una),
+            (None, None) => false,
+        }
+    }
+
+    /// Whether `segment` was sent on this connection: it acknowledges something that this end sent.
+    #[must_use]
+    pub fn owns(&self, segment: &Segment) -> bool {
+        match (&self.socket, self.segment) {
+            (Some(socket), _) => {
+                let traffic = &socket.traffic;
+                // All that was written, and a FIN behind it. A retransmission may acknowledge less than
+                // was acknowledged already.
+                let end = traffic.payload_end.wrapping_add(1);
+                end.wrapping_sub(segment.ack) <= end.wrapping_sub(traffic.snd_una).saturating_add(NEARBY)
+            }
+            (None, Some(known)) => near(known.ack, segment.ack) && near(known.seq, segment.seq),
+            (None, None) => false,
+        }
+    }
+}
+
+fn near(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b).min(b.wrapping_sub(a)) < NEARBY
+}
+
+/// A FIN or the step to CLOSE can hide the state, who sent last and who opened; what the older view told of
+/// it still holds, the order of payload as long as none passed since.
+pub fn inherit(socket: &mut Socket, old: &Socket) {
+    let quiet = socket.traffic.sent == old.traffic.sent && socket.traffic.received == old.traffic.received;
+    if quiet && socket.traffic.last_payload == LastPayload::Unknown {
+        socket.traffic.last_payload = old.traffic.last_payload;
+    }
+    if socket.role == Role::Unknown {
+        socket.role = old.role;
+    }
+    if socket.state == TcpState::Close {
+        socket.state = old.state;
+        socket.traffic.payload_end = old.traffic.payload_end;
+        socket.orphan |= old.orphan;
+    }
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Connections {
+    by_flow: HashMap<Flow, Connection>,
+    /// Flows in the order they were touched; one that was touched again stands here twice, and only the
+    /// later entry counts.
+    order: VecDeque<(KernelNs, Flow)>,
+    limit: usize,
+    last_eviction: Option<KernelNs>,
+}
+
+impl Connections {
+    /// A table of at most `limit` connections.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { by_flow: HashMap::new(), order: VecDeque::new(), limit, last_eviction: None }
+    }
+
+    /// How many connections are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_flow.len()
+    }
+
+    /// Whether none is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_flow.is_empty()
+    }
+
+    /// The connection known at these addresses.
+    #[must_use]
+    pub fn get(&self, flow: &Flow) -> Option<&Connection> {
+        self.by_flow.get(flow)
+    }
+
+    /// The connection at these addresses, kept for [`RETENTION`] from now; if the known one is not `wanted`,
+    /// a new one in its place.
+    pub fn touch(&mut self, flow: Flow, now: KernelNs, wanted: impl Fn(&Connection) -> bool) -> &mut Connection {
+        self.make_room(now);
+        self.order.push_back((now, flow));
+        let connection = match self.by_flow.entry(flow) {
+            Entry::Occupied(entry) => {
+                let known = entry.into_mut();
+                if !wanted(known) {
+                    *known = Connection::default();
+                }
+                known
+            }
+            Entry::Vacant(entry) => entry.insert(Connection::default()),
+        };
+        connection.touched = now;
+        connection
+    }
+
+    /// Forgets what is older than [`RETENTION`].
+    pub fn expire(&mut self, now: KernelNs) {
+        while let Some(&(touched, flow)) = self.order.front() {
+            if now.since(touched) < RETENTION {
+                break;
+            }
+            self.order.pop_front();
+            self.forget(&flow, touched);
+        }
+    }
+
+    /// Whether a connection was dropped for want of room that would still be kept otherwise.
+    #[must_use]
+    pub fn evicted_lately(&self, now: KernelNs) -> bool {
+        self.last_eviction.is_some_and(|at| now.since(at) < RETENTION)
+    }
+
+    fn make_room(&mut self, now: KernelNs) {
+        // Touching again leaves stale entries in the queue: they are bounded too.
+        while self.by_flow.len() >= self.limit || self.order.len() >= 4 * self.limit {
+            let Some((touched, flow)) = self.order.pop_front() else { return };
+            if self.forget(&flow, touched) {
+                self.last_eviction = Some(now);
+            }
+        }
+    }
+
+    fn forget(&mut self, flow: &Flow, touched: KernelNs) -> bool {
+        let last = self.by_flow.get(flow).is_some_and(|connection| connection.touched == touched);
+        if last {
+            self.by_flow.remove(flow);
+        }
+        last
+    }
+}

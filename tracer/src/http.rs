@@ -1,0 +1,226 @@
+//! The HTTP side: read-only, bounded in connections, time and answer size, and never in the way of the events.
+
+use std::{convert::Infallible, fmt::Write as _, io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use flate2::{Compression, write::GzEncoder};
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use log::debug;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::{Semaphore, mpsc, oneshot},
+    time::timeout,
+};
+
+use crate::{
+    kernel::{ProbeReport, counters::KernelCounters},
+    metrics::Metrics,
+    reset::ResetView,
+};
+
+/// A connection that takes longer, to send its request or to read the answer, is closed.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long a request's head may take.
+const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections served at once; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 64;
+
+/// What `/api/v1/resets` returns when not told how many.
+const DEFAULT_LIMIT: usize = 100;
+
+/// A question to the task that owns the state.
+pub struct Query {
+    /// How many resets at most.
+    pub limit: usize,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Vec<ResetView>>,
+}
+
+/// What the handlers can reach.
+pub struct Service {
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The kernel side's own counters.
+    pub counters: KernelCounters,
+    /// How the probes fared.
+    pub report: ProbeReport,
+    /// The way to the task that owns the state.
+    pub queries: mpsc::Sender<Query>,
+}
+
+/// Opens the port, before anything else is started.
+pub fn bind(address: SocketAddr) -> Result<TcpListener> {
+    let open = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(128)
+    };
+    open().with_context(|| format!("cannot listen on {address}: choose another --port or --listen-address"))
+}
+
+/// Serves until the task is dropped.
+pub async fn serve(listener: TcpListener, service: Arc<Service>) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: they come back as connections end.
+                debug!("cannot accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let service = Arc::clone(&service);
+        tokio::spawn(async move {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_PATIENCE)
+                .keep_alive(false)
+                .max_buf_size(16 * 1024)
+                .serve_connection(TokioIo::new(stream), service_fn(|request| answer(request, &service)));
+            if let Ok(Err(error)) = timeout(PATIENCE, connection).await {
+                debug!("HTTP connection ended early: {error}");
+            }
+            drop(place);
+        });
+    }
+}
+
+type Answer = Response<Full<Bytes>>;
+
+async fn answer(request: Request<Incoming>, service: &Service) -> Result<Answer, Infallible> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n");
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Ok(refusal);
+    }
+    Ok(match request.uri().path() {
+        "/" => page(StatusCode::OK, "text/html; charset=utf-8", INDEX),
+        "/metrics" => metrics(&request, service),
+        "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
+        "/-/ready" => ready(&service.report),
+        "/api/v1/resets" => resets(&request, service).await,
+        _ => plain(StatusCode::NOT_FOUND, "nothing here; see /\n"),
+    })
+}
+
+const INDEX: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>tracer</title>\
+<h1>tracer</h1><p>TCP resets on this host, matched with the last request.</p><ul>\
+<li><a href=\"/metrics\">/metrics</a> for Prometheus</li>\
+<li><a href=\"/api/v1/resets\">/api/v1/resets</a> the latest resets as JSON</li>\
+<li><a href=\"/-/ready\">/-/ready</a> whether all probes are attached</li>\
+<li><a href=\"/-/healthy\">/-/healthy</a> whether the process lives</li></ul></html>\n";
+
+fn metrics(request: &Request<Incoming>, service: &Service) -> Answer {
+    let counts = service.counters.read().inspect_err(|error| debug!("{error:#}")).ok();
+    match service.metrics.render(counts) {
+        Ok(text) if accepts_gzip(request) => compressed(&text),
+        Ok(text) => page(StatusCode::OK, prometheus::TEXT_FORMAT, text),
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot encode the metrics: {error}\n")),
+    }
+}
+
+fn accepts_gzip(request: &Request<Incoming>) -> bool {
+    let accepted = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
+    accepted.split(',').any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let named = matches!(parts.next(), Some("gzip" | "*"));
+        named && !parts.any(|weight| matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
+}
+
+fn compressed(text: &str) -> Answer {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let bytes = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());
+    match bytes {
+        Ok(bytes) => {
+            let mut response = page(StatusCode::OK, prometheus::TEXT_FORMAT, bytes);
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response
+        }
+        Err(_) => page(StatusCode::OK, prometheus::TEXT_FORMAT, text.to_owned()),
+    }
+}
+
+fn ready(report: &ProbeReport) -> Answer {
+    let mut missing = String::new();
+    for (name, error) in report.missing() {
+        let _ = writeln!(missing, "probe {name} is not attached: {error}");
+    }
+    if missing.is_empty() {
+        plain(StatusCode::OK, "ready\n")
+    } else {
+        plain(StatusCode::SERVICE_UNAVAILABLE, missing)
+    }
+}
+
+async fn resets(request: &Request<Incoming>, service: &Service) -> Answer {
+    let limit = match limit(request.uri().query().unwrap_or("")) {
+        Ok(limit) => limit,
+        Err(sentence) => return plain(StatusCode::BAD_REQUEST, sentence),
+    };
+    let (answer, answered) = oneshot::channel();
+    // The queue is short: when it is full, the events come first.
+    let resets = match service.queries.try_send(Query { limit, answer }) {
+        Ok(()) => answered.await.ok(),
+        Err(_) => None,
+    };
+    match resets.map(|resets| serde_json::to_vec(&resets)) {
+        Some(Ok(json)) => page(StatusCode::OK, "application/json", json),
+        _ => plain(StatusCode::SERVICE_UNAVAILABLE, "busy, try again\n"),
+    }
+}
+
+fn limit(query: &str) -> Result<usize, &'static str> {
+    let mut limit = DEFAULT_LIMIT;
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=') {
+            Some(("limit", value)) => {
+                limit = value.parse().map_err(|_| "limit must be a whole number\n")?;
+            }
+            _ => return Err("the only parameter is limit\n"),
+        }
+    }
+    Ok(limit)
+}
+
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Answer {
+    page(status, "text/plain; charset=utf-8", text)
+}
+
+fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_a_whole_number_or_the_default() {
+        assert_eq!(limit(""), Ok(DEFAULT_LIMIT));
+        assert_eq!(limit("limit=5"), Ok(5));
+        for query in ["limit=", "limit=-1", "limit=ten", "limit=1e3", "order=asc", "limit"] {
+            assert!(limit(query).is_err(), "{query}");
+        }
+    }
+}

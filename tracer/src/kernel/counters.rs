@@ -1,0 +1,41 @@
+//! What the kernel side counts by itself, so that a full ring loses no segment.
+
+use anyhow::{Context, Result};
+use aya::{
+    Ebpf,
+    maps::{MapData, PerCpuArray},
+};
+use tracer_common::counter;
+
+/// The kernel side's counters.
+pub struct KernelCounters(PerCpuArray<MapData, [u64; counter::COUNT]>);
+
+/// Their values, over all CPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// RST segments sent.
+    pub segments_sent: u64,
+    /// RST segments that ended a socket.
+    pub segments_received: u64,
+    /// Records that found the ring full.
+    pub events_lost: u64,
+}
+
+impl KernelCounters {
+    /// Takes the map out of the loaded object.
+    pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
+        let map = ebpf.take_map("COUNTERS").context("the eBPF object has no map COUNTERS")?;
+        Ok(Self(PerCpuArray::try_from(map)?))
+    }
+
+    /// Reads them.
+    pub fn read(&self) -> Result<Counts> {
+        let per_cpu = self.0.get(&0, 0).context("cannot read the kernel side's counters")?;
+        let total = |index: usize| per_cpu.iter().map(|slots| slots[index]).sum::<u64>();
+        Ok(Counts {
+            segments_sent: total(counter::SEGMENTS_SENT),
+            segments_received: total(counter::RECEIVES).saturating_sub(total(counter::FALSE_RECEIVES)),
+            events_lost: total(counter::LOST),
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! Loads and attaches the kernel side, probe by probe, and says of each how it went.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{MapData, RingBuf},
+    programs::RawTracePoint,
+};
+use aya_log::EbpfLogger;
+use log::{Log, debug, warn};
+
+use super::{btf::Btf, counters::KernelCounters, offsets, preflight, reasons::Reasons, ring::Ring};
+use crate::{matcher::IDLE, time::jiffy};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACER_EBPF_OBJECT"));
+
+/// Every probe, named like the tracepoint it sits on and its program. All of them are required.
+const PROBES: [&str; 3] = ["tcp_send_reset", "tcp_receive_reset", "inet_sock_set_state"];
+
+/// The loaded kernel side. Dropping `programs` detaches the probes; the ring can still be drained then.
+pub struct Tracer {
+    /// Keeps the probes attached.
+    pub programs: Ebpf,
+    /// The records.
+    pub ring: RingBuf<MapData>,
+    /// What the kernel side counts by itself.
+    pub counters: KernelCounters,
+    /// Its diagnostics, when they were asked for.
+    pub diagnostics: Option<EbpfLogger<&'static dyn Log>>,
+    /// The running kernel's reset reasons.
+    pub reasons: Reasons,
+    /// How each probe fared.
+    pub report: ProbeReport,
+}
+
+/// How each probe fared, and what that lets us see.
+#[derive(Clone, Debug)]
+pub struct ProbeReport {
+    /// One entry for each probe.
+    pub probes: Vec<ProbeStatus>,
+    /// `tcp_send_reset` tells its reason, which it does since it covers every path (6.10).
+    covers_every_path: bool,
+}
+
+/// How one probe fared.
+#[derive(Clone, Debug)]
+pub struct ProbeStatus {
+    /// The tracepoint.
+    pub name: &'static str,
+    /// Why it could not be attached.
+    pub error: Option<String>,
+}
+
+impl ProbeStatus {
+    /// Whether it is attached.
+    #[must_use]
+    pub fn attached(&self) -> bool {
+        self.error.is_none()
+    }
+}
+
+impl ProbeReport {
+    /// The probes that are missing, with the reason.
+    pub fn missing(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.probes.iter().filter_map(|probe| Some((probe.name, probe.error.as_deref()?)))
+    }
+
+    /// Which ways of sending a RST can be seen. Up to 6.9 `tcp_send_reset` is only traced for full sockets
+    /// (net/ipv4/tcp_ipv4.c, `tcp_v4_send_reset`).
+    #[must_use]
+    pub fn coverage(&self) -> [(&'static str, bool); 4] {
+        let sent = self.probes.iter().any(|probe| probe.name == PROBES[0] && probe.attached());
+        let every_path = sent && self.covers_every_path;
+        [("full_socket", sent), ("time_wait", every_path), ("no_socket", every_path), ("active", sent)]
+    }
+}
+
+impl Tracer {
+    /// Checks the machine, loads everything and attaches what can be attached. Fails when nothing can.
+    pub fn start(ring_bytes: u32, with_diagnostics: bool) -> Result<Self> {
+        let btf = preflight::check()?;
+        allow_locked_memory();
+        let mut programs = load(&btf, ring_bytes, with_diagnostics)?;
+        let ring = Ring::take(&mut programs)?;
+        let counters = KernelCounters::take(&mut programs)?;
+        let diagnostics = if with_diagnostics {
+            Some(EbpfLogger::init(&mut programs).context("cannot read the kernel side's diagnostics")?)
+        } else {
+            None
+        };
+        let report = ProbeReport {
+            probes: PROBES.map(|name| attach(&mut programs, &btf, name)).into(),
+            covers_every_path: has_reason(&btf),
+        };
+        if let Some((name, error)) = report.missing().next().filter(|_| !report.probes.iter().any(ProbeStatus::attached)) {
+            bail!("no probe could be attached; the first one, {name}, failed with: {error}");
+        }
+        for (name, error) in report.missing() {
+            warn!("probe {name} is not attached, what it sees will be missing: {error}");
+        }
+        Ok(Self { programs, ring, counters, diagnostics, reasons: Reasons::from_btf(&btf), report })
+    }
+}
+
+fn has_reason(btf: &Btf) -> bool {
+    btf.tracepoint_arguments(PROBES[0]) == Some(3)
+}
+
+fn load(btf: &Btf, ring_bytes: u32, with_diagnostics: bool) -> Result<Ebpf> {
+    let offsets = offsets::resolve(btf)?;
+    let has_reason = u32::from(has_reason(btf));
+    let idle_jiffies = in_jiffies(IDLE);
+    // A reader that is woken at a quarter has three quarters of the ring's time to come.
+    let wake_bytes = u64::from(ring_bytes / 4);
+    let no_logs = 0_u8;
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global("OFFSETS", &offsets, true)
+        .override_global("HAS_REASON", &has_reason, true)
+        .override_global("IDLE_JIFFIES", &idle_jiffies, true)
+        .override_global("WAKE_BYTES", &wake_bytes, true)
+        .map_max_entries("EVENTS", ring_bytes);
+    if !with_diagnostics {
+        // The verifier then prunes every log call.
+        loader.override_global(aya_log::LEVEL, &no_logs, false);
+    }
+    loader.load(OBJECT).context(
+        "the kernel refused the eBPF object: it is older than 5.10, or loading is locked down \
+         (kernel.unprivileged_bpf_disabled does not matter, lockdown=confidentiality does)",
+    )
+}
+
+fn in_jiffies(duration: Duration) -> u32 {
+    u32::try_from(duration.as_nanos().div_ceil(jiffy().as_nanos().max(1))).unwrap_or(u32::MAX)
+}
+
+fn attach(programs: &mut Ebpf, btf: &Btf, name: &'static str) -> ProbeStatus {
+    let error = try_attach(programs, btf, name).err().map(|error| {
+        debug!("probe {name}: {error:?}");
+        format!("{error:#}")
+    });
+    ProbeStatus { name, error }
+}
+
+fn try_attach(programs: &mut Ebpf, btf: &Btf, name: &str) -> Result<()> {
+    if btf.tracepoint_arguments(name).is_none() {
+        bail!("this kernel has no tracepoint {name}");
+    }
+    let program: &mut RawTracePoint =
+        programs.program_mut(name).with_context(|| format!("the eBPF object has no program {name}"))?.try_into()?;
+    program.load().context("the verifier refused it")?;
+    program.attach(name).context("it cannot be attached")?;
+    Ok(())
+}
+
+/// Before 5.11 maps count as locked memory, of which the default limit allows next to none.
+fn allow_locked_memory() {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+    if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
+        debug!("cannot raise the limit of locked memory: {error}");
+    }
+}

@@ -1,0 +1,12 @@
+//! Everything that talks to the kernel: what it has, what was attached, what it counted and reported.
+
+pub mod btf;
+pub mod counters;
+pub mod load;
+pub mod offsets;
+pub mod preflight;
+pub mod reasons;
+pub mod ring;
+
+pub use counters::Counts;
+pub use load::{ProbeReport, Tracer};

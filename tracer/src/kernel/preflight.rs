@@ -1,0 +1,54 @@
+//! What must be there before anything is loaded, each with a sentence that helps when it is not.
+
+use anyhow::{Context, Result, bail};
+use caps::{CapSet, Capability};
+
+use super::btf::Btf;
+
+const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// Checks privileges and reads the kernel's type information.
+pub fn check() -> Result<Btf> {
+    privileges()?;
+    let bytes = std::fs::read(BTF_PATH).with_context(|| {
+        format!(
+            "this kernel has no type information in {BTF_PATH}: use one built with CONFIG_DEBUG_INFO_BTF=y \
+             (Debian 11, Ubuntu 20.10, RHEL 8.2 or later), and in a container mount /sys"
+        )
+    })?;
+    Btf::parse(bytes).with_context(|| format!("cannot read the kernel's type information in {BTF_PATH}"))
+}
+
+fn privileges() -> Result<()> {
+    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+    if has(Capability::CAP_SYS_ADMIN) {
+        return Ok(());
+    }
+    let missing: Vec<_> = [Capability::CAP_BPF, Capability::CAP_PERFMON]
+        .into_iter()
+        .filter(|&capability| !has(capability))
+        .map(|capability| capability.to_string())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "loading eBPF programs needs {}: run as root, or grant both CAP_BPF and CAP_PERFMON",
+        missing.join(" and ")
+    );
+}
+
+/// Gives up every privilege that is not needed once the probes are attached; reading the counters needs
+/// `CAP_BPF` before 5.19. Must run before other threads start: capabilities belong to threads.
+pub fn drop_privileges() -> Result<()> {
+    let needed = [Capability::CAP_BPF];
+    let keep = |set| -> Result<_> {
+        let has = caps::read(None, set).context("cannot read the capabilities")?;
+        Ok(has.into_iter().filter(|capability| needed.contains(capability)).collect())
+    };
+    let effective = keep(CapSet::Effective)?;
+    let permitted = keep(CapSet::Permitted)?;
+    caps::set(None, CapSet::Effective, &effective).context("cannot drop capabilities")?;
+    caps::set(None, CapSet::Permitted, &permitted).context("cannot drop capabilities")?;
+    caps::clear(None, CapSet::Inheritable).context("cannot drop capabilities")
+}

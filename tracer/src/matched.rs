@@ -1,0 +1,122 @@
+//! A reset together with everything known of the connection it ended.
+
+use crate::{
+    event::{Flow, Role, Segment, Side, Socket, TcpState},
+    time::KernelNs,
+};
+
+/// A reset, matched as far as that was possible: all the evidence there is, no judgment yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatchedReset {
+    /// Number of the incident, counted from 0.
+    pub id: u64,
+    /// When the first RST segment was seen.
+    pub at: KernelNs,
+    /// The connection, seen from this host.
+    pub flow: Flow,
+    /// Which end this host is.
+    pub role: Role,
+    /// How the reset came about.
+    pub trigger: Trigger,
+    /// What on this host the reset was about.
+    pub holder: Holder,
+    /// The connection's state before the reset.
+    pub state: Option<TcpState>,
+    /// The socket, live or as it was when the connection closed.
+    pub socket: Option<Socket>,
+    /// The first FIN, where it was seen.
+    pub fin: Option<Fin>,
+    /// Where `socket` is from.
+    pub matched: Matched,
+    /// `enum sk_rst_reason` of the running kernel.
+    pub reason: Option<u32>,
+    /// RST segments seen so far.
+    pub segments: u32,
+}
+
+/// How a reset came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// The peer's RST arrived.
+    Received,
+    /// This host reset the connection on its own account.
+    Active {
+        /// A process closed it just before; otherwise the kernel resets a connection that is in use.
+        after_close: bool,
+    },
+    /// This host answered a segment with a RST.
+    Passive(Segment),
+}
+
+/// What on this host a reset was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The connection's own socket.
+    Connection,
+    /// Its time-wait mini-socket.
+    TimeWait,
+    /// A listener.
+    Listener,
+    /// Nothing.
+    NoSocket,
+}
+
+/// The first FIN of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fin {
+    /// When it was sent or received here.
+    pub at: KernelNs,
+    /// Who sent it.
+    pub by: Side,
+    /// Payload of ours was on its way when the peer's FIN arrived.
+    pub crossed: bool,
+}
+
+/// Where the knowledge of a connection is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matched {
+    /// The live socket.
+    Socket,
+    /// A connection that was closed a moment ago.
+    Closed,
+    /// Nowhere.
+    None(Unmatched),
+}
+
+impl Matched {
+    /// The name used in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Socket => "socket",
+            Self::Closed => "closed",
+            Self::None(_) => "none",
+        }
+    }
+}
+
+/// Why a reset could not be matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmatched {
+    /// There was no such connection on this host while the tracer watched.
+    NoSocket,
+    /// It may have been among those dropped from the full table.
+    Evicted,
+    /// It may have been closed before the tracer started.
+    NotSeen,
+}
+
+impl Unmatched {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::NoSocket, Self::Evicted, Self::NotSeen];
+
+    /// The name used in labels.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoSocket => "no_socket",
+            Self::Evicted => "evicted",
+            Self::NotSeen => "not_seen",
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Every exported metric: its name, help and unit stand where it is made.
+
+mod process;
+mod servers;
+
+use std::sync::Mutex;
+
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use self::{process::Process, servers::Servers};
+use crate::{
+    cause::{Cause, Mechanism},
+    classify::Verdict,
+    event::{EventKind, Role, Side},
+    kernel::{Counts, ProbeReport},
+    matched::{Matched, MatchedReset, Unmatched},
+    matcher::IdleClose,
+    reset::{Direction, server_endpoint},
+};
+
+/// Non-integer bounds around the usual keep-alive timeouts, so that `le` reads the same in every format.
+const IDLE_BUCKETS: [f64; 26] = [
+    0.1, 0.5, 0.95, 1.95, 2.5, 3.95, 4.5, 4.95, 5.5, 6.5, 9.5, 15.5, 20.5, 29.5, 31.5, 58.5, 61.5, 64.5, 67.5,
+    74.5, 77.5, 92.5, 131.5, 299.5, 599.5, 625.5,
+];
+
+/// From a loopback's round trip to the usual request timeouts.
+const REQUEST_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.0105, 0.0255, 0.0505, 0.105, 0.255, 0.505, 1.05, 5.05, 30.5, 60.5];
+
+/// The events that reach user space, as label values.
+const EVENTS: [&str; 5] = ["fin", "close", "send_reset", "receive_reset", "malformed"];
+
+/// All metrics. Cheap to update from the one task that owns the state, read by scrapes at any time.
+pub struct Metrics {
+    registry: Registry,
+    resets_sent: IntCounterVec,
+    resets_received: IntCounterVec,
+    reset_idle: HistogramVec,
+    request_to_reset: HistogramVec,
+    idle_close: HistogramVec,
+    unmatched: IntCounterVec,
+    events: IntCounterVec,
+    /// Resets that were not printed because stdout did not keep up.
+    pub lines_lost: IntCounter,
+    label_overflow: IntCounter,
+    /// Connections remembered to explain later resets.
+    pub connections_tracked: IntGauge,
+    segments_sent: IntCounter,
+    segments_received: IntCounter,
+    events_lost: IntCounter,
+    process: Process,
+    servers: Mutex<Servers>,
+    /// Counters kept elsewhere are brought up to date by one scrape at a time.
+    refreshing: Mutex<()>,
+}
+
+impl Metrics {
+    /// Registers everything; `max_series` bounds the pairs of role and server.
+    pub fn new(max_series: usize) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let lost = counters(
+            &registry,
+            "tracer_events_lost_total",
+            "Events that a full buffer could not take: records between kernel and tracer, lines on stdout.",
+            &["buffer"],
+        )?;
+        let metrics = Self {
+            resets_sent: counters(
+                &registry,
+                "tracer_resets_sent_total",
+                "Connections that this host reset, one for each connection however many RST segments it took.",
+                &["role", "server", "cause", "mechanism"],
+            )?,
+            resets_received: counters(
+                &registry,
+                "tracer_resets_received_total",
+                "Connections that the other end reset.",
+                &["role", "server", "cause"],
+            )?,
+            reset_idle: histograms(
+                &registry,
+                "tracer_reset_idle_seconds",
+                "How long a connection had been idle before the last request, for reset connections.",
+                &["role", "server", "cause"],
+                &IDLE_BUCKETS,
+            )?,
+            request_to_reset: histograms(
+                &registry,
+                "tracer_request_to_reset_seconds",
+                "Time from the last request to the reset.",
+                &["role", "cause"],
+                &REQUEST_BUCKETS,
+            )?,
+            idle_close: histograms(
+                &registry,
+                "tracer_idle_close_seconds",
+                "How long a connection with no request open had been idle when one side closed it; \
+                 at least 0.05 s.",
+                &["role", "server", "closed_by"],
+                &IDLE_BUCKETS,
+            )?,
+            unmatched: counters(
+                &registry,
+                "tracer_resets_unmatched_total",
+                "Resets that belong to no connection the tracer could know, by the reason why.",
+                &["why"],
+            )?,
+            events: counters(
+                &registry,
+                "tracer_events_total",
+                "Records that the kernel side delivered.",
+                &["event"],
+            )?,
+            lines_lost: lost.with_label_values(&["stdout"]),
+            label_overflow: counters(
+                &registry,
+                "tracer_label_overflow_total",
+                "Observations counted under server=\"other\" because --max-series was reached.",
+                &["label"],
+            )?
+            .with_label_values(&["server"]),
+            connections_tracked: int_gauge(
+                &registry,
+                "tracer_connections_tracked",
+                "Closed or closing connections remembered to explain later resets.",
+            )?,
+            segments_sent: counter(
+                &registry,
+                "tracer_rst_segments_sent_total",
+                "RST segments sent, counted in the kernel.",
+            )?,
+            segments_received: counter(
+                &registry,
+                "tracer_rst_segments_received_total",
+                "RST segments that ended a socket, counted in the kernel.",
+            )?,
+            events_lost: lost.with_label_values(&["events"]),
+            process: Process::register(&registry)?,
+            servers: Mutex::new(Servers::new(max_series)),
+            refreshing: Mutex::new(()),
+            registry,
+        };
+        metrics.start_known_series();
+        Ok(metrics)
+    }
+
+    /// What can be known in advance starts at 0, so that its first increase shows in rates.
+    fn start_known_series(&self) {
+        for event in EVENTS {
+            self.events.with_label_values(&[event]);
+        }
+        for why in Unmatched::ALL {
+            self.unmatched.with_label_values(&[why.name()]);
+        }
+    }
+
+    /// States once what was attached, what this kernel lets us see, and what this build is.
+    pub fn describe(&self, report: &ProbeReport, kernel: &str) -> prometheus::Result<()> {
+        let attached = gauges(
+            &self.registry,
+            "tracer_probe_attached",
+            "Whether a probe is attached (1) or could not be (0).",
+            &["probe"],
+        )?;
+        for probe in &report.probes {
+            attached.with_label_values(&[probe.name]).set(i64::from(probe.attached()));
+        }
+        let coverage = gauges(
+            &self.registry,
+            "tracer_coverage",
+            "Whether this kernel lets the tracer see the resets sent on a path (1) or not (0).",
+            &["path"],
+        )?;
+        for (path, covered) in report.coverage() {
+            coverage.with_label_values(&[path]).set(i64::from(covered));
+        }
+        gauges(
+            &self.registry,
+            "tracer_build_info",
+            "Always 1; the labels tell what runs here.",
+            &["version", "revision", "kernel"],
+        )?
+        .with_label_values(&[env!("CARGO_PKG_VERSION"), env!("TRACER_REVISION"), kernel])
+        .set(1);
+        Ok(())
+    }
+
+    /// Counts a record from the ring; `None` is one that could not be decoded.
+    pub fn event(&self, kind: Option<&EventKind>) {
+        let event = match kind {
+            Some(EventKind::Fin { .. }) => "fin",
+            Some(EventKind::Close { .. }) => "close",
+            Some(EventKind::SendReset { .. }) => "send_reset",
+            Some(EventKind::ReceiveReset { .. }) => "receive_reset",
+            None => "malformed",
+        };
+        self.events.with_label_values(&[event]).inc();
+    }
+
+    /// Counts a reset.
+    pub fn reset(&self, reset: &MatchedReset, verdict: &Verdict) {
+        let (role, cause) = (reset.role.name(), verdict.cause.name());
+        let server = self.server_label(reset.role, reset.server());
+        let server = server.as_str();
+        match (reset.direction(), verdict.mechanism) {
+            (Direction::Sent, mechanism) => {
+                let mechanism = mechanism.unwrap_or(Mechanism::Unknown).name();
+                self.resets_sent.with_label_values(&[role, server, cause, mechanism]).inc();
+            }
+            (Direction::Received, _) => {
+                self.resets_received.with_label_values(&[role, server, cause]).inc();
+            }
+        }
+        if let Some(idle) = verdict.idle {
+            self.reset_idle.with_label_values(&[role, server, cause]).observe(idle.as_secs_f64());
+        }
+        if let Some(time) = verdict.request_to_reset {
+            self.request_to_reset.with_label_values(&[role, cause]).observe(time.as_secs_f64());
+        }
+        if let Matched::None(why) = reset.matched {
+            self.unmatched.with_label_values(&[why.name()]).inc();
+        }
+    }
+
+    /// Counts the close of an idle connection; nothing where it is not known which side is the server.
+    pub fn idle_close(&self, close: &IdleClose) {
+        let server_closed = match (close.role, close.by) {
+            (Role::Unknown, _) => return,
+            (Role::Server, Side::Local) | (Role::Client, Side::Remote) => true,
+            _ => false,
+        };
+        let server = server_endpoint(close.role, close.flow.local, close.flow.remote);
+        let server = self.server_label(close.role, server);
+        let by = if server_closed { Role::Server } else { Role::Client };
+        self.idle_close
+            .with_label_values(&[close.role.name(), server.as_str(), by.name()])
+            .observe(close.idle.as_secs_f64());
+    }
+
+    /// The label of a server. A server's races start at 0 when it is first seen, so that the first one counts.
+    fn server_label(&self, role: Role, server: Option<std::net::SocketAddr>) -> String {
+        let label = self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).label(role, server);
+        if label.overflow {
+            self.label_overflow.inc();
+        }
+        if label.first {
+            self.start_races(role, &label.value);
+        }
+        label.value
+    }
+
+    fn start_races(&self, role: Role, server: &str) {
+        let race = Cause::KeepaliveRace.name();
+        match role {
+            Role::Client => {
+                self.resets_received.with_label_values(&[role.name(), server, race]);
+            }
+            Role::Server => {
+                for mechanism in [Mechanism::OrphanData, Mechanism::TimeWait, Mechanism::UnreadClose] {
+                    self.resets_sent.with_label_values(&[role.name(), server, race, mechanism.name()]);
+                }
+            }
+            Role::Unknown => {}
+        }
+    }
+
+    /// The text format, with the kernel's counts as they are now.
+    pub fn render(&self, counts: Option<Counts>) -> prometheus::Result<String> {
+        {
+            let _one_at_a_time = self.refreshing.lock();
+            if let Some(counts) = counts {
+                raise(&self.segments_sent, counts.segments_sent);
+                raise(&self.segments_received, counts.segments_received);
+                raise(&self.events_lost, counts.events_lost);
+            }
+            self.process.refresh();
+        }
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// Brings a counter up to a total that is kept elsewhere and only grows.
+fn raise(counter: &IntCounter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    let counter = IntCounter::new(name, help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(counters.clone()))?;
+    Ok(counters)
+}
+
+fn int_gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    let gauge = IntGauge::new(name, help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+    let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(gauges.clone()))?;
+    Ok(gauges)
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &[f64],
+) -> prometheus::Result<HistogramVec> {
+    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    let histograms = HistogramVec::new(options, labels)?;
+    registry.register(Box::new(histograms.clone()))?;
+    Ok(histograms)
+}

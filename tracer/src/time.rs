@@ -1,0 +1,118 @@
+//! The one clock: the kernel's monotonic nanoseconds, as `bpf_ktime_get_ns` and `CLOCK_MONOTONIC` give them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use nix::time::{ClockId, clock_getres, clock_gettime};
+
+/// A moment in nanoseconds since boot, suspend not included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KernelNs(pub u64);
+
+impl KernelNs {
+    /// Now, from the clock that the kernel side stamps its records with.
+    #[must_use]
+    pub fn now() -> Self {
+        // CLOCK_MONOTONIC cannot fail on Linux.
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+        Self(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// From `earlier` to this moment; zero if `earlier` is later, as two CPUs' records may be by a hair.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Seconds from `earlier` to this moment; negative when `earlier` is later.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "exact to a nanosecond up to 104 days")]
+    pub fn seconds_after(self, earlier: Self) -> f64 {
+        if self >= earlier {
+            self.since(earlier).as_secs_f64()
+        } else {
+            -(earlier.since(self).as_nanos() as f64) / 1e9
+        }
+    }
+
+    /// This moment plus `duration`.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// This moment minus `duration`.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// The length of a jiffy: the resolution of the kernel's own last-sent and last-received times.
+///
+/// The coarse clocks advance once a tick (`KTIME_LOW_RES`, kernel/time/posix-timers.c), so their resolution
+/// is 1/HZ; rounding to whole HZ takes out the kernel's rounding for HZ = 300.
+#[must_use]
+pub fn jiffy() -> Duration {
+    let resolution = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).map_or(4_000_000, |r| r.tv_nsec());
+    let hz = (1_000_000_000 + resolution / 2) / resolution.max(1);
+    Duration::from_nanos(1_000_000_000 / u64::try_from(hz.max(1)).unwrap_or(250))
+}
+
+/// Translates kernel moments to wall-clock time. Taken anew now and then, so that a clock that was set is followed.
+#[derive(Clone, Copy, Debug)]
+pub struct WallClock {
+    boot: Duration,
+}
+
+impl WallClock {
+    /// Reads both clocks.
+    #[must_use]
+    pub fn now() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { boot: wall.saturating_sub(Duration::from_nanos(KernelNs::now().0)) }
+    }
+
+    /// A clock on which the kernel booted `boot` after 1970: for replays and tests.
+    #[must_use]
+    pub fn fixed(boot: Duration) -> Self {
+        Self { boot }
+    }
+
+    /// RFC 3339 with milliseconds, in UTC.
+    #[must_use]
+    pub fn format(self, at: KernelNs) -> String {
+        let since_epoch = self.boot + Duration::from_nanos(at.0);
+        let millis = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millisecond(millis).map_or_else(
+            |_| String::from("unknown"),
+            |time| time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jiffy_is_one_of_the_kernels_tick_lengths() {
+        let jiffy = jiffy();
+        let known = [100, 250, 300, 1000].map(|hz| Duration::from_nanos(1_000_000_000 / hz));
+        assert!(known.contains(&jiffy), "{jiffy:?}");
+    }
+
+    #[test]
+    fn differences_have_a_sign_but_durations_never_go_below_zero() {
+        let (early, late) = (KernelNs(1_000_000_000), KernelNs(3_500_000_000));
+        assert!((late.seconds_after(early) - 2.5).abs() < 1e-9);
+        assert!((early.seconds_after(late) + 2.5).abs() < 1e-9);
+        assert_eq!(early.since(late), Duration::ZERO);
+    }
+
+    #[test]
+    fn wall_time_has_milliseconds_and_the_zone() {
+        let clock = WallClock::fixed(Duration::from_secs(1_700_000_000));
+        assert_eq!(clock.format(KernelNs(1_234_567_890)), "2023-11-14T22:13:21.234Z");
+    }
+}

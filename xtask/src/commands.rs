@@ -1,0 +1,67 @@
+//! The commands, one function each.
+
+use std::env;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{ebpf, lab, privilege, process, setup, workspace};
+
+/// Builds both sides.
+pub fn build() -> Result<()> {
+    ebpf::build()?;
+    process::step("building the daemon");
+    process::run(&mut cargo("build --release --locked --package tracer"))
+}
+
+/// Builds what is missing and becomes the daemon, as root: its signals and its exit code are the daemon's own.
+pub fn run(flags: &[OsString]) -> Result<()> {
+    build()?;
+    let variables = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let keep: Vec<_> = variables
+        .filter(|name| name.starts_with("TRACER_"))
+        .collect();
+    let mut daemon = privilege::as_root(&workspace::daemon(), &keep)?;
+    let error = daemon.args(flags).env_remove("LD_LIBRARY_PATH").exec();
+    Err(error).with_context(|| format!("cannot start {}", daemon.get_program().display()))
+}
+
+/// Builds both sides and runs all tests, with `flags` for `cargo test`.
+pub fn test(flags: &[OsString]) -> Result<()> {
+    setup::tests()?;
+    build()?;
+    process::step("testing");
+    let mut tests = cargo("test --workspace --locked");
+    // The end-to-end tests start the daemon that users get.
+    process::run(tests.args(flags).env("TRACER_BIN", workspace::daemon()))
+}
+
+/// What a change must pass: formatting, lints, tests.
+pub fn ci() -> Result<()> {
+    process::step("checking the format");
+    process::run(&mut cargo("fmt --all --check"))?;
+    process::run(cargo("fmt --check").current_dir(workspace::ebpf_crate()))?;
+    // The daemon does not compile without the object.
+    ebpf::build()?;
+    process::step("linting");
+    ebpf::clippy()?;
+    process::run(&mut cargo(
+        "clippy --workspace --all-targets --locked -- -D warnings",
+    ))?;
+    test(&[])
+}
+
+/// Builds both sides and plays the laboratory's resets under the daemon.
+pub fn lab(arguments: lab::Args) -> Result<()> {
+    setup::tests()?;
+    build()?;
+    lab::run(arguments)
+}
+
+fn cargo(words: &str) -> Command {
+    let mut cargo = workspace::cargo();
+    cargo.args(words.split(' '));
+    cargo
+}

@@ -1,0 +1,79 @@
+//! Building the kernel side.
+
+use std::env::consts::ARCH;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{process, setup, sources, workspace};
+
+/// Builds the eBPF object, and puts it where `tracer/build.rs` looks for it.
+pub fn build() -> Result<()> {
+    let (toolchain, linker) = setup::build()?;
+    process::step(&format!(
+        "building the eBPF object (rustc {}, LLVM {})",
+        toolchain.release, toolchain.llvm
+    ));
+    // Taken before the build: an edit during it must not pass for built.
+    let fingerprint = sources::fingerprint(&workspace::root())
+        .context("cannot read the sources of the eBPF object")?;
+    let target_dir = workspace::target_dir().join("bpf-build");
+    let mut cargo = toolchain.cargo();
+    cargo
+        .current_dir(workspace::ebpf_crate())
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--target",
+            "bpfel-unknown-none",
+            "-Zbuild-std=core",
+        ])
+        .arg("--target-dir")
+        .arg(&target_dir);
+    let linker = format!("-Clinker={}", linker.display());
+    // BTF is made from the debug information.
+    rustflags(&mut cargo, &["-Cdebuginfo=2", "-Clink-arg=--btf", &linker]);
+    process::run(&mut cargo)?;
+    let built = target_dir.join("bpfel-unknown-none/release/tracer-ebpf");
+    let object =
+        fs::read(&built).with_context(|| format!("cargo did not make {}", built.display()))?;
+    publish(sources::OBJECT, &object)?;
+    publish(sources::STAMP, fingerprint.as_bytes())
+}
+
+/// Runs clippy on the kernel side, as code for this machine: the compilers that know BPF come without clippy.
+pub fn clippy() -> Result<()> {
+    let mut cargo = workspace::cargo();
+    cargo
+        .current_dir(workspace::ebpf_crate())
+        .args(["clippy", "--locked", "--bins", "--target-dir"])
+        .arg(workspace::target_dir().join("bpf-clippy"));
+    rustflags(&mut cargo, &[]);
+    process::run(cargo.args(["--", "-D", "warnings"]))
+}
+
+/// The flags that every compilation of the kernel side needs, and `more`. Set this way they outrank a developer's own `RUSTFLAGS`.
+fn rustflags(cargo: &mut Command, more: &[&str]) {
+    // Which registers hold a probe's arguments depends on the machine whose kernel is traced.
+    let arch = format!("--cfg=bpf_target_arch=\"{ARCH}\"");
+    let flags = [&[arch.as_str()], more].concat();
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+}
+
+/// Writes a file of the repository in one step, and only when it changes, so that the daemon is rebuilt only then.
+fn publish(path: &str, content: &[u8]) -> Result<()> {
+    let path = workspace::root().join(path);
+    if fs::read(&path).is_ok_and(|present| present == content) {
+        return Ok(());
+    }
+    let write = || {
+        let unfinished = path.with_extension("new");
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+        fs::write(&unfinished, content)?;
+        fs::rename(&unfinished, &path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}

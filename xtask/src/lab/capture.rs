@@ -1,0 +1,168 @@
+//! Packet captures by tcpdump, one per host.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::host::Host;
+use super::net::{DISCARD, GATEWAY};
+use super::pcap;
+use super::wait::until;
+
+/// The datagram that says: what came before is in the file.
+const LAST: &[u8] = b"the capture ends here";
+
+/// Where the flags are in a TCP header, and which bits they are.
+const FLAGS: usize = 13;
+pub(super) const FIN: u8 = 0x01;
+pub(super) const SYN: u8 = 0x02;
+pub(super) const RST: u8 = 0x04;
+pub(super) const ACK: u8 = 0x10;
+
+/// One TCP segment as a host's interface saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// Since the epoch.
+    pub(super) time: Duration,
+    pub(super) source: SocketAddr,
+    pub(super) destination: SocketAddr,
+    /// The flags of RFC 9293 in their low byte.
+    pub(super) flags: u8,
+    pub(super) sequence: u32,
+    pub(super) acknowledgement: u32,
+    /// Payload in bytes.
+    pub(super) payload: u32,
+}
+
+impl Segment {
+    pub(super) fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// A running tcpdump, ended when dropped.
+pub(super) struct Capture<'net> {
+    host: &'net Host,
+    file: PathBuf,
+    tcpdump: Child,
+    /// Held open: tcpdump still has a word to say when it ends.
+    _complaints: BufReader<ChildStderr>,
+}
+
+impl<'net> Capture<'net> {
+    /// Starts to capture on `host`'s interface into `file` and returns once tcpdump listens.
+    pub(super) fn start(host: &'net Host, file: PathBuf) -> Result<Self> {
+        let spawn = || {
+            // `timeout`: should the lab be killed, no tcpdump outlives it for long.
+            Command::new("timeout")
+                .args(["--foreground", "120", "tcpdump", "-i", "eth0", "-w"])
+                .arg(&file)
+                .args([
+                    "-U",
+                    "--immediate-mode",
+                    "--time-stamp-precision=nano",
+                    "-Z",
+                    "root",
+                ])
+                .stdin(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .context("cannot run tcpdump")
+        };
+        let mut tcpdump = host.enter(spawn)?;
+        let stderr = tcpdump
+            .stderr
+            .take()
+            .ok_or_else(|| anyhow!("tcpdump has no standard error"))?;
+        let mut complaints = BufReader::new(stderr);
+        let mut said = String::new();
+        while !said.contains("listening on") {
+            if complaints.read_line(&mut said)? == 0 {
+                tcpdump.wait()?;
+                bail!("tcpdump does not start: {}", said.trim());
+            }
+        }
+        Ok(Self {
+            host,
+            file,
+            tcpdump,
+            _complaints: complaints,
+        })
+    }
+
+    /// The TCP segments captured up to now.
+    pub(super) fn finish(self) -> Result<Vec<Segment>> {
+        self.host.enter(|| {
+            let socket = UdpSocket::bind(("0.0.0.0", 0))?;
+            socket
+                .send_to(LAST, (GATEWAY, DISCARD))
+                .context("no datagram can be sent to the gateway")?;
+            Ok(())
+        })?;
+        let what = format!("tcpdump to write the last packet of {}", self.host.name());
+        until(&what, || segments_before_last(&self.file))
+    }
+}
+
+impl Drop for Capture<'_> {
+    fn drop(&mut self) {
+        if let Ok(pid) = i32::try_from(self.tcpdump.id()) {
+            // It may have ended by itself.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
+        }
+        let _ = self.tcpdump.wait();
+    }
+}
+
+/// The segments of the file, once the last datagram is in it.
+fn segments_before_last(file: &Path) -> Result<Option<Vec<Segment>>> {
+    let bytes = fs::read(file)?;
+    let mut segments = Vec::new();
+    for record in pcap::records(&bytes)? {
+        let Ok(packet) = SlicedPacket::from_ethernet(record.frame) else {
+            continue;
+        };
+        match &packet.transport {
+            Some(TransportSlice::Udp(datagram)) if datagram.payload() == LAST => {
+                return Ok(Some(segments));
+            }
+            Some(TransportSlice::Tcp(_)) => segments.extend(segment(record.time, &packet)),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+fn segment(time: Duration, packet: &SlicedPacket) -> Option<Segment> {
+    let Some(TransportSlice::Tcp(tcp)) = &packet.transport else {
+        return None;
+    };
+    let (source, destination) = match packet.net.as_ref()? {
+        NetSlice::Ipv4(ip) => (
+            ip.header().source_addr().into(),
+            ip.header().destination_addr().into(),
+        ),
+        NetSlice::Ipv6(ip) => (
+            ip.header().source_addr().into(),
+            ip.header().destination_addr().into(),
+        ),
+        NetSlice::Arp(_) => return None,
+    };
+    Some(Segment {
+        time,
+        source: SocketAddr::new(source, tcp.source_port()),
+        destination: SocketAddr::new(destination, tcp.destination_port()),
+        flags: *tcp.slice().get(FLAGS)?,
+        sequence: tcp.sequence_number(),
+        acknowledgement: tcp.acknowledgment_number(),
+        payload: u32::try_from(tcp.payload().len()).ok()?,
+    })
+}

@@ -1,0 +1,372 @@
+//! A keep-alive HTTP connection with both its ends in hand, so that a scenario can order every step.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use nix::errno::Errno;
+use socket2::{SockRef, TcpKeepalive};
+
+use super::diag::{Diag, State, Status};
+use super::net::Net;
+use super::sockets::{accept, client, listen};
+use super::wait::until;
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n";
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 16;
+
+/// One connection through the network of a scenario.
+pub(super) struct Connection<'net> {
+    net: &'net Net,
+    /// What a late segment meets depends on it.
+    listener: Option<TcpListener>,
+    client: Option<TcpStream>,
+    server: Option<TcpStream>,
+    /// Sockets that are only there.
+    bystanders: Bystanders,
+    client_kernel: Diag,
+    server_kernel: Diag,
+    pub(super) client_endpoint: SocketAddr,
+    pub(super) server_endpoint: SocketAddr,
+    /// What the sockets reported to their applications in the end.
+    pub(super) client_errno: Option<Errno>,
+    pub(super) server_errno: Option<Errno>,
+}
+
+#[derive(Default)]
+struct Bystanders {
+    listeners: Vec<TcpListener>,
+    streams: Vec<TcpStream>,
+}
+
+/// How connections begin.
+impl<'net> Connection<'net> {
+    /// A client connects and the server accepts.
+    pub(super) fn open(net: &'net Net) -> Result<Self> {
+        Self::open_from(net, net.client_address())
+    }
+
+    /// The same from a given address and port of the client.
+    pub(super) fn open_from(net: &'net Net, from: SocketAddr) -> Result<Self> {
+        let mut connection = Self::unaccepted_from(net, from)?;
+        connection.server = Some(accept(present(connection.listener.as_ref())?)?);
+        Ok(connection)
+    }
+
+    /// A client connects and the server does not accept.
+    pub(super) fn unaccepted(net: &'net Net) -> Result<Self> {
+        Self::unaccepted_from(net, net.client_address())
+    }
+
+    fn unaccepted_from(net: &'net Net, from: SocketAddr) -> Result<Self> {
+        let listener = listen(net, &net.server, BACKLOG)?;
+        let connection = Self {
+            listener: Some(listener),
+            ..Self::unconnected(net, from)?
+        };
+        connection
+            .client_connects()
+            .context("the client cannot connect")?;
+        Ok(connection)
+    }
+
+    /// A client connects to a port without listener.
+    pub(super) fn refused(net: &'net Net) -> Result<Self> {
+        let mut connection = Self::unconnected(net, net.client_address())?;
+        let refusal = connection.client_connects().err();
+        let error = refusal.ok_or_else(|| anyhow!("the closed port accepts connections"))?;
+        let errno = error.downcast_ref().and_then(std::io::Error::raw_os_error);
+        connection.client_errno = errno.map(Errno::from_raw);
+        Ok(connection)
+    }
+
+    /// Two connections wait to be accepted, and there is no place for this third one.
+    pub(super) fn overflow(net: &'net Net) -> Result<Self> {
+        let listener = listen(net, &net.server, 1)?;
+        let server = net.server_endpoint().into();
+        let first = client(net, net.client_address())?;
+        SockRef::from(&first).connect(&server)?;
+        // The last two SYNs arrive while there is still a place, the ACKs that complete the handshakes when there is but one.
+        net.hold_packets_to_client()?;
+        let second = client(net, net.client_address())?;
+        let mut third = Self::unconnected(net, net.client_address())?;
+        for stream in [&second, present(third.client.as_ref())?] {
+            stream.set_nonblocking(true)?;
+            let started = SockRef::from(stream).connect(&server);
+            ensure!(
+                started.is_err_and(|error| error.raw_os_error() == Some(Errno::EINPROGRESS as i32)),
+                "a held handshake is complete"
+            );
+            let from = stream.local_addr()?;
+            until("the server to have the SYN", || {
+                third.server_kernel.socket(third.server_endpoint, from)
+            })?;
+        }
+        net.release_packets_to_client()?;
+        third.client_is_gone()?;
+        third.bystanders.streams.extend([first, second]);
+        third
+            .bystanders
+            .streams
+            .extend([accept(&listener)?, accept(&listener)?]);
+        third.listener = Some(listener);
+        Ok(third)
+    }
+
+    /// The client connects again from the same port, and the same server accepts.
+    pub(super) fn reopen(self) -> Result<Self> {
+        let connection = Self {
+            listener: self.listener,
+            ..Self::unconnected(self.net, self.client_endpoint)?
+        };
+        connection
+            .client_connects()
+            .context("the client cannot connect again")?;
+        let server = accept(present(connection.listener.as_ref())?)?;
+        Ok(Self {
+            server: Some(server),
+            ..connection
+        })
+    }
+
+    fn unconnected(net: &'net Net, from: SocketAddr) -> Result<Self> {
+        let client = client(net, from)?;
+        Ok(Self {
+            net,
+            listener: None,
+            client_endpoint: client.local_addr()?,
+            server_endpoint: net.server_endpoint(),
+            client: Some(client),
+            server: None,
+            bystanders: Bystanders::default(),
+            client_kernel: Diag::open(&net.client)?,
+            server_kernel: Diag::open(&net.server)?,
+            client_errno: None,
+            server_errno: None,
+        })
+    }
+
+    fn client_connects(&self) -> Result<()> {
+        Ok(SockRef::from(self.client()?).connect(&self.server_endpoint.into())?)
+    }
+}
+
+/// What the applications do.
+impl Connection<'_> {
+    /// A whole request and its whole response.
+    pub(super) fn exchange(&self) -> Result<()> {
+        self.client_requests()?;
+        self.server_reads_the_request()?;
+        self.server_responds()?;
+        self.client_reads_the_response()
+    }
+
+    pub(super) fn client_requests(&self) -> Result<()> {
+        Ok(self.client()?.write_all(REQUEST)?)
+    }
+
+    pub(super) fn server_reads_the_request(&self) -> Result<()> {
+        read(self.server()?, REQUEST)
+    }
+
+    pub(super) fn server_responds(&self) -> Result<()> {
+        Ok(self.server()?.write_all(RESPONSE)?)
+    }
+
+    pub(super) fn client_reads_the_response(&self) -> Result<()> {
+        read(self.client()?, RESPONSE)
+    }
+
+    pub(super) fn client_closes(&mut self) {
+        self.client = None;
+    }
+
+    pub(super) fn server_closes(&mut self) {
+        self.server = None;
+    }
+
+    pub(super) fn listener_closes(&mut self) {
+        self.listener = None;
+    }
+
+    pub(super) fn server_shuts_down_writing(&self) -> Result<()> {
+        Ok(self.server()?.shutdown(Shutdown::Write)?)
+    }
+
+    /// `close()` with `SO_LINGER` 0: a RST instead of a FIN.
+    pub(super) fn client_resets(&mut self) -> Result<()> {
+        SockRef::from(self.client()?).set_linger(Some(Duration::ZERO))?;
+        self.client_closes();
+        Ok(())
+    }
+
+    /// `close()` with `SO_LINGER` 0: a RST instead of a FIN.
+    pub(super) fn server_resets(&mut self) -> Result<()> {
+        SockRef::from(self.server()?).set_linger(Some(Duration::ZERO))?;
+        self.server_closes();
+        Ok(())
+    }
+
+    pub(super) fn client_reads_the_end(&self) -> Result<()> {
+        read_end(self.client()?)
+    }
+
+    pub(super) fn server_reads_the_end(&self) -> Result<()> {
+        read_end(self.server()?)
+    }
+
+    /// The server probes an idle connection once after `time`, and gives up when that passes again.
+    pub(super) fn server_probes_every(&self, time: Duration) -> Result<()> {
+        let probes = TcpKeepalive::new()
+            .with_time(time)
+            .with_interval(time)
+            .with_retries(1);
+        Ok(SockRef::from(self.server()?).set_tcp_keepalive(&probes)?)
+    }
+
+    /// The server's kernel gives up when something is not acknowledged for so long.
+    pub(super) fn server_gives_up_after(&self, time: Duration) -> Result<()> {
+        Ok(SockRef::from(self.server()?).set_tcp_user_timeout(Some(time))?)
+    }
+
+    /// The server's kernel acknowledges what comes next without delay.
+    pub(super) fn server_acknowledges_at_once(&self) -> Result<()> {
+        Ok(SockRef::from(self.server()?).set_tcp_quickack(true)?)
+    }
+
+    /// An operator on the server host ends the socket.
+    pub(super) fn server_is_killed(&self) -> Result<()> {
+        let port = self.client_endpoint.port();
+        let killed = self.net.server.ss(&format!(
+            "--no-header --tcp --kill state established dport = :{port}"
+        ))?;
+        ensure!(!killed.is_empty(), "ss finds no socket to kill");
+        Ok(())
+    }
+
+    /// Another process serves the same address and port on the standby host.
+    pub(super) fn standby_listens(&mut self) -> Result<()> {
+        let listener = listen(self.net, &self.net.standby, BACKLOG)?;
+        self.bystanders.listeners.push(listener);
+        Ok(())
+    }
+
+    fn client(&self) -> Result<&TcpStream> {
+        present(self.client.as_ref())
+    }
+
+    fn server(&self) -> Result<&TcpStream> {
+        present(self.server.as_ref())
+    }
+}
+
+/// What the lab waits for.
+impl Connection<'_> {
+    /// The request lies in the server's receive queue, and stays there.
+    pub(super) fn server_has_the_request_unread(&self) -> Result<()> {
+        let mut buffer = [0; REQUEST.len()];
+        let waiting = self.server()?.peek(&mut buffer)?;
+        ensure!(
+            waiting == REQUEST.len(),
+            "only {waiting} bytes of the request have arrived"
+        );
+        Ok(())
+    }
+
+    /// The response lies in the client's receive queue, and stays there.
+    pub(super) fn client_has_the_response_unread(&self) -> Result<()> {
+        let mut buffer = [0; RESPONSE.len()];
+        let waiting = self.client()?.peek(&mut buffer)?;
+        ensure!(
+            waiting == RESPONSE.len(),
+            "only {waiting} bytes of the response have arrived"
+        );
+        Ok(())
+    }
+
+    /// The client's kernel knows that all it sent has arrived.
+    pub(super) fn client_is_acknowledged(&self) -> Result<()> {
+        until("the acknowledgement of the request", || {
+            let acknowledged = |status: &Status| status.unacknowledged == 0;
+            Ok(self.client_status()?.filter(acknowledged).map(drop))
+        })
+    }
+
+    pub(super) fn client_reaches(&self, state: State) -> Result<()> {
+        until(&format!("the client's socket to reach {state:?}"), || {
+            Ok(self
+                .client_status()?
+                .filter(|status| status.state == state)
+                .map(drop))
+        })
+    }
+
+    pub(super) fn server_reaches(&self, state: State) -> Result<()> {
+        until(&format!("the server's socket to reach {state:?}"), || {
+            Ok(self
+                .server_status()?
+                .filter(|status| status.state == state)
+                .map(drop))
+        })
+    }
+
+    /// The client's kernel has forgotten the connection; its application, if it still has the socket, learns the error.
+    pub(super) fn client_is_gone(&mut self) -> Result<()> {
+        until("the client's socket to die", || {
+            Ok(self.client_status()?.is_none().then_some(()))
+        })?;
+        self.client_errno = pending_error(self.client.as_ref())?;
+        Ok(())
+    }
+
+    /// The server's kernel has forgotten the connection; its application, if it still has the socket, learns the error.
+    pub(super) fn server_is_gone(&mut self) -> Result<()> {
+        until("the server's socket to die", || {
+            Ok(self.server_status()?.is_none().then_some(()))
+        })?;
+        self.server_errno = pending_error(self.server.as_ref())?;
+        Ok(())
+    }
+
+    fn client_status(&self) -> Result<Option<Status>> {
+        self.client_kernel
+            .socket(self.client_endpoint, self.server_endpoint)
+    }
+
+    fn server_status(&self) -> Result<Option<Status>> {
+        self.server_kernel
+            .socket(self.server_endpoint, self.client_endpoint)
+    }
+}
+
+fn present<T>(socket: Option<&T>) -> Result<&T> {
+    socket.context("the scenario uses a socket that is closed")
+}
+
+fn read(mut stream: &TcpStream, message: &[u8]) -> Result<()> {
+    let mut buffer = vec![0; message.len()];
+    stream.read_exact(&mut buffer)?;
+    ensure!(buffer == message, "an unexpected message arrived");
+    Ok(())
+}
+
+fn read_end(mut stream: &TcpStream) -> Result<()> {
+    match stream.read(&mut [0]) {
+        Ok(0) => Ok(()),
+        Ok(_) => bail!("payload arrived where the end of the connection was expected"),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            bail!("the other side did not close")
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn pending_error(stream: Option<&TcpStream>) -> Result<Option<Errno>> {
+    let error = stream.map(TcpStream::take_error).transpose()?.flatten();
+    Ok(error
+        .and_then(|error| error.raw_os_error())
+        .map(Errno::from_raw))
+}

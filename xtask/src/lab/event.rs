@@ -1,0 +1,70 @@
+//! A reset as the tracer's JSON tells it: the contract, read from the outside.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Fields that every line must have, if only as null.
+const FIELDS: [&str; 23] = [
+    "time",
+    "direction",
+    "role",
+    "cause",
+    "race",
+    "mechanism",
+    "local",
+    "remote",
+    "server",
+    "netns",
+    "state",
+    "kernel_reason",
+    "errno",
+    "matched",
+    "idle_seconds",
+    "request_to_reset_seconds",
+    "fin_to_request_seconds",
+    "since_response_seconds",
+    "connection_age_seconds",
+    "bytes_sent",
+    "bytes_received",
+    "srtt_seconds",
+    "rst_segments",
+];
+
+/// The fields that the lab judges.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Reset {
+    pub(super) direction: String,
+    pub(super) role: String,
+    pub(super) cause: String,
+    pub(super) race: Option<String>,
+    pub(super) mechanism: Option<String>,
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    pub(super) server: SocketAddr,
+    pub(super) netns: u64,
+    pub(super) errno: Option<String>,
+    pub(super) matched: String,
+    pub(super) idle_seconds: Option<f64>,
+    pub(super) request_to_reset_seconds: Option<f64>,
+    pub(super) fin_to_request_seconds: Option<f64>,
+    pub(super) since_response_seconds: Option<f64>,
+    pub(super) rst_segments: u32,
+}
+
+impl Reset {
+    /// Reads one line of the tracer's standard output.
+    pub(super) fn parse(line: &str) -> Result<Self> {
+        let object: Value =
+            serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?;
+        for field in FIELDS {
+            ensure!(
+                object.get(field).is_some(),
+                "`{field}` is missing from {line}"
+            );
+        }
+        Self::deserialize(object).with_context(|| format!("against the contract: {line}"))
+    }
+}

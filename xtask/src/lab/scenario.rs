@@ -1,0 +1,90 @@
+//! What a scenario is: steps, and what must be seen of them on the wire, by the applications and by the tracer.
+
+use anyhow::Result;
+
+use super::connection::Connection;
+use super::net::Net;
+
+/// One row of the lab's table.
+pub struct Scenario {
+    /// The letter of the scenario in the project's notes on the kernel, with its variant.
+    pub name: &'static str,
+    /// One sentence.
+    pub says: &'static str,
+    /// Plays it, and leaves the sockets as they are at the end.
+    pub(super) play: fn(&Net) -> Result<Connection<'_>>,
+    /// RST segments on the wire.
+    pub(super) rsts: Rsts,
+    /// The one line that the tracer prints about each host; nothing else may be said of it.
+    pub(super) server: Option<Line>,
+    pub(super) standby: Option<Line>,
+    pub(super) client: Option<Line>,
+}
+
+/// RST segments of the connection, by sender.
+#[derive(Clone, Copy)]
+pub(super) struct Rsts {
+    pub(super) from_server: u32,
+    pub(super) from_client: u32,
+}
+
+/// What the tracer must say of one host. The words are those of the tracer's JSON.
+#[derive(Clone, Copy)]
+pub(super) struct Line {
+    pub(super) direction: &'static str,
+    pub(super) role: &'static str,
+    pub(super) cause: &'static str,
+    pub(super) race: Option<&'static str>,
+    pub(super) mechanism: Option<&'static str>,
+    /// The application must see it as well.
+    pub(super) errno: Option<&'static str>,
+    pub(super) matched: &'static str,
+    pub(super) idle: Idle,
+}
+
+/// Whether the idle time before the last request may be missing. A time that is given must always be right.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Idle {
+    Demanded,
+    IfKnown,
+}
+
+/// This host's kernel sent the RST.
+pub(super) const SENT: Line = Line {
+    direction: "sent",
+    role: "server",
+    cause: "unknown",
+    race: None,
+    mechanism: Some("unknown"),
+    errno: None,
+    matched: "socket",
+    idle: Idle::IfKnown,
+};
+
+/// A RST ended a socket of this host.
+pub(super) const RECEIVED: Line = Line {
+    direction: "received",
+    role: "client",
+    cause: "unknown",
+    race: None,
+    mechanism: None,
+    errno: Some("ECONNRESET"),
+    matched: "socket",
+    idle: Idle::IfKnown,
+};
+
+/// Nothing happens: the base of the rows of the table.
+pub(super) const QUIET: Rsts = Rsts {
+    from_server: 0,
+    from_client: 0,
+};
+/// The server side resets once.
+pub(super) const BY_SERVER: Rsts = Rsts {
+    from_server: 1,
+    from_client: 0,
+};
+/// The client side resets once.
+pub(super) const BY_CLIENT: Rsts = Rsts {
+    from_server: 0,
+    from_client: 1,
+};

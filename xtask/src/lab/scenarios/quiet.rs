@@ -1,0 +1,58 @@
+//! Connections end without a RST: the tracer must say nothing.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::super::connection::Connection;
+use super::super::net::Net;
+use super::super::scenario::Scenario;
+use super::{ROW, idle_connection};
+
+pub(super) const ROWS: &[Scenario] = &[
+    Scenario {
+        name: "NONE-client",
+        says: "the client closes an idle connection",
+        play: client_closes_idle,
+        ..ROW
+    },
+    Scenario {
+        name: "NONE-server",
+        says: "the server closes an idle connection",
+        play: server_closes_idle,
+        ..ROW
+    },
+    Scenario {
+        name: "NONE-timeout",
+        says: "the server's user timeout gives up on a response that is not acknowledged",
+        play: user_timeout,
+        ..ROW
+    },
+];
+
+fn client_closes_idle(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    connection.client_closes();
+    connection.server_reads_the_end()?;
+    connection.server_closes();
+    Ok(connection)
+}
+
+fn server_closes_idle(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    connection.server_closes();
+    connection.client_reads_the_end()?;
+    connection.client_closes();
+    Ok(connection)
+}
+
+fn user_timeout(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    connection.server_gives_up_after(Duration::from_millis(300))?;
+    connection.client_requests()?;
+    connection.server_reads_the_request()?;
+    net.hold_packets_to_client()?;
+    connection.server_responds()?;
+    connection.server_is_gone()?;
+    Ok(connection)
+}

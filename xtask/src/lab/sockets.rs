@@ -1,0 +1,61 @@
+//! The sockets of a scenario's client and server, made on their hosts.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::host::Host;
+use super::net::{Family, Net};
+
+/// No step takes longer unless something is wrong.
+const STEP: Duration = Duration::from_secs(10);
+
+/// A listening socket on `host`, at the server's port, for `backlog` connections that wait to be accepted.
+pub(super) fn listen(net: &Net, host: &Host, backlog: i32) -> Result<TcpListener> {
+    let (domain, address): (_, IpAddr) = match net.family {
+        Family::V4 => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
+        Family::V6 | Family::Mapped => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
+    };
+    host.enter(|| {
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if domain == Domain::IPV6 {
+            socket.set_only_v6(net.family == Family::V6)?;
+        }
+        socket.bind(&SocketAddr::new(address, net.server_endpoint().port()).into())?;
+        socket.listen(backlog)?;
+        // It bounds accept() too.
+        socket.set_read_timeout(Some(STEP))?;
+        Ok(socket.into())
+    })
+}
+
+/// A client socket that has its port already, so that the lab knows it whatever becomes of the connection.
+pub(super) fn client(net: &Net, from: SocketAddr) -> Result<TcpStream> {
+    net.client.enter(|| {
+        let socket = Socket::new(Domain::for_address(from), Type::STREAM, Some(Protocol::TCP))?;
+        socket
+            .bind(&from.into())
+            .with_context(|| format!("the client cannot bind {from}"))?;
+        let stream = TcpStream::from(socket);
+        bound(&stream)?;
+        Ok(stream)
+    })
+}
+
+/// The connection that waits first, accepted.
+pub(super) fn accept(listener: &TcpListener) -> Result<TcpStream> {
+    let (stream, _) = listener.accept().context("the server cannot accept")?;
+    bound(&stream)?;
+    Ok(stream)
+}
+
+/// Bounds every later call on `stream`, and lets payload leave at once.
+fn bound(stream: &TcpStream) -> Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(STEP))?;
+    // connect() too.
+    Ok(stream.set_write_timeout(Some(STEP))?)
+}

@@ -1,0 +1,167 @@
+//! The tracer under test: the real release binary, as a user runs it.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::event::Reset;
+use super::http;
+use super::wait::{let_pass, until};
+
+/// The tracer holds an incident for about 100 ms, so that RST segments that follow are counted with it.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// After the last step of a scenario, no line may come that is not expected, and it would have come by then.
+const SETTLED: Duration = Duration::from_millis(300);
+
+/// A running tracer, killed when dropped and not stopped.
+pub struct Tracer {
+    child: Child,
+    port: u16,
+    lines: Arc<Mutex<Lines>>,
+}
+
+#[derive(Default)]
+struct Lines {
+    resets: Vec<Reset>,
+    /// What was wrong with a line.
+    unreadable: Vec<String>,
+}
+
+impl Tracer {
+    /// Starts it and waits until it says that it is ready.
+    pub fn start() -> Result<Self> {
+        let binary = binary();
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let mut child = Command::new(&binary)
+            .args([
+                "--events",
+                "json",
+                "--listen-address",
+                "127.0.0.1",
+                "--port",
+            ])
+            .arg(port.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| {
+                format!(
+                    "cannot run {} (`cargo xtask build` makes it)",
+                    binary.display()
+                )
+            })?;
+        let stdout = child
+            .stdout
+            .take()
+            .ok_or_else(|| anyhow!("the tracer has no standard output"))?;
+        let lines = Arc::new(Mutex::new(Lines::default()));
+        let into = Arc::clone(&lines);
+        thread::spawn(move || read_lines(stdout, &into));
+        let mut tracer = Self { child, port, lines };
+        until("the tracer to be ready", || tracer.is_ready())?;
+        Ok(tracer)
+    }
+
+    fn is_ready(&mut self) -> Result<Option<()>> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("the tracer ended at once ({status}): {}", self.complaints());
+        }
+        let answer = http::get(self.port, "/-/ready");
+        Ok(answer
+            .is_ok_and(|response| response.status == 200)
+            .then_some(()))
+    }
+
+    /// What an ended tracer wrote on its standard error.
+    fn complaints(&mut self) -> String {
+        let mut text = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            let _ = stderr.read_to_string(&mut text);
+        }
+        text.trim().to_owned()
+    }
+
+    /// The number of lines so far; what comes later is new.
+    pub(super) fn mark(&self) -> usize {
+        self.lines().resets.len()
+    }
+
+    /// The lines since `mark` about these network namespaces: as soon as `expected` are there and no more come.
+    pub(super) fn resets(&self, mark: usize, netns: &[u64], expected: usize) -> Vec<Reset> {
+        let asked = Instant::now();
+        loop {
+            let found: Vec<Reset> = self.lines().resets[mark..]
+                .iter()
+                .filter(|reset| netns.contains(&reset.netns))
+                .cloned()
+                .collect();
+            let waited = asked.elapsed();
+            if waited >= TOLD_WITHIN || (found.len() >= expected && waited >= SETTLED) {
+                return found;
+            }
+            let_pass(Duration::from_millis(5));
+        }
+    }
+
+    /// The tracer's metrics in the text format.
+    pub(super) fn metrics(&self) -> Result<String> {
+        Ok(http::get(self.port, "/metrics")?.body)
+    }
+
+    /// Ends it as a service manager would; it must end well, and must have printed nothing but the contract's JSON.
+    pub fn stop(mut self) -> Result<()> {
+        kill(Pid::from_raw(self.child.id().try_into()?), Signal::SIGTERM)?;
+        let status = until("the tracer to end after SIGTERM", || {
+            Ok(self.child.try_wait()?)
+        })?;
+        ensure!(
+            status.success(),
+            "the tracer ended badly after SIGTERM ({status}): {}",
+            self.complaints()
+        );
+        let lines = self.lines();
+        ensure!(
+            lines.unreadable.is_empty(),
+            "lines of the tracer are unreadable: {}",
+            lines.unreadable.join("; ")
+        );
+        Ok(())
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `TRACER_BIN`, else where `cargo xtask build` puts it.
+fn binary() -> PathBuf {
+    let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    env::var_os("TRACER_BIN").map_or_else(|| workspace.join("target/release/tracer"), PathBuf::from)
+}
+
+fn read_lines(stdout: ChildStdout, into: &Mutex<Lines>) {
+    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        let read = Reset::parse(&line);
+        let mut lines = into.lock().unwrap_or_else(PoisonError::into_inner);
+        match read {
+            Ok(reset) => lines.resets.push(reset),
+            Err(error) => lines.unreadable.push(format!("{error:#}")),
+        }
+    }
+}

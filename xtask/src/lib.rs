@@ -1,0 +1,14 @@
+//! The developer's commands of tracer, as functions: `main.rs` only reads the command line.
+#![forbid(unsafe_code)]
+
+pub mod commands;
+pub mod debian;
+pub mod ebpf;
+pub mod lab;
+pub mod linker;
+pub mod privilege;
+pub mod process;
+pub mod setup;
+pub mod sources;
+pub mod toolchain;
+pub mod workspace;

@@ -1,0 +1,63 @@
+//! Finding or installing what tracer is built and tested with. Quick when everything is there.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+
+use crate::debian::{self, Needed};
+use crate::toolchain::{self, Toolchain};
+use crate::{linker, process};
+
+/// Debian's newest Rust: unlike its other packages it is kept up to date for the browsers. It installs beside rustup.
+const RUST_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+
+const BUILD_PROGRAMS: [Needed; 1] = [("cc", "build-essential")];
+
+const TEST_PROGRAMS: [Needed; 5] = [
+    ("tcpdump", "tcpdump"),
+    ("ip", "iproute2"),
+    ("ss", "iproute2"),
+    ("sysctl", "procps"),
+    ("ps", "procps"),
+];
+
+/// Test programs whose packages bring a service that would start by itself, with its unit.
+const TEST_SERVERS: [(Needed, &str); 2] = [
+    (("nginx", "nginx-light"), "nginx.service"),
+    (("promtool", "prometheus"), "prometheus.service"),
+];
+
+/// What the eBPF build needs: a compiler, and a linker that reads what it writes.
+pub fn build() -> Result<(Toolchain, PathBuf)> {
+    debian::ensure(&BUILD_PROGRAMS)?;
+    let toolchain = match toolchain::find() {
+        Ok(toolchain) => toolchain,
+        Err(lacking) => install_rust(&lacking)?,
+    };
+    let linker = linker::ensure(&toolchain)?;
+    Ok((toolchain, linker))
+}
+
+fn install_rust(lacking: &anyhow::Error) -> Result<Toolchain> {
+    process::step(&format!("no compiler here can build for BPF ({lacking:#})"));
+    debian::install(&RUST_PACKAGES)
+        .and_then(|()| toolchain::inspect(Path::new("/usr")))
+        .map_err(|why| {
+            anyhow!("{why:#}; or run `rustup toolchain install nightly --component rust-src`")
+        })
+}
+
+/// What the tests need besides.
+pub fn tests() -> Result<()> {
+    debian::ensure(&TEST_PROGRAMS)?;
+    let missing = |(program, _): &Needed| process::find(program).is_none();
+    let (servers, units): (Vec<_>, Vec<_>) = TEST_SERVERS
+        .iter()
+        .copied()
+        .filter(|(server, _)| missing(server))
+        .unzip();
+    if !units.is_empty() {
+        debian::mask_services(&units)?;
+    }
+    debian::ensure(&servers)
+}
