@@ -12,9 +12,7 @@ pub mod sources;
 
 fn main() {
     // Asked when run, not when compiled: clones that share a target directory share this program.
-    let package = env::var_os("CARGO_MANIFEST_DIR")
-        .map(PathBuf::from)
-        .unwrap_or_default();
+    let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
     let root = package.join("..");
     match object(&root) {
         Ok(object) => println!("cargo::rustc-env=TRACER_EBPF_OBJECT={}", object.display()),
@@ -29,13 +27,9 @@ fn object(root: &Path) -> Result<PathBuf, String> {
     if let Some(chosen) = env::var_os("TRACER_EBPF_OBJECT").map(PathBuf::from) {
         println!("cargo::rerun-if-changed={}", chosen.display());
         let absolute = fs::canonicalize(&chosen);
-        return absolute
-            .map_err(|why| format!("TRACER_EBPF_OBJECT names {}: {why}", chosen.display()));
+        return absolute.map_err(|why| format!("TRACER_EBPF_OBJECT names {}: {why}", chosen.display()));
     }
-    for path in sources::SOURCES
-        .into_iter()
-        .chain([sources::OBJECT, sources::STAMP])
-    {
+    for path in sources::SOURCES.into_iter().chain([sources::OBJECT, sources::STAMP]) {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
     let unreadable = |why: io::Error| format!("cannot read the sources of the eBPF object: {why}");
@@ -51,12 +45,7 @@ fn object(root: &Path) -> Result<PathBuf, String> {
 /// The commit, abbreviated, or `unknown` outside a git clone.
 fn revision(root: &Path) -> String {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git")
-            .arg("-C")
-            .arg(root)
-            .args(arguments)
-            .output()
-            .ok()?;
+        let output = Command::new("git").arg("-C").arg(root).args(arguments).output().ok()?;
         let line = String::from_utf8(output.stdout).ok()?.trim().to_owned();
         output.status.success().then_some(line)
     };

@@ -1,9 +1,7 @@
 //! RST segments, sent and received.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use tracer_common::{
-    FLAG_ABORTED, KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, counter,
-};
+use tracer_common::{FLAG_ABORTED, KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, counter};
 
 use crate::{
     maps::{self, Urgency, emit},
@@ -69,10 +67,7 @@ pub fn sent(sk: u64, skb: u64, reason: u32) {
 /// The states in which data for an orphan makes the kernel reset it.
 #[inline(always)]
 fn may_be_orphan(sk_state: u8) -> bool {
-    matches!(
-        sk_state,
-        state::FIN_WAIT1 | state::FIN_WAIT2 | state::CLOSING | state::LAST_ACK
-    )
+    matches!(sk_state, state::FIN_WAIT1 | state::FIN_WAIT2 | state::CLOSING | state::LAST_ACK)
 }
 
 /// Whether this CPU has just aborted the same socket: then no RST was received before, and the receive

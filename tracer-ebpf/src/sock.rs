@@ -254,4 +254,3 @@ fn headers(skb: u64) -> (u64, u64) {
 pub fn is_listener(sk_state: u8) -> bool {
     sk_state == state::LISTEN || sk_state == state::NEW_SYN_RECV
 }
-

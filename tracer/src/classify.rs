@@ -77,7 +77,9 @@ fn cause(reset: &MatchedReset, mechanism: Option<Mechanism>, rules: &Rules) -> C
         (Some(Mechanism::NoSocket), _) if segment.is_some_and(|segment| segment.opening) => {
             return Cause::Refused;
         }
-        (Some(Mechanism::Listener), _) if meaning == Some(Reason::InvalidSyn) => return Cause::BacklogOverflow,
+        (Some(Mechanism::Listener), _) if meaning == Some(Reason::InvalidSyn) => {
+            return Cause::BacklogOverflow;
+        }
         (Some(_), Some(TcpState::SynRecv)) => return Cause::BacklogOverflow,
         (Some(Mechanism::Abort), _) => return Cause::Killed,
         (Some(Mechanism::Disconnect), _) if never_accepted(reset) => return Cause::Killed,
@@ -260,12 +262,8 @@ fn request(reset: &MatchedReset, cause: Cause) -> Option<Request> {
         return None;
     }
     match (reset.role, traffic.last_payload) {
-        (Role::Client, LastPayload::Local) => {
-            Some(request_at(traffic.last_sent, traffic.last_received))
-        }
-        (Role::Server, LastPayload::Remote) => {
-            Some(request_at(traffic.last_received, traffic.last_sent))
-        }
+        (Role::Client, LastPayload::Local) => Some(request_at(traffic.last_sent, traffic.last_received)),
+        (Role::Server, LastPayload::Remote) => Some(request_at(traffic.last_received, traffic.last_sent)),
         // The segment that provoked the reset is the request.
         (Role::Server, _) if payload => Some(request_at(reset.at, traffic.last_activity())),
         _ => None,
@@ -306,8 +304,7 @@ fn race_window(traffic: &Traffic, rules: &Rules) -> Duration {
 }
 
 fn fin_arrived(reset: &MatchedReset) -> bool {
-    reset.state.is_some_and(TcpState::fin_received)
-        || reset.fin.is_some_and(|fin| fin.by == Side::Remote)
+    reset.state.is_some_and(TcpState::fin_received) || reset.fin.is_some_and(|fin| fin.by == Side::Remote)
 }
 
 /// Whether this host told the peer that it closed. A connection that died silently (a timeout, a repaired
@@ -355,7 +352,9 @@ fn active(reset: &MatchedReset, after_close: bool, meaning: Option<Reason>) -> M
         Some(Reason::AbortOnMemory) => Mechanism::Memory,
         Some(Reason::KeepaliveTimeout) => Mechanism::Keepalive,
         Some(Reason::DisconnectWithData) if !lingers => Mechanism::Disconnect,
-        Some(Reason::State | Reason::DisconnectWithData) | None if after_close && lingers => Mechanism::Linger,
+        Some(Reason::State | Reason::DisconnectWithData) | None if after_close && lingers => {
+            Mechanism::Linger
+        }
         Some(Reason::State) if after_close => Mechanism::Disconnect,
         Some(Reason::State) => Mechanism::Abort,
         None if after_close && socket.traffic.unread > 0 => Mechanism::UnreadClose,

@@ -134,7 +134,12 @@ impl Connections {
 
     /// The connection at these addresses, kept for [`RETENTION`] from now; if the known one is not `wanted`,
     /// a new one in its place.
-    pub fn touch(&mut self, flow: Flow, now: KernelNs, wanted: impl Fn(&Connection) -> bool) -> &mut Connection {
+    pub fn touch(
+        &mut self,
+        flow: Flow,
+        now: KernelNs,
+        wanted: impl Fn(&Connection) -> bool,
+    ) -> &mut Connection {
         self.make_room(now);
         self.order.push_back((now, flow));
         let connection = match self.by_flow.entry(flow) {

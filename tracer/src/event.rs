@@ -248,10 +248,7 @@ impl TcpState {
     /// Whether this end had sent (or queued) its FIN.
     #[must_use]
     pub fn fin_sent(self) -> bool {
-        matches!(
-            self,
-            Self::FinWait1 | Self::FinWait2 | Self::Closing | Self::LastAck | Self::TimeWait
-        )
+        matches!(self, Self::FinWait1 | Self::FinWait2 | Self::Closing | Self::LastAck | Self::TimeWait)
     }
 
     /// Whether the application's `recv()` already meets the peer's FIN in this state.

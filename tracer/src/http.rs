@@ -129,7 +129,9 @@ fn metrics(request: &Request<Incoming>, service: &Service) -> Answer {
     match service.metrics.render(counts) {
         Ok(text) if accepts_gzip(request) => compressed(&text),
         Ok(text) => page(StatusCode::OK, prometheus::TEXT_FORMAT, text),
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot encode the metrics: {error}\n")),
+        Err(error) => {
+            plain(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot encode the metrics: {error}\n"))
+        }
     }
 }
 

@@ -214,7 +214,13 @@ impl Matcher {
         let Some(segment) = sent.segment else { return };
         if segment.opening {
             // A SYN belongs to no connection, and there will be none.
-            let mut reset = sent.matched(Trigger::Passive(segment), holder, Matched::None(Unmatched::NoSocket), None, None);
+            let mut reset = sent.matched(
+                Trigger::Passive(segment),
+                holder,
+                Matched::None(Unmatched::NoSocket),
+                None,
+                None,
+            );
             reset.role = Role::Server;
             self.hold(reset);
             return;

@@ -56,7 +56,9 @@ impl Output {
     /// Waits, but not for ever, until all lines are written.
     pub fn finish(mut self) {
         self.lines = None;
-        if self.format != EventFormat::Off && self.done.recv_timeout(FAREWELL) == Err(RecvTimeoutError::Timeout) {
+        if self.format != EventFormat::Off
+            && self.done.recv_timeout(FAREWELL) == Err(RecvTimeoutError::Timeout)
+        {
             log::warn!("stdout did not take the last lines within {} s", FAREWELL.as_secs());
         }
     }

@@ -94,7 +94,9 @@ impl Tracer {
             probes: PROBES.map(|name| attach(&mut programs, &btf, name)).into(),
             covers_every_path: has_reason(&btf),
         };
-        if let Some((name, error)) = report.missing().next().filter(|_| !report.probes.iter().any(ProbeStatus::attached)) {
+        if let Some((name, error)) =
+            report.missing().next().filter(|_| !report.probes.iter().any(ProbeStatus::attached))
+        {
             bail!("no probe could be attached; the first one, {name}, failed with: {error}");
         }
         for (name, error) in report.missing() {
@@ -148,8 +150,10 @@ fn try_attach(programs: &mut Ebpf, btf: &Btf, name: &str) -> Result<()> {
     if btf.tracepoint_arguments(name).is_none() {
         bail!("this kernel has no tracepoint {name}");
     }
-    let program: &mut RawTracePoint =
-        programs.program_mut(name).with_context(|| format!("the eBPF object has no program {name}"))?.try_into()?;
+    let program: &mut RawTracePoint = programs
+        .program_mut(name)
+        .with_context(|| format!("the eBPF object has no program {name}"))?
+        .try_into()?;
     program.load().context("the verifier refused it")?;
     program.attach(name).context("it cannot be attached")?;
     Ok(())

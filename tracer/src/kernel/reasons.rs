@@ -55,8 +55,12 @@ impl Reasons {
             "TCP_STATE" => Reason::State,
             "TCP_KEEPALIVE_TIMEOUT" => Reason::KeepaliveTimeout,
             "TCP_DISCONNECT_WITH_DATA" => Reason::DisconnectWithData,
-            "TCP_INVALID_ACK_SEQUENCE" | "TCP_RFC7323_PAWS" | "TCP_TOO_OLD_ACK" | "TCP_ACK_UNSENT_DATA"
-            | "TCP_FLAGS" | "TCP_OLD_ACK" => Reason::Protocol,
+            "TCP_INVALID_ACK_SEQUENCE"
+            | "TCP_RFC7323_PAWS"
+            | "TCP_TOO_OLD_ACK"
+            | "TCP_ACK_UNSENT_DATA"
+            | "TCP_FLAGS"
+            | "TCP_OLD_ACK" => Reason::Protocol,
             _ => return None,
         })
     }

@@ -15,8 +15,12 @@ pub struct Ring(AsyncFd<RingBuf<MapData>>);
 impl Ring {
     /// Takes the ring out of the loaded object; needs a running tokio reactor.
     pub fn open(ring: RingBuf<MapData>) -> Result<Self> {
-        #[expect(deprecated, reason = "its successor is unsafe; a ring buffer map keeps its descriptor for life")]
-        let fd = AsyncFd::with_interest(ring, Interest::READABLE).context("cannot wait for the ring buffer")?;
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; a ring buffer map keeps its descriptor for life"
+        )]
+        let fd =
+            AsyncFd::with_interest(ring, Interest::READABLE).context("cannot wait for the ring buffer")?;
         Ok(Self(fd))
     }
 

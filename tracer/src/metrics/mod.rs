@@ -6,7 +6,8 @@ mod servers;
 use std::sync::Mutex;
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use self::{process::Process, servers::Servers};
@@ -22,8 +23,8 @@ use crate::{
 
 /// Non-integer bounds around the usual keep-alive timeouts, so that `le` reads the same in every format.
 const IDLE_BUCKETS: [f64; 26] = [
-    0.1, 0.5, 0.95, 1.95, 2.5, 3.95, 4.5, 4.95, 5.5, 6.5, 9.5, 15.5, 20.5, 29.5, 31.5, 58.5, 61.5, 64.5, 67.5,
-    74.5, 77.5, 92.5, 131.5, 299.5, 599.5, 625.5,
+    0.1, 0.5, 0.95, 1.95, 2.5, 3.95, 4.5, 4.95, 5.5, 6.5, 9.5, 15.5, 20.5, 29.5, 31.5, 58.5, 61.5, 64.5,
+    67.5, 74.5, 77.5, 92.5, 131.5, 299.5, 599.5, 625.5,
 ];
 
 /// From a loopback's round trip to the usual request timeouts.
@@ -242,7 +243,8 @@ impl Metrics {
 
     /// The label of a server. A server's races start at 0 when it is first seen, so that the first one counts.
     fn server_label(&self, role: Role, server: Option<std::net::SocketAddr>) -> String {
-        let label = self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).label(role, server);
+        let label =
+            self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).label(role, server);
         if label.overflow {
             self.label_overflow.inc();
         }
@@ -293,7 +295,12 @@ fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<In
     Ok(counter)
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
     let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(counters.clone()))?;
     Ok(counters)

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
@@ -13,7 +13,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::host::Host;
-use super::net::{DISCARD, GATEWAY};
 use super::pcap;
 use super::wait::until;
 
@@ -45,6 +44,11 @@ pub(super) struct Segment {
 impl Segment {
     pub(super) fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
+    }
+
+    /// One of the two is a retransmission of the other.
+    pub(super) fn repeats(&self, other: &Self) -> bool {
+        self.source == other.source && self.payload > 0 && self.sequence == other.sequence
     }
 }
 
@@ -98,15 +102,9 @@ impl<'net> Capture<'net> {
         })
     }
 
-    /// The TCP segments captured up to now.
-    pub(super) fn finish(self) -> Result<Vec<Segment>> {
-        self.host.enter(|| {
-            let socket = UdpSocket::bind(("0.0.0.0", 0))?;
-            socket
-                .send_to(LAST, (GATEWAY, DISCARD))
-                .context("no datagram can be sent to the gateway")?;
-            Ok(())
-        })?;
+    /// The TCP segments captured up to now, that is until a datagram from this host to `nowhere` is in the file.
+    pub(super) fn finish(self, nowhere: SocketAddr) -> Result<Vec<Segment>> {
+        self.host.datagram(nowhere, LAST)?;
         let what = format!("tcpdump to write the last packet of {}", self.host.name());
         until(&what, || segments_before_last(&self.file))
     }

@@ -108,7 +108,7 @@ impl Case {
                     .cloned()
                     .collect()
             });
-            rows.extend(self.judge(side, &connection, &capture.finish()?, resets));
+            rows.extend(self.judge(side, &connection, &capture.finish(net.nowhere())?, resets));
         }
         net.cut()?;
         Ok(rows)

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -90,6 +91,19 @@ impl Host {
             .args(["--net", &self.name])
             .args(arguments.split_whitespace());
         finish(command, "")
+    }
+
+    /// Sends one UDP datagram.
+    pub(super) fn datagram(&self, to: SocketAddr, payload: &[u8]) -> Result<()> {
+        let from: IpAddr = match to {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        self.enter(|| {
+            let sent = UdpSocket::bind((from, 0)).and_then(|socket| socket.send_to(payload, to));
+            sent.map(drop)
+                .with_context(|| format!("no datagram can be sent to {to}"))
+        })
     }
 
     /// Waits until the host has sent `count` RST segments since it was made.

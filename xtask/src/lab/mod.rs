@@ -33,6 +33,8 @@ pub use net::Family;
 pub use scenario::Scenario;
 pub use tracer::Tracer;
 
+use crate::privilege;
+
 /// Plays resets on purpose and compares the tracer with the wire.
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -66,7 +68,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let cases = select(&args.only, args.ipv6)?.repeat(args.repeat);
     ensure!(
-        nix::unistd::geteuid().is_root(),
+        privilege::is_root(),
         "the lab makes network namespaces: run it as root"
     );
     prepare()?;

@@ -7,12 +7,12 @@
 //! ```
 //! The router has no sockets, so delays and route changes there are seen by the hosts exactly as a network's.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::host::{Host, NAMESPACES, ip};
 use super::wait::until;
@@ -22,9 +22,7 @@ const PREFIX: &str = "tracer-lab";
 /// The server's port.
 const PORT: u16 = 8080;
 /// RFC 863: datagrams to it are nobody's.
-pub(super) const DISCARD: u16 = 9;
-/// The router, as both sides' gateways, where the lab's own datagrams go.
-pub(super) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 3, 254);
+const DISCARD: u16 = 9;
 /// Bytes on the wire with the Ethernet header.
 const FULL_FRAME: usize = 1514;
 /// Smaller than any segment.
@@ -79,7 +77,8 @@ impl Net {
             link set c up
             link set s up
             link set s2 up
-            address add 10.77.3.254/32 dev lo
+            address add 10.77.3.1/32 dev lo
+            address add fd77:3::1/128 dev lo
             address add 10.77.2.254/24 dev c
             address add fd77:2::fe/64 dev c nodad
             address add 10.77.1.254/32 dev s
@@ -109,6 +108,11 @@ impl Net {
     /// The client host's address, with a port of the kernel's choice.
     pub(super) fn client_address(&self) -> SocketAddr {
         SocketAddr::new(self.address(2), 0)
+    }
+
+    /// A port of the router that nobody serves, on addresses that every host has already spoken on.
+    pub(super) fn nowhere(&self) -> SocketAddr {
+        SocketAddr::new(self.address(3), DISCARD)
     }
 
     fn address(&self, subnet: u8) -> IpAddr {
@@ -164,17 +168,12 @@ impl Net {
     /// A datagram on the addresses of the scenario, so that no neighbour has to be found first.
     fn datagram_to_client(&self, frame: usize) -> Result<()> {
         let client = SocketAddr::new(self.client_address().ip(), DISCARD);
-        let (unspecified, headers): (IpAddr, _) = match client {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), 14 + 20 + 8),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED.into(), 14 + 40 + 8),
+        let headers = if client.is_ipv4() {
+            14 + 20 + 8
+        } else {
+            14 + 40 + 8
         };
-        self.router.enter(|| {
-            let socket = UdpSocket::bind((unspecified, 0))?;
-            socket
-                .send_to(&vec![0; frame - headers], client)
-                .context("no datagram can be sent to the client")?;
-            Ok(())
-        })
+        self.router.datagram(client, &vec![0; frame - headers])
     }
 
     /// Cuts all links: what the hosts' kernels still say while the scenario is cleaned up reaches nobody.

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use super::event::Reset;
 use super::http;
 use super::wait::{let_pass, until};
+use crate::workspace;
 
 /// The tracer holds an incident for about 100 ms, so that RST segments that follow are counted with it.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
@@ -149,10 +150,9 @@ impl Drop for Tracer {
     }
 }
 
-/// `TRACER_BIN`, else where `cargo xtask build` puts it.
+/// `TRACER_BIN`, else the one that `cargo xtask build` makes.
 fn binary() -> PathBuf {
-    let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    env::var_os("TRACER_BIN").map_or_else(|| workspace.join("target/release/tracer"), PathBuf::from)
+    env::var_os("TRACER_BIN").map_or_else(workspace::daemon, PathBuf::from)
 }
 
 fn read_lines(stdout: ChildStdout, into: &Mutex<Lines>) {

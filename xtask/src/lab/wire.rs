@@ -41,6 +41,9 @@ pub(super) fn weigh(
         [(client, server), (server, client)].contains(&(segment.source, segment.destination))
     };
     let segments: Vec<&Segment> = segments.iter().filter(of_connection).collect();
+    // The same endpoints may have had a connection before.
+    let opens = |segment: &&Segment| segment.has(SYN) && segment.source == client;
+    let segments = &segments[segments.iter().rposition(opens).unwrap_or(0)..];
     let rsts_from = |endpoint| {
         let count = segments
             .iter()
@@ -53,7 +56,7 @@ pub(super) fn weigh(
         .iter()
         .find(|segment| segment.has(FIN) && segment.source == server)
         .copied();
-    let last = last_request(&segments, client);
+    let last = last_request(segments, client);
     let response = segments
         .iter()
         .rfind(|segment| segment.payload > 0 && segment.source == server)
@@ -65,7 +68,7 @@ pub(super) fn weigh(
         request_to_reset: last.and_then(|last| Some(between(last.request, reset?))),
         fin_to_request: last.and_then(|last| Some(between(fin?, last.request))),
         since_response: response.and_then(|response| Some(between(response, reset?))),
-        race: last.and_then(|last| Some(race(&segments, last.request, fin, reset?, side))),
+        race: last.and_then(|last| Some(race(segments, last.request, fin, reset?, side))),
     }
 }
 
@@ -85,7 +88,14 @@ fn last_request<'a>(segments: &[&'a Segment], client: SocketAddr) -> Option<Last
     });
     let mut before: Option<&Segment> = None;
     let mut last = None;
-    for &segment in segments.iter().filter(|segment| segment.payload > 0) {
+    for (at, &segment) in segments.iter().enumerate() {
+        if segment.payload == 0
+            || segments[..at]
+                .iter()
+                .any(|earlier| earlier.repeats(segment))
+        {
+            continue;
+        }
         if segment.source == client && before.is_none_or(|before| before.source != client) {
             last = Some(LastRequest {
                 request: segment,

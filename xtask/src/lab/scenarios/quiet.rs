@@ -49,8 +49,10 @@ fn server_closes_idle(net: &Net) -> Result<Connection<'_>> {
 fn user_timeout(net: &Net) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.server_gives_up_after(Duration::from_millis(300))?;
+    connection.server_acknowledges_at_once()?;
     connection.client_requests()?;
     connection.server_reads_the_request()?;
+    connection.client_is_acknowledged()?;
     net.hold_packets_to_client()?;
     connection.server_responds()?;
     connection.server_is_gone()?;
