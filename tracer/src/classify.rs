@@ -366,7 +366,7 @@ fn active(reset: &MatchedReset, after_close: bool, meaning: Option<Reason>) -> M
     }
 }
 
-/// What `tcp_reset` and its like leave in `sk_err` (net/ipv4/tcp_input.c); nobody sees an orphan's.
+/// What `tcp_reset` and its like leave in `sk_err` (`net/ipv4/tcp_input.c`); nobody sees an orphan's.
 fn errno(reset: &MatchedReset, mechanism: Option<Mechanism>) -> Option<Errno> {
     if reset.socket.as_ref()?.orphan {
         return None;

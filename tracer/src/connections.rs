@@ -12,7 +12,7 @@ use crate::{
     time::KernelNs,
 };
 
-/// How long a connection is kept: the kernel's time-wait (`TCP_TIMEWAIT_LEN`, include/net/tcp.h) and a margin.
+/// How long a connection is kept: the kernel's time-wait (`TCP_TIMEWAIT_LEN`, include/`net/tcp.h`) and a margin.
 pub const RETENTION: Duration = Duration::from_secs(65);
 
 /// How far a segment's acknowledgment may lie from what is known for it to belong to the same connection,
@@ -31,12 +31,6 @@ pub struct Connection {
     /// A segment of it, for one that was known by nothing else.
     pub segment: Option<Segment>,
     touched: KernelNs,
-}
-
-impl Default for KernelNs {
-    fn default() -> Self {
-        Self(0)
-    }
 }
 
 impl Connection {

@@ -111,6 +111,7 @@ pub enum Origin {
 
 /// A connection's socket.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a flag of the kernel's socket")]
 pub struct Socket {
     /// The state before the event; CLOSE where only an earlier event knows it.
     pub state: TcpState,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use nix::time::{ClockId, clock_getres, clock_gettime};
 
 /// A moment in nanoseconds since boot, suspend not included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KernelNs(pub u64);
 
 impl KernelNs {
@@ -50,7 +50,7 @@ impl KernelNs {
 
 /// The length of a jiffy: the resolution of the kernel's own last-sent and last-received times.
 ///
-/// The coarse clocks advance once a tick (`KTIME_LOW_RES`, kernel/time/posix-timers.c), so their resolution
+/// The coarse clocks advance once a tick (`KTIME_LOW_RES`, `kernel/time/posix-timers.c`), so their resolution
 /// is 1/HZ; rounding to whole HZ takes out the kernel's rounding for HZ = 300.
 #[must_use]
 pub fn jiffy() -> Duration {

@@ -89,6 +89,7 @@ fn check(
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn each_reset_is_called_by_its_first_matching_rule() {
     use Cause::*;
     use Mechanism as By;

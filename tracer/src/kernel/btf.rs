@@ -34,7 +34,7 @@ struct Type {
     /// For structs: member offsets carry a bit-field size in their upper byte.
     kind_flag: bool,
     /// Size, or the type this one refers to.
-    size_or_type: u32,
+    size_or_ref: u32,
     /// Where what follows the fixed part begins.
     body: usize,
 }
@@ -61,6 +61,7 @@ impl Btf {
 
     /// Byte offset of a field, named by its path (`["icsk_ack", "lrcvtime"]`) within `struct name`. Anonymous
     /// structs and unions on the way are looked through. `None` where this kernel has no such field.
+    #[must_use]
     pub fn field_offset(&self, name: &str, path: &[&str]) -> Option<u32> {
         let mut ty = self.find(name, KIND_STRUCT)?;
         let mut offset = 0;
@@ -77,6 +78,7 @@ impl Btf {
     }
 
     /// The values of `enum name`, with `prefix` cut off their names.
+    #[must_use]
     pub fn enum_names(&self, name: &str, prefix: &str) -> Vec<(u32, String)> {
         let Some(ty) = self.find(name, KIND_ENUM) else {
             return Vec::new();
@@ -93,9 +95,10 @@ impl Btf {
 
     /// How many arguments a tracepoint hands to a raw tracepoint program; `None` where there is no such
     /// tracepoint. The kernel describes it as `typedef void (*btf_trace_NAME)(void *, …)`.
+    #[must_use]
     pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
         let typedef = self.find(&format!("btf_trace_{name}"), KIND_TYPEDEF)?;
-        let prototype = self.resolve(typedef.size_or_type)?;
+        let prototype = self.resolve(typedef.size_or_ref)?;
         (prototype.kind == KIND_FUNC_PROTO).then(|| prototype.members.saturating_sub(1))
     }
 
@@ -134,7 +137,7 @@ impl Btf {
             if !matches!(ty.kind, 2 | 8..=11 | 18) {
                 return Some(ty);
             }
-            ty = self.read(*self.types.get(ty.size_or_type as usize)? as usize).ok()?;
+            ty = self.read(*self.types.get(ty.size_or_ref as usize)? as usize).ok()?;
         }
         None
     }
@@ -146,7 +149,7 @@ impl Btf {
             kind: (info >> 24) & 0x1f,
             members: (info & 0xffff) as usize,
             kind_flag: info >> 31 == 1,
-            size_or_type: u32_at(&self.bytes, at + 8)?,
+            size_or_ref: u32_at(&self.bytes, at + 8)?,
             body: at + 12,
         })
     }

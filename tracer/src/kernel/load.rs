@@ -68,7 +68,7 @@ impl ProbeReport {
     }
 
     /// Which ways of sending a RST can be seen. Up to 6.9 `tcp_send_reset` is only traced for full sockets
-    /// (net/ipv4/tcp_ipv4.c, `tcp_v4_send_reset`).
+    /// (`net/ipv4/tcp_ipv4.c`, `tcp_v4_send_reset`).
     #[must_use]
     pub fn coverage(&self) -> [(&'static str, bool); 4] {
         let sent = self.probes.iter().any(|probe| probe.name == PROBES[0] && probe.attached());

@@ -43,7 +43,8 @@ pub(super) struct Reset {
     pub(super) mechanism: Option<String>,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
-    pub(super) server: SocketAddr,
+    /// Null if the role is not known.
+    pub(super) server: Option<SocketAddr>,
     pub(super) netns: u64,
     pub(super) errno: Option<String>,
     pub(super) matched: String,
