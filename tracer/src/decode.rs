@@ -18,6 +18,9 @@ use crate::{
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+/// How long an ACK may take: `TCP_DELACK_MAX` (`include/net/tcp.h`) and a long way. Keepalive probes wait for
+/// a second at least.
+const ACK_DELAY: Duration = Duration::from_millis(500);
 const TCP_SYN: u8 = 0x02;
 const TCP_ACK: u8 = 0x10;
 
@@ -167,7 +170,7 @@ fn traffic(record: &Record, state: TcpState, jiffy: Duration) -> Traffic {
         last_sent: ago(record.since_sent),
         last_received: ago(record.since_received),
         last_ack: ago(record.since_ack),
-        last_payload: last_payload(record, state),
+        last_payload: last_payload(record, state, jiffy),
         unacknowledged: unacknowledged(record, state),
         unsent: record.write_seq.wrapping_sub(record.snd_nxt),
         unread: record.rcv_nxt.wrapping_sub(record.copied_seq).saturating_sub(peer_fin),
@@ -194,10 +197,11 @@ fn fin_left(record: &Record, state: TcpState) -> bool {
 /// Whose payload came last: by the kernel's two times, and where they fall into one jiffy by sequence numbers.
 ///
 /// `snd_wl1` is where the segment began that last acknowledged something new (`tcp_ack`,
-/// `net/ipv4/tcp_input.c`). If it began behind all payload received, it was a bare ACK of something we sent
-/// after that payload; if before, the peer's payload itself acknowledged ours and came last. FINs use
-/// sequence numbers and acknowledgments of their own, so this holds only while there was none.
-fn last_payload(record: &Record, state: TcpState) -> LastPayload {
+/// `net/ipv4/tcp_input.c`). If that is before the end of what was received, payload of the peer's carried the
+/// acknowledgment and came last. If it is behind, it was a bare ACK of something we sent after that payload,
+/// provided it came as soon as ACKs do: the answer to a keepalive probe looks the same. FINs use sequence
+/// numbers and acknowledgments of their own, so all this holds only while there was none.
+fn last_payload(record: &Record, state: TcpState, jiffy: Duration) -> LastPayload {
     let no_fin = state == TcpState::Established && peer_fin(record) == 0;
     match (payload_sent(record) > 0, payload_received(record) > 0) {
         (false, false) => LastPayload::None,
@@ -206,8 +210,10 @@ fn last_payload(record: &Record, state: TcpState) -> LastPayload {
         _ if record.since_sent < record.since_received => LastPayload::Local,
         _ if record.since_sent > record.since_received => LastPayload::Remote,
         _ if unacknowledged(record, state) > 0 => LastPayload::Local,
-        _ if no_fin && record.snd_wl1 == record.rcv_nxt => LastPayload::Local,
-        _ if no_fin => LastPayload::Remote,
+        _ if no_fin && record.snd_wl1 != record.rcv_nxt => LastPayload::Remote,
+        _ if no_fin && jiffy * record.since_sent.saturating_sub(record.since_ack) <= ACK_DELAY => {
+            LastPayload::Local
+        }
         _ => LastPayload::Unknown,
     }
 }
@@ -232,7 +238,7 @@ mod tests {
         (record.bytes_sent, record.bytes_acked, record.bytes_received) = (200, 200, 100);
         (record.snd_una, record.snd_nxt, record.write_seq) = (5_200, 5_200, 5_200);
         (record.rcv_nxt, record.copied_seq, record.snd_wl1) = (9_100, 9_100, 9_100);
-        (record.since_sent, record.since_received) = (2_499, 2_500);
+        (record.since_sent, record.since_received, record.since_ack) = (2_499, 2_500, 2_490);
         record
     }
 
@@ -327,6 +333,11 @@ mod tests {
                 LastPayload::None,
             ),
             ("tie: a bare ACK came behind all payload", tie(|_| {}), LastPayload::Local),
+            (
+                "tie: the bare ACK may have answered a keepalive probe",
+                tie(|r| r.since_ack = 2_000),
+                LastPayload::Unknown,
+            ),
             ("tie: payload carried the last ACK", tie(|r| r.snd_wl1 = 9_000), LastPayload::Remote),
             (
                 "tie: ours is not acknowledged yet",

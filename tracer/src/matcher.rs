@@ -129,7 +129,7 @@ impl Matcher {
         self.connections.len()
     }
 
-    fn fin(&mut self, at: KernelNs, flow: Flow, by: Side, socket: Socket) {
+    fn fin(&mut self, at: KernelNs, flow: Flow, by: Side, mut socket: Socket) {
         let connection = self.connections.touch(flow, at, |known| known.is(&socket));
         let crossed = by == Side::Remote && socket.traffic.unacknowledged > 0;
         connection.fin.get_or_insert(Fin { at, by, crossed });
@@ -137,6 +137,10 @@ impl Matcher {
         if idle >= IDLE && !request_may_be_open(&socket) && connection.incident.is_none() {
             self.outcomes.push(Outcome::IdleClose(IdleClose { flow, role: socket.role, by, idle }));
         }
+        socket.state = match by {
+            Side::Local => TcpState::FinWait1,
+            Side::Remote => TcpState::CloseWait,
+        };
         connection.update(socket);
     }
 

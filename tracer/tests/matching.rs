@@ -6,7 +6,7 @@ use support::{
     RCV_NXT, asked, at, bare_ack, client, fin, flow, in_state, ms, request, rules, sent, server, unused,
 };
 use tracer::{
-    cause::{Cause, Mechanism},
+    cause::{Cause, Mechanism, Race},
     classify::classify,
     event::{Event, EventKind, LastPayload, Origin, Role, Segment, Side, Socket, TcpState},
     matched::{Holder, Matched, MatchedReset, Trigger, Unmatched},
@@ -82,6 +82,19 @@ fn a_crossing_is_one_sent_reset_of_two_segments_and_no_received_one() {
     assert_eq!((reset.trigger, reset.segments), (Trigger::Passive(request(0)), 2));
     assert_eq!((reset.state, reset.role), (Some(TcpState::FinWait1), Role::Server));
     assert_eq!(classify(&reset, &rules()).cause, Cause::KeepaliveRace);
+}
+
+#[test]
+fn a_request_that_brings_the_ack_of_the_fin_is_reset_without_a_false_receive() {
+    let reset = only([
+        at(3_000, fin(Side::Local, server())),
+        at(
+            3_001,
+            sent(Origin::Connection(dead(orphan(TcpState::FinWait2))), Some(request(1)), "TCP_ABORT_ON_DATA"),
+        ),
+    ]);
+    assert_eq!((reset.state, reset.role), (Some(TcpState::FinWait1), Role::Server));
+    assert_eq!(classify(&reset, &rules()).race, Some(Race::FinUnprocessed));
 }
 
 #[test]

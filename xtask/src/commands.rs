@@ -20,9 +20,7 @@ pub fn build() -> Result<()> {
 pub fn run(flags: &[OsString]) -> Result<()> {
     build()?;
     let variables = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let keep: Vec<_> = variables
-        .filter(|name| name.starts_with("TRACER_"))
-        .collect();
+    let keep: Vec<_> = variables.filter(|name| name.starts_with("TRACER_")).collect();
     let mut daemon = privilege::as_root(&workspace::daemon(), &keep)?;
     let error = daemon.args(flags).env_remove("LD_LIBRARY_PATH").exec();
     Err(error).with_context(|| format!("cannot start {}", daemon.get_program().display()))
@@ -47,9 +45,7 @@ pub fn ci() -> Result<()> {
     ebpf::build()?;
     process::step("linting");
     ebpf::clippy()?;
-    process::run(&mut cargo(
-        "clippy --workspace --all-targets --locked -- -D warnings",
-    ))?;
+    process::run(&mut cargo("clippy --workspace --all-targets --locked -- -D warnings"))?;
     test(&[])
 }
 

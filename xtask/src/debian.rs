@@ -18,11 +18,7 @@ pub fn ensure(needed: &[Needed]) -> Result<()> {
         .collect();
     packages.sort_unstable();
     packages.dedup();
-    if packages.is_empty() {
-        Ok(())
-    } else {
-        install(&packages)
-    }
+    if packages.is_empty() { Ok(()) } else { install(&packages) }
 }
 
 /// Installs `packages` without a question, and without taking another package away.
@@ -37,25 +33,17 @@ pub fn install(packages: &[&str]) -> Result<()> {
     process::step(&format!("installing with apt-get: {names}"));
     // Old lists offer old versions, or ones that are gone. When some source cannot be reached the install may still do.
     if let Err(why) = apt_get(&["update", "-qq"]) {
-        process::step(&format!(
-            "going on with the package lists there are: {why:#}"
-        ));
+        process::step(&format!("going on with the package lists there are: {why:#}"));
     }
     let options = ["install", "-y", "--no-install-recommends", "--no-remove"];
-    apt_get(&[&options[..], packages].concat())
-        .with_context(|| format!("could not install {names}"))
+    apt_get(&[&options[..], packages].concat()).with_context(|| format!("could not install {names}"))
 }
 
 fn apt_get(arguments: &[&str]) -> Result<()> {
     // `env` rather than our own environment: sudo would drop it.
     let mut command = privilege::as_root(Path::new("/usr/bin/env"), &[])?;
     command
-        .args([
-            "DEBIAN_FRONTEND=noninteractive",
-            "apt-get",
-            "-o",
-            "DPkg::Lock::Timeout=300",
-        ])
+        .args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300"])
         .args(arguments);
     process::run_quietly(&mut command)
 }
@@ -65,10 +53,7 @@ pub fn mask_services(units: &[&str]) -> Result<()> {
     if !Path::new("/run/systemd/system").exists() {
         return Ok(());
     }
-    process::step(&format!(
-        "masking {} (systemctl unmask gives them back)",
-        units.join(" ")
-    ));
+    process::step(&format!("masking {} (systemctl unmask gives them back)", units.join(" ")));
     let mut command = privilege::as_root(Path::new("/usr/bin/systemctl"), &[])?;
     process::run_quietly(command.args(["mask", "--quiet"]).args(units))
 }

@@ -17,20 +17,13 @@ pub fn build() -> Result<()> {
         toolchain.release, toolchain.llvm
     ));
     // Taken before the build: an edit during it must not pass for built.
-    let fingerprint = sources::fingerprint(&workspace::root())
-        .context("cannot read the sources of the eBPF object")?;
+    let fingerprint =
+        sources::fingerprint(&workspace::root()).context("cannot read the sources of the eBPF object")?;
     let target_dir = workspace::target_dir().join("bpf-build");
     let mut cargo = toolchain.cargo();
     cargo
         .current_dir(workspace::ebpf_crate())
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--target",
-            "bpfel-unknown-none",
-            "-Zbuild-std=core",
-        ])
+        .args(["build", "--release", "--locked", "--target", "bpfel-unknown-none", "-Zbuild-std=core"])
         .arg("--target-dir")
         .arg(&target_dir);
     let linker = format!("-Clinker={}", linker.display());
@@ -38,8 +31,7 @@ pub fn build() -> Result<()> {
     rustflags(&mut cargo, &["-Cdebuginfo=2", "-Clink-arg=--btf", &linker]);
     process::run(&mut cargo)?;
     let built = target_dir.join("bpfel-unknown-none/release/tracer-ebpf");
-    let object =
-        fs::read(&built).with_context(|| format!("cargo did not make {}", built.display()))?;
+    let object = fs::read(&built).with_context(|| format!("cargo did not make {}", built.display()))?;
     publish(sources::OBJECT, &object)?;
     publish(sources::STAMP, fingerprint.as_bytes())
 }

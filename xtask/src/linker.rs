@@ -20,13 +20,7 @@ pub fn ensure(toolchain: &Toolchain) -> Result<PathBuf> {
     let home = home(toolchain)?;
     let linker = home.join("bin/bpf-linker");
     // It does not start when the LLVM it was built with is gone.
-    if process::output(
-        Command::new(&linker)
-            .arg("--version")
-            .env_remove("LD_LIBRARY_PATH"),
-    )
-    .is_some()
-    {
+    if process::output(Command::new(&linker).arg("--version").env_remove("LD_LIBRARY_PATH")).is_some() {
         return Ok(linker);
     }
     process::step(&format!(
@@ -37,29 +31,13 @@ pub fn ensure(toolchain: &Toolchain) -> Result<PathBuf> {
     link_llvm(&toolchain.libllvm, &home.join("lib"))?;
     let mut install = workspace::cargo();
     install
-        .args([
-            "install",
-            "bpf-linker",
-            "--version",
-            VERSION,
-            "--locked",
-            "--force",
-            "--quiet",
-        ])
-        .args([
-            "--no-default-features",
-            "--features",
-            &format!("llvm-{}", toolchain.llvm),
-        ])
+        .args(["install", "bpf-linker", "--version", VERSION, "--locked", "--force", "--quiet"])
+        .args(["--no-default-features", "--features", &format!("llvm-{}", toolchain.llvm)])
         .arg("--root")
         .arg(&home)
         .env("LLVM_PREFIX", &home);
     process::run_quietly(&mut install)?;
-    ensure!(
-        linker.exists(),
-        "cargo install did not make {}",
-        linker.display()
-    );
+    ensure!(linker.exists(), "cargo install did not make {}", linker.display());
     Ok(linker)
 }
 
@@ -69,22 +47,15 @@ fn home(toolchain: &Toolchain) -> Result<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| Some(env::home_dir()?.join(".cargo")))
         .context("there is no home directory to install bpf-linker in: set CARGO_HOME")?;
-    let llvm = toolchain
-        .libllvm
-        .file_name()
-        .context("the LLVM library has no name")?;
-    Ok(cargo_home
-        .join("bpf-linker")
-        .join(format!("{VERSION}-{}", llvm.display())))
+    let llvm = toolchain.libllvm.file_name().context("the LLVM library has no name")?;
+    Ok(cargo_home.join("bpf-linker").join(format!("{VERSION}-{}", llvm.display())))
 }
 
 /// Gives the compiler's LLVM library the name the linker looks for when it builds, beside the one it looks for when it starts.
 /// This is all that bpf-linker needs of an LLVM installation, and it needs no `-dev` package.
 fn link_llvm(libllvm: &Path, lib: &Path) -> Result<()> {
     fs::create_dir_all(lib).with_context(|| format!("cannot create {}", lib.display()))?;
-    let own_name = libllvm
-        .file_name()
-        .context("the LLVM library has no name")?;
+    let own_name = libllvm.file_name().context("the LLVM library has no name")?;
     for name in ["libLLVM.so".as_ref(), own_name] {
         let link = lib.join(name);
         let _ = fs::remove_file(&link);

@@ -39,9 +39,7 @@ enum Xtask {
 
 fn main() -> ExitCode {
     let result = match Xtask::parse() {
-        Xtask::Setup { tests } => {
-            setup::build().and_then(|_| if tests { setup::tests() } else { Ok(()) })
-        }
+        Xtask::Setup { tests } => setup::build().and_then(|_| if tests { setup::tests() } else { Ok(()) }),
         Xtask::Build => commands::build(),
         Xtask::Run { flags } => commands::run(&flags),
         Xtask::Test { flags } => commands::test(&flags),

@@ -28,10 +28,7 @@ pub fn as_root(program: &Path, keep: &[String]) -> Result<Command> {
         return Ok(Command::new(program));
     }
     let Some(sudo) = process::find("sudo") else {
-        bail!(
-            "{} needs root, and there is no sudo here: run this as root",
-            program.display()
-        );
+        bail!("{} needs root, and there is no sudo here: run this as root", program.display());
     };
     let mut command = Command::new(sudo);
     if !keep.is_empty() {
@@ -50,8 +47,7 @@ pub fn require_root(name: &str) -> bool {
     if is_root() {
         return true;
     }
-    let skipped =
-        format!("{name}: skipped: needs root (run sudo -E env PATH=\"$PATH\" cargo xtask test)");
+    let skipped = format!("{name}: skipped: needs root (run sudo -E env PATH=\"$PATH\" cargo xtask test)");
     assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{skipped}");
     // Not eprintln: the test harness would keep the line of a test that passes to itself.
     let _ = writeln!(stderr(), "{skipped}");

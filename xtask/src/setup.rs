@@ -13,19 +13,12 @@ const RUST_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
 const BUILD_PROGRAMS: [Needed; 1] = [("cc", "build-essential")];
 
-const TEST_PROGRAMS: [Needed; 5] = [
-    ("tcpdump", "tcpdump"),
-    ("ip", "iproute2"),
-    ("ss", "iproute2"),
-    ("sysctl", "procps"),
-    ("ps", "procps"),
-];
+const TEST_PROGRAMS: [Needed; 5] =
+    [("tcpdump", "tcpdump"), ("ip", "iproute2"), ("ss", "iproute2"), ("sysctl", "procps"), ("ps", "procps")];
 
 /// Test programs whose packages bring a service that would start by itself, with its unit.
-const TEST_SERVERS: [(Needed, &str); 2] = [
-    (("nginx", "nginx-light"), "nginx.service"),
-    (("promtool", "prometheus"), "prometheus.service"),
-];
+const TEST_SERVERS: [(Needed, &str); 2] =
+    [(("nginx", "nginx-light"), "nginx.service"), (("promtool", "prometheus"), "prometheus.service")];
 
 /// What the eBPF build needs: a compiler, and a linker that reads what it writes.
 pub fn build() -> Result<(Toolchain, PathBuf)> {
@@ -42,20 +35,15 @@ fn install_rust(lacking: &anyhow::Error) -> Result<Toolchain> {
     process::step(&format!("no compiler here can build for BPF ({lacking:#})"));
     debian::install(&RUST_PACKAGES)
         .and_then(|()| toolchain::inspect(Path::new("/usr")))
-        .map_err(|why| {
-            anyhow!("{why:#}; or run `rustup toolchain install nightly --component rust-src`")
-        })
+        .map_err(|why| anyhow!("{why:#}; or run `rustup toolchain install nightly --component rust-src`"))
 }
 
 /// What the tests need besides.
 pub fn tests() -> Result<()> {
     debian::ensure(&TEST_PROGRAMS)?;
     let missing = |(program, _): &Needed| process::find(program).is_none();
-    let (servers, units): (Vec<_>, Vec<_>) = TEST_SERVERS
-        .iter()
-        .copied()
-        .filter(|(server, _)| missing(server))
-        .unzip();
+    let (servers, units): (Vec<_>, Vec<_>) =
+        TEST_SERVERS.iter().copied().filter(|(server, _)| missing(server)).unzip();
     if !units.is_empty() {
         debian::mask_services(&units)?;
     }

@@ -61,20 +61,10 @@ pub fn find() -> Result<Toolchain> {
 /// The toolchain in `sysroot`, or what it lacks.
 pub fn inspect(sysroot: &Path) -> Result<Toolchain> {
     let rustc = sysroot.join("bin/rustc");
-    ensure!(
-        rustc.exists() && sysroot.join("bin/cargo").exists(),
-        "no rustc and cargo"
-    );
+    ensure!(rustc.exists() && sysroot.join("bin/cargo").exists(), "no rustc and cargo");
     let core = sysroot.join("lib/rustlib/src/rust/library/core/Cargo.toml");
-    ensure!(
-        core.exists(),
-        "no source of the standard library (rust-src)"
-    );
-    let words = process::output(
-        Command::new(&rustc)
-            .arg("-vV")
-            .env_remove("LD_LIBRARY_PATH"),
-    );
+    ensure!(core.exists(), "no source of the standard library (rust-src)");
+    let words = process::output(Command::new(&rustc).arg("-vV").env_remove("LD_LIBRARY_PATH"));
     let words = words.context("rustc does not run")?;
     let version = Version::parse(&words).context("rustc does not say its LLVM version")?;
     ensure!(
@@ -88,22 +78,14 @@ pub fn inspect(sysroot: &Path) -> Result<Toolchain> {
         .iter()
         .find_map(|dir| libllvm(dir, version.llvm))
         .with_context(|| format!("no shared library of LLVM {}", version.llvm))?;
-    Ok(Toolchain {
-        sysroot: sysroot.to_path_buf(),
-        release: version.release,
-        llvm: version.llvm,
-        libllvm,
-    })
+    Ok(Toolchain { sysroot: sysroot.to_path_buf(), release: version.release, llvm: version.llvm, libllvm })
 }
 
 fn rustup_sysroot(which: &[&str]) -> Result<PathBuf> {
     let rustup = process::find("rustup").context("no rustup")?;
     let mut command = Command::new(rustup);
     // Only looking: rustup must not download a toolchain for it.
-    command
-        .args(["which", "rustc"])
-        .args(which)
-        .env("RUSTUP_AUTO_INSTALL", "0");
+    command.args(["which", "rustc"]).args(which).env("RUSTUP_AUTO_INSTALL", "0");
     let rustc = process::output(&mut command).context("not installed")?;
     let sysroot = Path::new(rustc.trim()).ancestors().nth(2);
     Ok(sysroot.context("rustup gave no path")?.to_path_buf())
@@ -112,11 +94,7 @@ fn rustup_sysroot(which: &[&str]) -> Result<PathBuf> {
 /// Where a compiler keeps its libraries: rustup, Debian (multiarch) and Fedora each have their own place.
 fn library_dirs(sysroot: &Path, host: &str) -> [PathBuf; 3] {
     let multiarch = host.replace("-unknown-", "-");
-    [
-        sysroot.join("lib"),
-        sysroot.join("lib").join(multiarch),
-        sysroot.join("lib64"),
-    ]
+    [sysroot.join("lib"), sysroot.join("lib").join(multiarch), sysroot.join("lib64")]
 }
 
 /// `libLLVM.so.22.1` on Debian, `libLLVM.so.22.1-rust-1.97.0-nightly` from rustup.
@@ -125,10 +103,7 @@ fn libllvm(dir: &Path, llvm: u32) -> Option<PathBuf> {
     let mut found: Vec<_> = fs::read_dir(dir)
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
-        })
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)))
         .collect();
     found.sort();
     found.pop()
@@ -144,11 +119,7 @@ struct Version {
 
 impl Version {
     fn parse(words: &str) -> Option<Self> {
-        let field = |name: &str| {
-            words
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-        };
+        let field = |name: &str| words.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         Some(Self {
             release: field("release")?.to_owned(),
             host: field("host")?.to_owned(),
@@ -167,11 +138,8 @@ mod tests {
 
     #[test]
     fn the_words_of_rustc_are_understood() {
-        let expected = Version {
-            release: "1.96.0".into(),
-            host: "x86_64-unknown-linux-gnu".into(),
-            llvm: 22,
-        };
+        let expected =
+            Version { release: "1.96.0".into(), host: "x86_64-unknown-linux-gnu".into(), llvm: 22 };
         assert_eq!(Version::parse(DEBIAN), Some(expected));
     }
 
@@ -187,17 +155,10 @@ mod tests {
     fn the_shared_llvm_is_found_by_its_major_version() {
         let dir = std::env::temp_dir().join(format!("xtask-libllvm-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
-        for name in [
-            "libLLVM.so.2.0",
-            "libLLVM.so.22.1-rust-1.97.0-nightly",
-            "libLLVM-22.so",
-        ] {
+        for name in ["libLLVM.so.2.0", "libLLVM.so.22.1-rust-1.97.0-nightly", "libLLVM-22.so"] {
             fs::write(dir.join(name), "").unwrap();
         }
-        assert_eq!(
-            libllvm(&dir, 22),
-            Some(dir.join("libLLVM.so.22.1-rust-1.97.0-nightly"))
-        );
+        assert_eq!(libllvm(&dir, 22), Some(dir.join("libLLVM.so.22.1-rust-1.97.0-nightly")));
         assert_eq!(libllvm(&dir, 23), None);
         fs::remove_dir_all(&dir).unwrap();
     }

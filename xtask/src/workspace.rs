@@ -8,12 +8,9 @@ use std::process::Command;
 #[must_use]
 pub fn root() -> PathBuf {
     // Asked when run, not when compiled: clones that share a target directory share this program.
-    let package =
-        env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     // A package is a directory of the repository.
-    PathBuf::from(package)
-        .parent()
-        .map_or_else(|| "/".into(), Path::to_path_buf)
+    PathBuf::from(package).parent().map_or_else(|| "/".into(), Path::to_path_buf)
 }
 
 /// Where cargo puts what it builds: `target/`, unless `CARGO_TARGET_DIR` says otherwise.

@@ -31,16 +31,8 @@ fn main() -> ExitCode {
 }
 
 fn check(case: Case, tracer: &SharedTracer) -> Result<(), Failed> {
-    let start = || {
-        lab::prepare()
-            .and_then(|()| Tracer::start())
-            .map_err(|error| format!("{error:#}"))
-    };
+    let start = || lab::prepare().and_then(|()| Tracer::start()).map_err(|error| format!("{error:#}"));
     let tracer = tracer.get_or_init(start).as_ref()?;
     let outcome = case.run(Some(tracer), None);
-    if outcome.is_ok() {
-        Ok(())
-    } else {
-        Err(format!("{}\n{outcome}", lab::Outcome::header()).into())
-    }
+    if outcome.is_ok() { Ok(()) } else { Err(format!("{}\n{outcome}", lab::Outcome::header()).into()) }
 }

@@ -6,7 +6,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::case::{Case, Outcome};
+use super::case::Case;
+use super::outcome::Outcome;
 use super::tracer::Tracer;
 
 /// Cases at a time: they wait most of their time.
@@ -16,12 +17,7 @@ pub const WORKERS: usize = 4;
 pub(super) fn play(cases: &[Case], tracer: Option<&Tracer>, keep: Option<&Path>) -> usize {
     println!("{}", Outcome::header());
     let waiting = Mutex::new(cases.iter().enumerate());
-    let next = || {
-        waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .next()
-    };
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
     let (send, outcomes) = channel();
     thread::scope(|scope| {
         for _ in 0..WORKERS {

@@ -69,23 +69,14 @@ impl<'net> Capture<'net> {
             Command::new("timeout")
                 .args(["--foreground", "120", "tcpdump", "-i", "eth0", "-w"])
                 .arg(&file)
-                .args([
-                    "-U",
-                    "--immediate-mode",
-                    "--time-stamp-precision=nano",
-                    "-Z",
-                    "root",
-                ])
+                .args(["-U", "--immediate-mode", "--time-stamp-precision=nano", "-Z", "root"])
                 .stdin(Stdio::null())
                 .stderr(Stdio::piped())
                 .spawn()
                 .context("cannot run tcpdump")
         };
         let mut tcpdump = host.enter(spawn)?;
-        let stderr = tcpdump
-            .stderr
-            .take()
-            .ok_or_else(|| anyhow!("tcpdump has no standard error"))?;
+        let stderr = tcpdump.stderr.take().ok_or_else(|| anyhow!("tcpdump has no standard error"))?;
         let mut complaints = BufReader::new(stderr);
         let mut said = String::new();
         while !said.contains("listening on") {
@@ -94,12 +85,7 @@ impl<'net> Capture<'net> {
                 bail!("tcpdump does not start: {}", said.trim());
             }
         }
-        Ok(Self {
-            host,
-            file,
-            tcpdump,
-            _complaints: complaints,
-        })
+        Ok(Self { host, file, tcpdump, _complaints: complaints })
     }
 
     /// The TCP segments captured up to now, that is until a datagram from this host to `nowhere` is in the file.
@@ -144,14 +130,8 @@ fn segment(time: Duration, packet: &SlicedPacket) -> Option<Segment> {
         return None;
     };
     let (source, destination) = match packet.net.as_ref()? {
-        NetSlice::Ipv4(ip) => (
-            ip.header().source_addr().into(),
-            ip.header().destination_addr().into(),
-        ),
-        NetSlice::Ipv6(ip) => (
-            ip.header().source_addr().into(),
-            ip.header().destination_addr().into(),
-        ),
+        NetSlice::Ipv4(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
+        NetSlice::Ipv6(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
         NetSlice::Arp(_) => return None,
     };
     Some(Segment {

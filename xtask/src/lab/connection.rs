@@ -63,13 +63,8 @@ impl<'net> Connection<'net> {
 
     fn unaccepted_from(net: &'net Net, from: SocketAddr) -> Result<Self> {
         let listener = listen(net, &net.server, BACKLOG)?;
-        let connection = Self {
-            listener: Some(listener),
-            ..Self::unconnected(net, from)?
-        };
-        connection
-            .client_connects()
-            .context("the client cannot connect")?;
+        let connection = Self { listener: Some(listener), ..Self::unconnected(net, from)? };
+        connection.client_connects().context("the client cannot connect")?;
         Ok(connection)
     }
 
@@ -101,35 +96,23 @@ impl<'net> Connection<'net> {
                 "a held handshake is complete"
             );
             let from = stream.local_addr()?;
-            until("the server to have the SYN", || {
-                third.server_kernel.socket(third.server_endpoint, from)
-            })?;
+            until("the server to have the SYN", || third.server_kernel.socket(third.server_endpoint, from))?;
         }
         net.release_packets_to_client()?;
         third.client_is_gone()?;
         third.bystanders.streams.extend([first, second]);
-        third
-            .bystanders
-            .streams
-            .extend([accept(&listener)?, accept(&listener)?]);
+        third.bystanders.streams.extend([accept(&listener)?, accept(&listener)?]);
         third.listener = Some(listener);
         Ok(third)
     }
 
     /// The client connects again from the same port, and the same server accepts.
     pub(super) fn reopen(self) -> Result<Self> {
-        let connection = Self {
-            listener: self.listener,
-            ..Self::unconnected(self.net, self.client_endpoint)?
-        };
-        connection
-            .client_connects()
-            .context("the client cannot connect again")?;
+        let connection =
+            Self { listener: self.listener, ..Self::unconnected(self.net, self.client_endpoint)? };
+        connection.client_connects().context("the client cannot connect again")?;
         let server = accept(present(connection.listener.as_ref())?)?;
-        Ok(Self {
-            server: Some(server),
-            ..connection
-        })
+        Ok(Self { server: Some(server), ..connection })
     }
 
     fn unconnected(net: &'net Net, from: SocketAddr) -> Result<Self> {
@@ -220,10 +203,7 @@ impl Connection<'_> {
 
     /// The server probes an idle connection once after `time`, and gives up when that passes again.
     pub(super) fn server_probes_every(&self, time: Duration) -> Result<()> {
-        let probes = TcpKeepalive::new()
-            .with_time(time)
-            .with_interval(time)
-            .with_retries(1);
+        let probes = TcpKeepalive::new().with_time(time).with_interval(time).with_retries(1);
         Ok(SockRef::from(self.server()?).set_tcp_keepalive(&probes)?)
     }
 
@@ -240,9 +220,8 @@ impl Connection<'_> {
     /// An operator on the server host ends the socket.
     pub(super) fn server_is_killed(&self) -> Result<()> {
         let port = self.client_endpoint.port();
-        let killed = self.net.server.ss(&format!(
-            "--no-header --tcp --kill state established dport = :{port}"
-        ))?;
+        let killed =
+            self.net.server.ss(&format!("--no-header --tcp --kill state established dport = :{port}"))?;
         ensure!(!killed.is_empty(), "ss finds no socket to kill");
         Ok(())
     }
@@ -269,10 +248,7 @@ impl Connection<'_> {
     pub(super) fn server_has_the_request_unread(&self) -> Result<()> {
         let mut buffer = [0; REQUEST.len()];
         let waiting = self.server()?.peek(&mut buffer)?;
-        ensure!(
-            waiting == REQUEST.len(),
-            "only {waiting} bytes of the request have arrived"
-        );
+        ensure!(waiting == REQUEST.len(), "only {waiting} bytes of the request have arrived");
         Ok(())
     }
 
@@ -280,10 +256,7 @@ impl Connection<'_> {
     pub(super) fn client_has_the_response_unread(&self) -> Result<()> {
         let mut buffer = [0; RESPONSE.len()];
         let waiting = self.client()?.peek(&mut buffer)?;
-        ensure!(
-            waiting == RESPONSE.len(),
-            "only {waiting} bytes of the response have arrived"
-        );
+        ensure!(waiting == RESPONSE.len(), "only {waiting} bytes of the response have arrived");
         Ok(())
     }
 
@@ -297,48 +270,36 @@ impl Connection<'_> {
 
     pub(super) fn client_reaches(&self, state: State) -> Result<()> {
         until(&format!("the client's socket to reach {state:?}"), || {
-            Ok(self
-                .client_status()?
-                .filter(|status| status.state == state)
-                .map(drop))
+            Ok(self.client_status()?.filter(|status| status.state == state).map(drop))
         })
     }
 
     pub(super) fn server_reaches(&self, state: State) -> Result<()> {
         until(&format!("the server's socket to reach {state:?}"), || {
-            Ok(self
-                .server_status()?
-                .filter(|status| status.state == state)
-                .map(drop))
+            Ok(self.server_status()?.filter(|status| status.state == state).map(drop))
         })
     }
 
     /// The client's kernel has forgotten the connection; its application, if it still has the socket, learns the error.
     pub(super) fn client_is_gone(&mut self) -> Result<()> {
-        until("the client's socket to die", || {
-            Ok(self.client_status()?.is_none().then_some(()))
-        })?;
+        until("the client's socket to die", || Ok(self.client_status()?.is_none().then_some(())))?;
         self.client_errno = pending_error(self.client.as_ref())?;
         Ok(())
     }
 
     /// The server's kernel has forgotten the connection; its application, if it still has the socket, learns the error.
     pub(super) fn server_is_gone(&mut self) -> Result<()> {
-        until("the server's socket to die", || {
-            Ok(self.server_status()?.is_none().then_some(()))
-        })?;
+        until("the server's socket to die", || Ok(self.server_status()?.is_none().then_some(())))?;
         self.server_errno = pending_error(self.server.as_ref())?;
         Ok(())
     }
 
     fn client_status(&self) -> Result<Option<Status>> {
-        self.client_kernel
-            .socket(self.client_endpoint, self.server_endpoint)
+        self.client_kernel.socket(self.client_endpoint, self.server_endpoint)
     }
 
     fn server_status(&self) -> Result<Option<Status>> {
-        self.server_kernel
-            .socket(self.server_endpoint, self.client_endpoint)
+        self.server_kernel.socket(self.server_endpoint, self.client_endpoint)
     }
 }
 
@@ -366,7 +327,5 @@ fn read_end(mut stream: &TcpStream) -> Result<()> {
 
 fn pending_error(stream: Option<&TcpStream>) -> Result<Option<Errno>> {
     let error = stream.map(TcpStream::take_error).transpose()?.flatten();
-    Ok(error
-        .and_then(|error| error.raw_os_error())
-        .map(Errno::from_raw))
+    Ok(error.and_then(|error| error.raw_os_error()).map(Errno::from_raw))
 }

@@ -9,9 +9,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
-};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 
 use super::host::Host;
 
@@ -56,57 +54,30 @@ impl Diag {
     pub(super) fn open(host: &Host) -> Result<Self> {
         let open = || {
             let protocol = SockProtocol::NetlinkSockDiag;
-            Ok(socket(
-                AddressFamily::Netlink,
-                SockType::Datagram,
-                SockFlag::SOCK_CLOEXEC,
-                protocol,
-            )?)
+            Ok(socket(AddressFamily::Netlink, SockType::Datagram, SockFlag::SOCK_CLOEXEC, protocol)?)
         };
-        host.enter(open)
-            .map(Self)
-            .context("no netlink socket for sock_diag")
+        host.enter(open).map(Self).context("no netlink socket for sock_diag")
     }
 
     /// The connected or time-wait socket between these endpoints, if the kernel has one.
     pub(super) fn socket(&self, local: SocketAddr, remote: SocketAddr) -> Result<Option<Status>> {
-        send(
-            self.0.as_raw_fd(),
-            &question(local, remote),
-            MsgFlags::empty(),
-        )
-        .context("sock_diag cannot be asked")?;
+        send(self.0.as_raw_fd(), &question(local, remote), MsgFlags::empty())
+            .context("sock_diag cannot be asked")?;
         let mut reply = [0; 1024];
-        let length = recv(self.0.as_raw_fd(), &mut reply, MsgFlags::empty())
-            .context("sock_diag does not answer")?;
+        let length =
+            recv(self.0.as_raw_fd(), &mut reply, MsgFlags::empty()).context("sock_diag does not answer")?;
         answer(&reply[..length])
     }
 }
 
 fn question(local: SocketAddr, remote: SocketAddr) -> [u8; QUESTION] {
-    let family = if local.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
-    };
+    let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let mut question = [0; QUESTION];
     let mut put = |at: usize, bytes: &[u8]| question[at..at + bytes.len()].copy_from_slice(bytes);
-    put(
-        0,
-        &u32::to_ne_bytes(QUESTION.try_into().unwrap_or_default()),
-    );
+    put(0, &u32::to_ne_bytes(QUESTION.try_into().unwrap_or_default()));
     put(4, &BY_FAMILY.to_ne_bytes());
-    put(
-        6,
-        &u16::to_ne_bytes(libc::NLM_F_REQUEST.try_into().unwrap_or_default()),
-    );
-    put(
-        HEADER,
-        &[
-            family.try_into().unwrap_or_default(),
-            libc::IPPROTO_TCP.try_into().unwrap_or_default(),
-        ],
-    );
+    put(6, &u16::to_ne_bytes(libc::NLM_F_REQUEST.try_into().unwrap_or_default()));
+    put(HEADER, &[family.try_into().unwrap_or_default(), libc::IPPROTO_TCP.try_into().unwrap_or_default()]);
     // All states.
     put(HEADER + 4, &[0xff; 4]);
     put(HEADER + 8, &local.port().to_be_bytes());
@@ -124,16 +95,9 @@ fn question(local: SocketAddr, remote: SocketAddr) -> [u8; QUESTION] {
 
 /// Reads a `struct nlmsghdr` with a `struct inet_diag_msg` or an error.
 fn answer(reply: &[u8]) -> Result<Option<Status>> {
-    let word = |at: usize| {
-        reply
-            .get(at..at + 4)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(u32::from_ne_bytes)
-    };
-    let kind = reply
-        .get(4..6)
-        .and_then(|bytes| bytes.try_into().ok())
-        .map(u16::from_ne_bytes);
+    let word =
+        |at: usize| reply.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
+    let kind = reply.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
     match (kind, word(HEADER)) {
         (Some(BY_FAMILY), Some(_)) => {}
         (_, Some(error)) => match Errno::from_raw(error.wrapping_neg().cast_signed()) {
@@ -157,8 +121,5 @@ fn answer(reply: &[u8]) -> Result<Option<Status>> {
     };
     // Past family, state, timer, retransmissions, the endpoints, the timer's time and the receive queue.
     let unacknowledged = word(HEADER + 4 + 48 + 4 + 4).context("sock_diag gives a short answer")?;
-    Ok(Some(Status {
-        state,
-        unacknowledged,
-    }))
+    Ok(Some(Status { state, unacknowledged }))
 }

@@ -58,13 +58,9 @@ pub(super) struct Reset {
 impl Reset {
     /// Reads one line of the tracer's standard output.
     pub(super) fn parse(line: &str) -> Result<Self> {
-        let object: Value =
-            serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?;
+        let object: Value = serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?;
         for field in FIELDS {
-            ensure!(
-                object.get(field).is_some(),
-                "`{field}` is missing from {line}"
-            );
+            ensure!(object.get(field).is_some(), "`{field}` is missing from {line}");
         }
         Self::deserialize(object).with_context(|| format!("against the contract: {line}"))
     }

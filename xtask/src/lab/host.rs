@@ -32,20 +32,12 @@ impl Host {
             let inum = namespace.metadata()?.ino();
             Ok((namespace, inum))
         };
-        let (namespace, inum) =
-            open().with_context(|| format!("namespace {name} cannot be opened"))?;
-        let host = Self {
-            name,
-            namespace,
-            inum,
-        };
+        let (namespace, inum) = open().with_context(|| format!("namespace {name} cannot be opened"))?;
+        let host = Self { name, namespace, inum };
         // Devices copy `default` when they appear: without this a link-local address is tentative for a second.
         host.sysctl("net.ipv6.conf.default.accept_dad", "0")?;
         // What a host says of itself it says at once, not in the middle of a scenario.
-        host.sysctl(
-            "net.ipv6.conf.default.mldv2_unsolicited_report_interval",
-            "1",
-        )?;
+        host.sysctl("net.ipv6.conf.default.mldv2_unsolicited_report_interval", "1")?;
         host.sysctl("net.ipv4.conf.default.rp_filter", "0")?;
         Ok(host)
     }
@@ -78,18 +70,14 @@ impl Host {
     /// Runs `tc` with these blank-separated arguments inside the namespace.
     pub(super) fn tc(&self, arguments: &str) -> Result<String> {
         let mut command = Command::new("tc");
-        command
-            .args(["-netns", &self.name])
-            .args(arguments.split_whitespace());
+        command.args(["-netns", &self.name]).args(arguments.split_whitespace());
         finish(command, "")
     }
 
     /// Runs `ss` with these blank-separated arguments inside the namespace.
     pub(super) fn ss(&self, arguments: &str) -> Result<String> {
         let mut command = Command::new("ss");
-        command
-            .args(["--net", &self.name])
-            .args(arguments.split_whitespace());
+        command.args(["--net", &self.name]).args(arguments.split_whitespace());
         finish(command, "")
     }
 
@@ -101,28 +89,22 @@ impl Host {
         };
         self.enter(|| {
             let sent = UdpSocket::bind((from, 0)).and_then(|socket| socket.send_to(payload, to));
-            sent.map(drop)
-                .with_context(|| format!("no datagram can be sent to {to}"))
+            sent.map(drop).with_context(|| format!("no datagram can be sent to {to}"))
         })
     }
 
     /// Waits until the host has sent `count` RST segments since it was made.
     pub(super) fn has_sent_resets(&self, count: u64) -> Result<()> {
-        until(
-            &format!("{} to send {count} RST segments", self.name),
-            || {
-                let text = self.enter(|| Ok(fs::read_to_string("/proc/thread-self/net/snmp")?))?;
-                Ok((counter(&text, "Tcp:", "OutRsts") == Some(count)).then_some(()))
-            },
-        )
+        until(&format!("{} to send {count} RST segments", self.name), || {
+            let text = self.enter(|| Ok(fs::read_to_string("/proc/thread-self/net/snmp")?))?;
+            Ok((counter(&text, "Tcp:", "OutRsts") == Some(count)).then_some(()))
+        })
     }
 
     /// Sets a kernel setting of this namespace only.
     pub(super) fn sysctl(&self, setting: &str, value: &str) -> Result<()> {
         let path = format!("/proc/sys/{}", setting.replace('.', "/"));
-        self.enter(|| {
-            fs::write(&path, value).with_context(|| format!("cannot set {setting} to {value}"))
-        })
+        self.enter(|| fs::write(&path, value).with_context(|| format!("cannot set {setting} to {value}")))
     }
 }
 
@@ -137,10 +119,7 @@ impl Drop for Host {
 /// A counter of `/proc/net/snmp`, where a line of names precedes each line of numbers.
 fn counter(text: &str, protocol: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().filter(|line| line.starts_with(protocol));
-    let column = lines
-        .next()?
-        .split_whitespace()
-        .position(|word| word == name)?;
+    let column = lines.next()?.split_whitespace().position(|word| word == name)?;
     lines.next()?.split_whitespace().nth(column)?.parse().ok()
 }
 
@@ -174,8 +153,5 @@ fn finish(mut command: Command, input: &str) -> Result<String> {
     for argument in command.get_args() {
         let _ = write!(arguments, " {}", argument.to_string_lossy());
     }
-    bail!(
-        "`{program}{arguments}` failed: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    )
+    bail!("`{program}{arguments}` failed: {}", String::from_utf8_lossy(&output.stderr).trim())
 }

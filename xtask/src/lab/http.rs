@@ -21,15 +21,8 @@ pub(super) fn get(port: u16, path: &str) -> Result<Response> {
     write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
-    let (head, body) = text
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| anyhow!("no HTTP response to GET {path}"))?;
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
-    Ok(Response {
-        status: status.context("an HTTP response without a status")?,
-        body: body.to_owned(),
-    })
+    let (head, body) =
+        text.split_once("\r\n\r\n").ok_or_else(|| anyhow!("no HTTP response to GET {path}"))?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok(Response { status: status.context("an HTTP response without a status")?, body: body.to_owned() })
 }

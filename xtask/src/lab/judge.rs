@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::time::{ClockId, clock_getres};
 
+use super::describe::describe;
 use super::event::Reset;
 use super::scenario::{Idle, Line, QUIET, Rsts};
 use super::wire::{Evidence, Side};
@@ -32,103 +33,62 @@ pub(super) fn difference(expected: Option<&Line>, rsts: Rsts, view: &View) -> Op
 fn played(expected: Option<&Line>, rsts: Rsts, view: &View) -> Option<String> {
     // A host that the tracer has nothing to say of has seen no RST.
     let rsts = if expected.is_some() { rsts } else { QUIET };
-    let evidence = view.evidence;
-    differs(
-        "RSTs from the server on the wire",
-        rsts.from_server,
-        evidence.rsts_from_server,
-    )
-    .or_else(|| {
-        differs(
-            "RSTs from the client on the wire",
-            rsts.from_client,
-            evidence.rsts_from_client,
-        )
-    })
-    .or_else(|| {
-        let line = expected?;
-        let errno = view.errno.map(|errno| format!("{errno:?}"));
-        let race = || {
-            differs(
-                "race on the wire",
-                line.race,
-                evidence.race.filter(|_| line.race.is_some()),
-            )
-        };
-        differs("the application's errno", line.errno, errno.as_deref()).or_else(race)
-    })
+    let seen = view.evidence;
+    let errno = view.errno.map(|errno| format!("{errno:?}"));
+    first([
+        differs("RSTs from the server on the wire", rsts.from_server, seen.rsts_from_server),
+        differs("RSTs from the client on the wire", rsts.from_client, seen.rsts_from_client),
+        expected.and_then(|line| differs("the application's errno", line.errno, errno.as_deref())),
+        expected.and_then(|line| differs("race on the wire", line.race, line.race.and(seen.race))),
+    ])
 }
 
 fn told(expected: Option<&Line>, view: &View) -> Option<String> {
-    let resets = view.resets?;
-    let (line, reset) = match (expected, resets) {
-        (None, []) => return None,
-        (None, [reset, ..]) => {
-            return Some(format!(
-                "the tracer should be silent, but says {}",
-                describe(reset)
-            ));
-        }
-        (Some(_), []) => return Some("the tracer says nothing".to_owned()),
-        (Some(_), [_, second, ..]) => {
-            return Some(format!("the tracer also says {}", describe(second)));
-        }
-        (Some(line), [reset]) => (line, reset),
+    match (expected, view.resets?) {
+        (None, []) => None,
+        (None, [reset, ..]) => Some(format!("the tracer should be silent: {}", describe(reset))),
+        (Some(_), []) => Some("the tracer says nothing".to_owned()),
+        (Some(_), [_, second, ..]) => Some(format!("the tracer says more: {}", describe(second))),
+        (Some(line), [reset]) => told_wrong(line, reset, view),
+    }
+}
+
+fn told_wrong(line: &Line, reset: &Reset, view: &View) -> Option<String> {
+    let seen = view.evidence;
+    let (local, remote, rsts) = match view.side {
+        Side::Client => (view.client, view.server, seen.rsts_from_client),
+        Side::Server | Side::Standby => (view.server, view.client, seen.rsts_from_server),
     };
-    let (local, remote) = match view.side {
-        Side::Client => (view.client, view.server),
-        Side::Server | Side::Standby => (view.server, view.client),
-    };
-    let server = (line.role != "unknown").then_some(view.server);
-    let evidence = view.evidence;
     // A RST that finds no socket leaves no trace where it arrives: one socket, one segment.
-    let segments = match (line.direction, view.side) {
-        ("received", _) => 1,
-        (_, Side::Client) => evidence.rsts_from_client,
-        (_, Side::Server | Side::Standby) => evidence.rsts_from_server,
-    };
-    differs("direction", line.direction, reset.direction.as_str())
-        .or_else(|| differs("cause", line.cause, reset.cause.as_str()))
-        .or_else(|| differs("race", line.race, reset.race.as_deref()))
-        .or_else(|| differs("role", line.role, reset.role.as_str()))
-        .or_else(|| differs("mechanism", line.mechanism, reset.mechanism.as_deref()))
-        .or_else(|| differs("errno", line.errno, reset.errno.as_deref()))
-        .or_else(|| differs("matched", line.matched, reset.matched.as_str()))
-        .or_else(|| differs("local", local, reset.local))
-        .or_else(|| differs("remote", remote, reset.remote))
-        .or_else(|| differs("server", server, reset.server))
-        .or_else(|| differs("rst_segments", segments, reset.rst_segments))
-        .or_else(|| untrue("idle_seconds", evidence.idle, reset.idle_seconds))
-        .or_else(|| {
-            untrue(
-                "request_to_reset_seconds",
-                evidence.request_to_reset,
-                reset.request_to_reset_seconds,
-            )
-        })
-        .or_else(|| {
-            untrue(
-                "fin_to_request_seconds",
-                evidence.fin_to_request,
-                reset.fin_to_request_seconds,
-            )
-        })
-        .or_else(|| {
-            untrue(
-                "since_response_seconds",
-                evidence.since_response,
-                reset.since_response_seconds,
-            )
-        })
-        .or_else(|| {
-            let missing = line.idle == Idle::Demanded && reset.idle_seconds.is_none();
-            missing.then(|| {
-                format!(
-                    "idle_seconds is unknown to the tracer, the wire says {:.4}",
-                    evidence.idle.unwrap_or(f64::NAN)
-                )
-            })
-        })
+    let segments = if line.direction == "sent" { rsts } else { 1 };
+    let server = (line.role != "unknown").then_some(view.server);
+    first([
+        differs("direction", line.direction, reset.direction.as_str()),
+        differs("cause", line.cause, reset.cause.as_str()),
+        differs("race", line.race, reset.race.as_deref()),
+        differs("role", line.role, reset.role.as_str()),
+        differs("mechanism", line.mechanism, reset.mechanism.as_deref()),
+        differs("errno", line.errno, reset.errno.as_deref()),
+        differs("matched", line.matched, reset.matched.as_str()),
+        differs("local", local, reset.local),
+        differs("remote", remote, reset.remote),
+        differs("server", server, reset.server),
+        differs("rst_segments", segments, reset.rst_segments),
+        untrue("idle", seen.idle, reset.idle_seconds),
+        untrue("request to reset", seen.request_to_reset, reset.request_to_reset_seconds),
+        untrue("FIN to request", seen.fin_to_request, reset.fin_to_request_seconds),
+        untrue("since response", seen.since_response, reset.since_response_seconds),
+        missing(line.idle, seen.idle, reset.idle_seconds),
+    ])
+}
+
+fn first<const N: usize>(differences: [Option<String>; N]) -> Option<String> {
+    differences.into_iter().flatten().next()
+}
+
+fn missing(idle: Idle, wire: Option<f64>, tracer: Option<f64>) -> Option<String> {
+    let wire = wire.filter(|_| idle == Idle::Demanded && tracer.is_none())?;
+    Some(format!("idle: the wire says {wire:.4} s, the tracer does not know"))
 }
 
 fn differs<T: Copy + PartialEq + Debug>(what: &str, expected: T, found: T) -> Option<String> {
@@ -139,65 +99,15 @@ fn differs<T: Copy + PartialEq + Debug>(what: &str, expected: T, found: T) -> Op
 fn untrue(what: &str, wire: Option<f64>, tracer: Option<f64>) -> Option<String> {
     let said = tracer?;
     let Some(seen) = wire else {
-        return Some(format!(
-            "{what}: the tracer says {said:.4}, the wire knows of none"
-        ));
+        return Some(format!("{what}: the tracer says {said:.4} s, the wire knows of none"));
     };
     ((said - seen).abs() > tolerance().as_secs_f64())
-        .then(|| format!("{what}: the wire says {seen:.4}, the tracer {said:.4}"))
+        .then(|| format!("{what}: the wire says {seen:.4} s, the tracer {said:.4}"))
 }
 
 /// The kernel's timestamps tick once per jiffy; a capture and a probe see one packet at slightly different moments.
 fn tolerance() -> Duration {
-    let jiffy = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE)
-        .map_or(Duration::from_millis(10), Duration::from);
+    let jiffy =
+        clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).map_or(Duration::from_millis(10), Duration::from);
     jiffy + Duration::from_millis(2)
-}
-
-/// What the wire shows of the RSTs and the last request.
-pub(super) fn describe_wire(evidence: &Evidence) -> String {
-    let mut parts = Vec::new();
-    for (from_to, count) in [
-        ("S→C", evidence.rsts_from_server),
-        ("C→S", evidence.rsts_from_client),
-    ] {
-        match count {
-            0 => {}
-            1 => parts.push(format!("{from_to} R")),
-            _ => parts.push(format!("{from_to} R×{count}")),
-        }
-    }
-    if parts.is_empty() {
-        parts.push("no RST".to_owned());
-    }
-    parts.extend(evidence.idle.map(|idle| format!("idle {idle:.3} s")));
-    parts.extend(
-        evidence
-            .request_to_reset
-            .map(|time| format!("reset after {:.1} ms", time * 1e3)),
-    );
-    parts.join(", ")
-}
-
-/// The tracer's line in short.
-pub(super) fn describe(reset: &Reset) -> String {
-    let mut words = vec![
-        reset.direction.clone(),
-        reset.role.clone(),
-        reset.cause.clone(),
-    ];
-    if let Some(race) = &reset.race {
-        words[2] = format!("{}/{race}", reset.cause);
-    }
-    words.extend(reset.mechanism.clone());
-    words.extend(reset.errno.clone());
-    if reset.rst_segments > 1 {
-        words.push(format!("R×{}", reset.rst_segments));
-    }
-    words.push(
-        reset
-            .idle_seconds
-            .map_or("idle unknown".to_owned(), |idle| format!("idle {idle:.3}")),
-    );
-    words.join(" ")
 }

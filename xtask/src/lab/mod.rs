@@ -7,13 +7,17 @@ mod batch;
 mod capture;
 mod case;
 mod connection;
+mod describe;
 mod diag;
 mod event;
 mod host;
 mod http;
 mod judge;
 mod net;
+mod nginx;
+mod outcome;
 mod pcap;
+mod proxy;
 mod scenario;
 mod scenarios;
 mod sockets;
@@ -28,8 +32,10 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 
 pub use batch::WORKERS;
-pub use case::{Case, Outcome};
+pub use case::Case;
 pub use net::Family;
+pub use outcome::Outcome;
+pub use proxy::{Tally, race_with_nginx};
 pub use scenario::Scenario;
 pub use tracer::Tracer;
 
@@ -67,31 +73,17 @@ pub fn run(args: Args) -> Result<()> {
         return Ok(());
     }
     let cases = select(&args.only, args.ipv6)?.repeat(args.repeat);
-    ensure!(
-        privilege::is_root(),
-        "the lab makes network namespaces: run it as root"
-    );
+    ensure!(privilege::is_root(), "the lab makes network namespaces: run it as root");
     prepare()?;
     let keep = args.keep.map(directory).transpose()?;
-    let tracer = if args.wire_only {
-        None
-    } else {
-        Some(Tracer::start()?)
-    };
+    let tracer = if args.wire_only { None } else { Some(Tracer::start()?) };
     let began = Instant::now();
     let failed = batch::play(&cases, tracer.as_ref(), keep.as_deref());
     let seconds = began.elapsed().as_secs_f64();
     let ok = cases.len() - failed;
-    println!(
-        "{} cases, {ok} ok, {failed} FAIL in {seconds:.1} s",
-        cases.len()
-    );
+    println!("{} cases, {ok} ok, {failed} FAIL in {seconds:.1} s", cases.len());
     tracer.map_or(Ok(()), Tracer::stop)?;
-    ensure!(
-        failed == 0,
-        "{failed} of {} cases of the lab are not as expected",
-        cases.len()
-    );
+    ensure!(failed == 0, "{failed} of {} cases of the lab are not as expected", cases.len());
     Ok(())
 }
 

@@ -46,11 +46,18 @@ pub(super) struct Net {
     pub(super) standby: Host,
     router: Host,
     pub(super) family: Family,
+    /// The server's.
+    port: u16,
 }
 
 impl Net {
     /// Builds the hosts and connects them.
     pub(super) fn build(family: Family) -> Result<Self> {
+        Self::build_for_port(family, PORT)
+    }
+
+    /// The same with a server's port that no other lab uses.
+    pub(super) fn build_for_port(family: Family, port: u16) -> Result<Self> {
         static BUILT: AtomicU32 = AtomicU32::new(0);
         let number = BUILT.fetch_add(1, Ordering::Relaxed);
         let host = |role: &str| Host::create(format!("{PREFIX}-{}-{number}-{role}", process::id()));
@@ -60,6 +67,7 @@ impl Net {
             standby: host("s2")?,
             router: host("r")?,
             family,
+            port,
         };
         net.router.sysctl("net.ipv4.ip_forward", "1")?;
         net.router.sysctl("net.ipv6.conf.all.forwarding", "1")?;
@@ -67,10 +75,7 @@ impl Net {
         for (link, host) in [("c", &net.client), ("s", &net.server), ("s2", &net.standby)] {
             ip(
                 None,
-                &format!(
-                    "link add {link} netns {router} type veth peer name eth0 netns {}",
-                    host.name()
-                ),
+                &format!("link add {link} netns {router} type veth peer name eth0 netns {}", host.name()),
             )?;
         }
         net.router.ip("link set lo up
@@ -102,7 +107,7 @@ impl Net {
 
     /// Where clients reach the server (and, after a failover, the standby).
     pub(super) fn server_endpoint(&self) -> SocketAddr {
-        SocketAddr::new(self.address(1), PORT)
+        SocketAddr::new(self.address(1), self.port)
     }
 
     /// The client host's address, with a port of the kernel's choice.
@@ -124,8 +129,7 @@ impl Net {
 
     /// The server's address moves to the standby host, which knows nothing of the server's connections.
     pub(super) fn fail_over(&self) -> Result<()> {
-        self.router
-            .ip("route replace 10.77.1.1/32 dev s2\nroute replace fd77:1::1/128 dev s2")
+        self.router.ip("route replace 10.77.1.1/32 dev s2\nroute replace fd77:1::1/128 dev s2")
     }
 
     /// From now on what is on its way to the client stays on the wire, in order, until released (or for 6 s).
@@ -133,14 +137,9 @@ impl Net {
     /// A token bucket that holds one full frame and fills at 10 bytes per second: one full frame empties it.
     pub(super) fn hold_packets_to_client(&self) -> Result<()> {
         until("the router to hold packets", || {
-            self.router
-                .tc("qdisc add dev c root tbf rate 80bit burst 1514 limit 1mb")?;
+            self.router.tc("qdisc replace dev c root tbf rate 80bit burst 1514 limit 1mb")?;
             self.datagram_to_client(FULL_FRAME)?;
-            if self
-                .router
-                .tc("-statistics qdisc show dev c")?
-                .contains("backlog 0b 0p")
-            {
+            if self.router.tc("-statistics qdisc show dev c")?.contains("backlog 0b 0p") {
                 return Ok(Some(()));
             }
             // Another packet was faster, and now the full frame would have to wait for hours.
@@ -152,15 +151,13 @@ impl Net {
     /// Lets a FIN that is held arrive, and nothing that is behind it.
     pub(super) fn release_fin_to_client(&self) -> Result<()> {
         // A FIN takes 66 bytes on IPv4 and 86 on IPv6, a bare RST 54 and 74: both together do not fit.
-        self.router
-            .tc("qdisc change dev c root tbf rate 80bit burst 100 limit 1mb")?;
+        self.router.tc("qdisc change dev c root tbf rate 80bit burst 100 limit 1mb")?;
         self.datagram_to_client(SMALL_FRAME)
     }
 
     /// Lets what is held arrive.
     pub(super) fn release_packets_to_client(&self) -> Result<()> {
-        self.router
-            .tc("qdisc change dev c root tbf rate 1gbit burst 1mb limit 1mb")?;
+        self.router.tc("qdisc change dev c root tbf rate 1gbit burst 1mb limit 1mb")?;
         // The bucket is looked at again when the next packet comes.
         self.datagram_to_client(SMALL_FRAME)
     }
@@ -168,18 +165,13 @@ impl Net {
     /// A datagram on the addresses of the scenario, so that no neighbour has to be found first.
     fn datagram_to_client(&self, frame: usize) -> Result<()> {
         let client = SocketAddr::new(self.client_address().ip(), DISCARD);
-        let headers = if client.is_ipv4() {
-            14 + 20 + 8
-        } else {
-            14 + 40 + 8
-        };
+        let headers = if client.is_ipv4() { 14 + 20 + 8 } else { 14 + 40 + 8 };
         self.router.datagram(client, &vec![0; frame - headers])
     }
 
     /// Cuts all links: what the hosts' kernels still say while the scenario is cleaned up reaches nobody.
     pub(super) fn cut(&self) -> Result<()> {
-        self.router
-            .ip("link set c down\nlink set s down\nlink set s2 down")
+        self.router.ip("link set c down\nlink set s down\nlink set s2 down")
     }
 }
 
@@ -190,9 +182,7 @@ pub(super) fn sweep() -> Result<()> {
     };
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let owner = name
-            .strip_prefix(PREFIX)
-            .and_then(|rest| rest.split('-').nth(1));
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').nth(1));
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             ip(None, &format!("netns delete {name}"))?;
         }

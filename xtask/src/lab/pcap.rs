@@ -28,10 +28,7 @@ pub(super) fn records(file: &[u8]) -> Result<Vec<Record<'_>>> {
         let Some((frame, after)) = after.split_at_checked(word(header, 8) as usize) else {
             break;
         };
-        records.push(Record {
-            time: Duration::new(word(header, 0).into(), word(header, 4)),
-            frame,
-        });
+        records.push(Record { time: Duration::new(word(header, 0).into(), word(header, 4)), frame });
         rest = after;
     }
     Ok(records)

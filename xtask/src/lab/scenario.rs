@@ -74,17 +74,8 @@ pub(super) const RECEIVED: Line = Line {
 };
 
 /// Nothing happens: the base of the rows of the table.
-pub(super) const QUIET: Rsts = Rsts {
-    from_server: 0,
-    from_client: 0,
-};
+pub(super) const QUIET: Rsts = Rsts { from_server: 0, from_client: 0 };
 /// The server side resets once.
-pub(super) const BY_SERVER: Rsts = Rsts {
-    from_server: 1,
-    from_client: 0,
-};
+pub(super) const BY_SERVER: Rsts = Rsts { from_server: 1, from_client: 0 };
 /// The client side resets once.
-pub(super) const BY_CLIENT: Rsts = Rsts {
-    from_server: 0,
-    from_client: 1,
-};
+pub(super) const BY_CLIENT: Rsts = Rsts { from_server: 0, from_client: 1 };

@@ -36,9 +36,7 @@ pub(super) fn listen(net: &Net, host: &Host, backlog: i32) -> Result<TcpListener
 pub(super) fn client(net: &Net, from: SocketAddr) -> Result<TcpStream> {
     net.client.enter(|| {
         let socket = Socket::new(Domain::for_address(from), Type::STREAM, Some(Protocol::TCP))?;
-        socket
-            .bind(&from.into())
-            .with_context(|| format!("the client cannot bind {from}"))?;
+        socket.bind(&from.into()).with_context(|| format!("the client cannot bind {from}"))?;
         let stream = TcpStream::from(socket);
         bound(&stream)?;
         Ok(stream)

@@ -42,28 +42,14 @@ impl Tracer {
         let binary = binary();
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let mut child = Command::new(&binary)
-            .args([
-                "--events",
-                "json",
-                "--listen-address",
-                "127.0.0.1",
-                "--port",
-            ])
+            .args(["--events", "json", "--listen-address", "127.0.0.1", "--port"])
             .arg(port.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| {
-                format!(
-                    "cannot run {} (`cargo xtask build` makes it)",
-                    binary.display()
-                )
-            })?;
-        let stdout = child
-            .stdout
-            .take()
-            .ok_or_else(|| anyhow!("the tracer has no standard output"))?;
+            .with_context(|| format!("cannot run {} (`cargo xtask build` makes it)", binary.display()))?;
+        let stdout = child.stdout.take().ok_or_else(|| anyhow!("the tracer has no standard output"))?;
         let lines = Arc::new(Mutex::new(Lines::default()));
         let into = Arc::clone(&lines);
         thread::spawn(move || read_lines(stdout, &into));
@@ -77,9 +63,7 @@ impl Tracer {
             bail!("the tracer ended at once ({status}): {}", self.complaints());
         }
         let answer = http::get(self.port, "/-/ready");
-        Ok(answer
-            .is_ok_and(|response| response.status == 200)
-            .then_some(()))
+        Ok(answer.is_ok_and(|response| response.status == 200).then_some(()))
     }
 
     /// What an ended tracer wrote on its standard error.
@@ -121,14 +105,8 @@ impl Tracer {
     /// Ends it as a service manager would; it must end well, and must have printed nothing but the contract's JSON.
     pub fn stop(mut self) -> Result<()> {
         kill(Pid::from_raw(self.child.id().try_into()?), Signal::SIGTERM)?;
-        let status = until("the tracer to end after SIGTERM", || {
-            Ok(self.child.try_wait()?)
-        })?;
-        ensure!(
-            status.success(),
-            "the tracer ended badly after SIGTERM ({status}): {}",
-            self.complaints()
-        );
+        let status = until("the tracer to end after SIGTERM", || Ok(self.child.try_wait()?))?;
+        ensure!(status.success(), "the tracer ended badly after SIGTERM ({status}): {}", self.complaints());
         let lines = self.lines();
         ensure!(
             lines.unreadable.is_empty(),

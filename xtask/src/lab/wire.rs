@@ -31,12 +31,7 @@ pub(super) struct Evidence {
 }
 
 /// Weighs `segments`, in the order in which `side` saw them, for the connection between these endpoints.
-pub(super) fn weigh(
-    segments: &[Segment],
-    client: SocketAddr,
-    server: SocketAddr,
-    side: Side,
-) -> Evidence {
+pub(super) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr, side: Side) -> Evidence {
     let of_connection = |segment: &&Segment| {
         [(client, server), (server, client)].contains(&(segment.source, segment.destination))
     };
@@ -45,22 +40,13 @@ pub(super) fn weigh(
     let opens = |segment: &&Segment| segment.has(SYN) && segment.source == client;
     let segments = &segments[segments.iter().rposition(opens).unwrap_or(0)..];
     let rsts_from = |endpoint| {
-        let count = segments
-            .iter()
-            .filter(|segment| segment.has(RST) && segment.source == endpoint)
-            .count();
+        let count = segments.iter().filter(|segment| segment.has(RST) && segment.source == endpoint).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     };
     let reset = segments.iter().find(|segment| segment.has(RST)).copied();
-    let fin = segments
-        .iter()
-        .find(|segment| segment.has(FIN) && segment.source == server)
-        .copied();
+    let fin = segments.iter().find(|segment| segment.has(FIN) && segment.source == server).copied();
     let last = last_request(segments, client);
-    let response = segments
-        .iter()
-        .rfind(|segment| segment.payload > 0 && segment.source == server)
-        .copied();
+    let response = segments.iter().rfind(|segment| segment.payload > 0 && segment.source == server).copied();
     Evidence {
         rsts_from_server: rsts_from(server),
         rsts_from_client: rsts_from(client),
@@ -83,24 +69,17 @@ struct LastRequest<'a> {
 /// A request is a run of payload from the client that starts after a response, or is the first.
 fn last_request<'a>(segments: &[&'a Segment], client: SocketAddr) -> Option<LastRequest<'a>> {
     let opened = segments.iter().any(|segment| segment.has(SYN));
-    let established = segments.iter().find(|segment| {
-        opened && !segment.has(SYN) && segment.has(ACK) && segment.source == client
-    });
+    let established = segments
+        .iter()
+        .find(|segment| opened && !segment.has(SYN) && segment.has(ACK) && segment.source == client);
     let mut before: Option<&Segment> = None;
     let mut last = None;
     for (at, &segment) in segments.iter().enumerate() {
-        if segment.payload == 0
-            || segments[..at]
-                .iter()
-                .any(|earlier| earlier.repeats(segment))
-        {
+        if segment.payload == 0 || segments[..at].iter().any(|earlier| earlier.repeats(segment)) {
             continue;
         }
         if segment.source == client && before.is_none_or(|before| before.source != client) {
-            last = Some(LastRequest {
-                request: segment,
-                quiet_since: before.or(established.copied()),
-            });
+            last = Some(LastRequest { request: segment, quiet_since: before.or(established.copied()) });
         }
         before = Some(segment);
     }
@@ -116,11 +95,7 @@ fn race(
 ) -> &'static str {
     if let Some(fin) = fin {
         let after_fin = fin.sequence.wrapping_add(fin.payload).wrapping_add(1);
-        return if request.acknowledgement == after_fin {
-            "fin_unprocessed"
-        } else {
-            "fin_in_flight"
-        };
+        return if request.acknowledgement == after_fin { "fin_unprocessed" } else { "fin_in_flight" };
     }
     let end = request.sequence.wrapping_add(request.payload);
     let acknowledged = || {
@@ -130,11 +105,7 @@ fn race(
             .any(|segment| segment.source == request.destination && segment.acknowledgement == end)
     };
     // Without an acknowledgement the client cannot tell whether the request ever arrived.
-    if side != Side::Client || acknowledged() {
-        "fin_not_sent"
-    } else {
-        "unknown"
-    }
+    if side != Side::Client || acknowledged() { "fin_not_sent" } else { "unknown" }
 }
 
 /// Seconds from `earlier` to `later`, negative if it was the other way round.
@@ -154,16 +125,10 @@ mod tests {
     /// `who flags ms sequence acknowledgement payload`.
     fn segment(line: &str) -> Segment {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [who, flags, rest @ ..] = words.as_slice() else {
-            panic!("{line}")
-        };
+        let [who, flags, rest @ ..] = words.as_slice() else { panic!("{line}") };
         let [ms, sequence, acknowledgement, payload] =
             [0, 1, 2, 3].map(|index| rest[index].parse::<u32>().unwrap());
-        let (source, destination) = if *who == "C" {
-            (CLIENT, SERVER)
-        } else {
-            (SERVER, CLIENT)
-        };
+        let (source, destination) = if *who == "C" { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
         Segment {
             time: Duration::from_millis(ms.into()),
             source: source.parse().unwrap(),
@@ -187,15 +152,9 @@ mod tests {
     #[track_caller]
     fn check(side: Side, lines: &str, expected: &str) {
         let segments: Vec<Segment> = lines.lines().map(segment).collect();
-        let evidence = weigh(
-            &segments,
-            CLIENT.parse().unwrap(),
-            SERVER.parse().unwrap(),
-            side,
-        );
-        let ms = |seconds: Option<f64>| {
-            seconds.map_or("-".into(), |seconds| format!("{:.0}", seconds * 1000.0))
-        };
+        let evidence = weigh(&segments, CLIENT.parse().unwrap(), SERVER.parse().unwrap(), side);
+        let ms =
+            |seconds: Option<f64>| seconds.map_or("-".into(), |seconds| format!("{:.0}", seconds * 1000.0));
         let said = format!(
             "R {}/{} idle {} reset {} fin {} response {} {}",
             evidence.rsts_from_server,
@@ -209,64 +168,40 @@ mod tests {
         assert_eq!(said, expected);
     }
 
-    const EXCHANGE: &str = "C S 0 9 0 0\nS SA 0 99 10 0\nC A 1 10 100 0\nC A 2 10 100 5\nS A 3 100 15 7\nC A 3 15 107 0";
+    const EXCHANGE: &str =
+        "C S 0 9 0 0\nS SA 0 99 10 0\nC A 1 10 100 0\nC A 2 10 100 5\nS A 3 100 15 7\nC A 3 15 107 0";
 
     #[test]
     fn a_request_crosses_the_fin() {
         let lines = format!(
             "{EXCHANGE}\nS FA 600 107 15 0\nC A 603 15 107 5\nS R 603 107 0 0\nC A 610 20 108 0\nS R 610 108 0 0"
         );
-        check(
-            Side::Server,
-            &lines,
-            "R 2/0 idle 600 reset 0 fin 3 response 600 fin_in_flight",
-        );
+        check(Side::Server, &lines, "R 2/0 idle 600 reset 0 fin 3 response 600 fin_in_flight");
     }
 
     #[test]
     fn a_request_follows_the_fin() {
-        let lines = format!(
-            "{EXCHANGE}\nS FA 600 107 15 0\nC A 600 15 108 0\nC A 700 15 108 5\nS R 701 108 0 0"
-        );
-        check(
-            Side::Client,
-            &lines,
-            "R 1/0 idle 697 reset 1 fin 100 response 698 fin_unprocessed",
-        );
+        let lines =
+            format!("{EXCHANGE}\nS FA 600 107 15 0\nC A 600 15 108 0\nC A 700 15 108 5\nS R 701 108 0 0");
+        check(Side::Client, &lines, "R 1/0 idle 697 reset 1 fin 100 response 698 fin_unprocessed");
     }
 
     #[test]
     fn a_request_is_acknowledged_and_reset() {
         let lines = format!("{EXCHANGE}\nC A 600 15 107 5\nS A 600 107 20 0\nS RA 650 107 20 0");
-        check(
-            Side::Client,
-            &lines,
-            "R 1/0 idle 597 reset 50 fin - response 647 fin_not_sent",
-        );
+        check(Side::Client, &lines, "R 1/0 idle 597 reset 50 fin - response 647 fin_not_sent");
     }
 
     #[test]
     fn a_request_is_only_reset() {
         let lines = format!("{EXCHANGE}\nC A 600 15 107 5\nS RA 601 107 20 0");
-        check(
-            Side::Client,
-            &lines,
-            "R 1/0 idle 597 reset 1 fin - response 598 unknown",
-        );
-        check(
-            Side::Server,
-            &lines,
-            "R 1/0 idle 597 reset 1 fin - response 598 fin_not_sent",
-        );
+        check(Side::Client, &lines, "R 1/0 idle 597 reset 1 fin - response 598 unknown");
+        check(Side::Server, &lines, "R 1/0 idle 597 reset 1 fin - response 598 fin_not_sent");
     }
 
     #[test]
     fn the_first_request_idles_from_establishment() {
-        check(
-            Side::Client,
-            EXCHANGE,
-            "R 0/0 idle 1 reset - fin - response - -",
-        );
+        check(Side::Client, EXCHANGE, "R 0/0 idle 1 reset - fin - response - -");
     }
 
     #[test]

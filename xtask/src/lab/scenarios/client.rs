@@ -9,15 +9,9 @@ use super::super::scenario::{BY_CLIENT, Idle, Line, RECEIVED, SENT, Scenario};
 use super::{ROW, idle_connection};
 
 /// The server's view.
-const SERVER: Line = Line {
-    role: "server",
-    ..RECEIVED
-};
+const SERVER: Line = Line { role: "server", ..RECEIVED };
 /// The client's view.
-const CLIENT: Line = Line {
-    role: "client",
-    ..SENT
-};
+const CLIENT: Line = Line { role: "client", ..SENT };
 
 pub(super) const ROWS: &[Scenario] = &[
     Scenario {
@@ -25,16 +19,8 @@ pub(super) const ROWS: &[Scenario] = &[
         says: "the client closes with the response unread",
         play: close_with_unread_response,
         rsts: BY_CLIENT,
-        server: Some(Line {
-            cause: "after_response",
-            idle: Idle::Demanded,
-            ..SERVER
-        }),
-        client: Some(Line {
-            cause: "client_abort",
-            mechanism: Some("unread_close"),
-            ..CLIENT
-        }),
+        server: Some(Line { cause: "after_response", idle: Idle::Demanded, ..SERVER }),
+        client: Some(Line { cause: "client_abort", mechanism: Some("unread_close"), ..CLIENT }),
         ..ROW
     },
     Scenario {
@@ -42,11 +28,7 @@ pub(super) const ROWS: &[Scenario] = &[
         says: "the client closes without waiting for the response, which comes all the same",
         play: close_before_the_response,
         rsts: BY_CLIENT,
-        server: Some(Line {
-            cause: "client_abort",
-            errno: Some("EPIPE"),
-            ..SERVER
-        }),
+        server: Some(Line { cause: "client_abort", errno: Some("EPIPE"), ..SERVER }),
         client: Some(Line {
             cause: "client_abort",
             mechanism: Some("time_wait"),
@@ -60,15 +42,8 @@ pub(super) const ROWS: &[Scenario] = &[
         says: "a health check connects and resets by SO_LINGER 0, without a byte",
         play: health_check,
         rsts: BY_CLIENT,
-        server: Some(Line {
-            cause: "no_request",
-            ..SERVER
-        }),
-        client: Some(Line {
-            cause: "no_request",
-            mechanism: Some("linger"),
-            ..CLIENT
-        }),
+        server: Some(Line { cause: "no_request", ..SERVER }),
+        client: Some(Line { cause: "no_request", mechanism: Some("linger"), ..CLIENT }),
         ..ROW
     },
 ];

@@ -17,15 +17,7 @@ use super::wait::let_pass;
 
 /// Every scenario, in the order in which they are printed.
 pub(super) fn all() -> impl Iterator<Item = &'static Scenario> {
-    [
-        race::ROWS,
-        server::ROWS,
-        stale::ROWS,
-        client::ROWS,
-        quiet::ROWS,
-    ]
-    .into_iter()
-    .flatten()
+    [race::ROWS, server::ROWS, stale::ROWS, client::ROWS, quiet::ROWS].into_iter().flatten()
 }
 
 /// The base of every row: nothing is reset and nothing is said.
@@ -39,19 +31,9 @@ const ROW: Scenario = Scenario {
     client: None,
 };
 /// The server's view of a keep-alive race.
-const SERVER_RACE: Line = Line {
-    role: "server",
-    cause: "keepalive_race",
-    idle: Idle::Demanded,
-    ..SENT
-};
+const SERVER_RACE: Line = Line { role: "server", cause: "keepalive_race", idle: Idle::Demanded, ..SENT };
 /// The client's view of a keep-alive race.
-const CLIENT_RACE: Line = Line {
-    role: "client",
-    cause: "keepalive_race",
-    idle: Idle::Demanded,
-    ..RECEIVED
-};
+const CLIENT_RACE: Line = Line { role: "client", cause: "keepalive_race", idle: Idle::Demanded, ..RECEIVED };
 
 /// How long connections idle before the next thing happens: far longer than jiffies and the race window.
 const IDLE: Duration = Duration::from_millis(400);

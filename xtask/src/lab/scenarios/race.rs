@@ -10,36 +10,16 @@ use super::super::wait::let_pass;
 use super::{CLIENT_RACE, IDLE, NO_RACE, ROW, SERVER_RACE, idle_connection};
 
 /// The client's acknowledgement of the FIN is reset as well as its request.
-const TWICE: Rsts = Rsts {
-    from_server: 2,
-    from_client: 0,
-};
-const SERVER_FIN_IN_FLIGHT: Line = Line {
-    race: Some("fin_in_flight"),
-    mechanism: Some("orphan_data"),
-    ..SERVER_RACE
-};
-const SERVER_FIN_NOT_SENT: Line = Line {
-    race: Some("fin_not_sent"),
-    mechanism: Some("unread_close"),
-    ..SERVER_RACE
-};
-const SERVER_FIN_UNPROCESSED: Line = Line {
-    race: Some("fin_unprocessed"),
-    mechanism: Some("time_wait"),
-    matched: "closed",
-    ..SERVER_RACE
-};
-const CLIENT_FIN_IN_FLIGHT: Line = Line {
-    race: Some("fin_in_flight"),
-    errno: Some("EPIPE"),
-    ..CLIENT_RACE
-};
-const CLIENT_FIN_UNPROCESSED: Line = Line {
-    race: Some("fin_unprocessed"),
-    errno: Some("EPIPE"),
-    ..CLIENT_RACE
-};
+const TWICE: Rsts = Rsts { from_server: 2, from_client: 0 };
+const SERVER_FIN_IN_FLIGHT: Line =
+    Line { race: Some("fin_in_flight"), mechanism: Some("orphan_data"), ..SERVER_RACE };
+const SERVER_FIN_NOT_SENT: Line =
+    Line { race: Some("fin_not_sent"), mechanism: Some("unread_close"), ..SERVER_RACE };
+const SERVER_FIN_UNPROCESSED: Line =
+    Line { race: Some("fin_unprocessed"), mechanism: Some("time_wait"), matched: "closed", ..SERVER_RACE };
+const CLIENT_FIN_IN_FLIGHT: Line = Line { race: Some("fin_in_flight"), errno: Some("EPIPE"), ..CLIENT_RACE };
+const CLIENT_FIN_UNPROCESSED: Line =
+    Line { race: Some("fin_unprocessed"), errno: Some("EPIPE"), ..CLIENT_RACE };
 
 pub(super) const ROWS: &[Scenario] = &[
     Scenario {
@@ -83,11 +63,7 @@ pub(super) const ROWS: &[Scenario] = &[
         says: "as A2, with a FIN timeout so long that the server's kernel keeps the whole socket",
         play: fin_unprocessed_and_long_fin_timeout,
         rsts: BY_SERVER,
-        server: Some(Line {
-            mechanism: Some("orphan_data"),
-            matched: "socket",
-            ..SERVER_FIN_UNPROCESSED
-        }),
+        server: Some(Line { mechanism: Some("orphan_data"), matched: "socket", ..SERVER_FIN_UNPROCESSED }),
         client: Some(CLIENT_FIN_UNPROCESSED),
         ..ROW
     },
@@ -96,10 +72,7 @@ pub(super) const ROWS: &[Scenario] = &[
         says: "the server shuts down its sending side, and closes with the next request unread",
         play: shutdown_then_close_with_unread_request,
         rsts: BY_SERVER,
-        server: Some(Line {
-            race: Some("fin_unprocessed"),
-            ..SERVER_FIN_NOT_SENT
-        }),
+        server: Some(Line { race: Some("fin_unprocessed"), ..SERVER_FIN_NOT_SENT }),
         client: Some(CLIENT_FIN_UNPROCESSED),
         ..ROW
     },
@@ -109,10 +82,7 @@ pub(super) const ROWS: &[Scenario] = &[
         play: close_with_unread_request,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
-        client: Some(Line {
-            race: Some("fin_not_sent"),
-            ..CLIENT_RACE
-        }),
+        client: Some(Line { race: Some("fin_not_sent"), ..CLIENT_RACE }),
         ..ROW
     },
     Scenario {
@@ -121,10 +91,7 @@ pub(super) const ROWS: &[Scenario] = &[
         play: close_with_unacknowledged_request,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
-        client: Some(Line {
-            race: Some("unknown"),
-            ..CLIENT_RACE
-        }),
+        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
         ..ROW
     },
     Scenario {
@@ -133,10 +100,7 @@ pub(super) const ROWS: &[Scenario] = &[
         play: close_with_unread_request_without_idling,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
-        client: Some(Line {
-            race: Some("unknown"),
-            ..CLIENT_RACE
-        }),
+        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
         ..ROW
     },
     Scenario {
@@ -145,11 +109,7 @@ pub(super) const ROWS: &[Scenario] = &[
         play: close_with_long_unread_request,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
-        client: Some(Line {
-            cause: "awaiting_response",
-            idle: Idle::Demanded,
-            ..RECEIVED
-        }),
+        client: Some(Line { cause: "awaiting_response", idle: Idle::Demanded, ..RECEIVED }),
         ..ROW
     },
     Scenario {
@@ -158,10 +118,7 @@ pub(super) const ROWS: &[Scenario] = &[
         play: close_with_unread_request_on_a_reused_port,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
-        client: Some(Line {
-            race: Some("unknown"),
-            ..CLIENT_RACE
-        }),
+        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
         ..ROW
     },
     Scenario {
@@ -169,10 +126,7 @@ pub(super) const ROWS: &[Scenario] = &[
         says: "as A2, after the server's time-wait socket has expired",
         play: fin_unprocessed_and_time_wait_expired,
         rsts: BY_SERVER,
-        server: Some(Line {
-            mechanism: Some("listener"),
-            ..SERVER_FIN_UNPROCESSED
-        }),
+        server: Some(Line { mechanism: Some("listener"), ..SERVER_FIN_UNPROCESSED }),
         client: Some(CLIENT_FIN_UNPROCESSED),
         ..ROW
     },
@@ -209,10 +163,7 @@ fn request_across_fin(net: &Net) -> Result<Connection<'_>> {
 }
 
 /// The FIN arrives so long before the RST that the client acknowledges it, which is reset too.
-fn fin_arrives_before_rst<'net>(
-    net: &Net,
-    mut connection: Connection<'net>,
-) -> Result<Connection<'net>> {
+fn fin_arrives_before_rst<'net>(net: &Net, mut connection: Connection<'net>) -> Result<Connection<'net>> {
     net.release_fin_to_client()?;
     connection.client_reaches(CloseWait)?;
     net.server.has_sent_resets(2)?;
@@ -307,7 +258,7 @@ fn close_with_long_unread_request(net: &Net) -> Result<Connection<'_>> {
 fn shutdown_then_close_with_unread_request(net: &Net) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.server_shuts_down_writing()?;
-    connection.client_reaches(CloseWait)?;
+    connection.server_reaches(FinWait2)?;
     connection.client_requests()?;
     connection.server_has_the_request_unread()?;
     connection.server_closes();

@@ -17,15 +17,8 @@ pub(super) const ROWS: &[Scenario] = &[
         says: "the server resets an idle connection by SO_LINGER 0",
         play: linger_reset_when_idle,
         rsts: BY_SERVER,
-        server: Some(Line {
-            cause: "after_response",
-            mechanism: Some("linger"),
-            ..SENT
-        }),
-        client: Some(Line {
-            cause: "after_response",
-            ..RECEIVED
-        }),
+        server: Some(Line { cause: "after_response", mechanism: Some("linger"), ..SENT }),
+        client: Some(Line { cause: "after_response", ..RECEIVED }),
         ..ROW
     },
     Scenario {
@@ -39,11 +32,7 @@ pub(super) const ROWS: &[Scenario] = &[
             idle: Idle::Demanded,
             ..SENT
         }),
-        client: Some(Line {
-            cause: "awaiting_response",
-            idle: Idle::Demanded,
-            ..RECEIVED
-        }),
+        client: Some(Line { cause: "awaiting_response", idle: Idle::Demanded, ..RECEIVED }),
         ..ROW
     },
     Scenario {
@@ -70,10 +59,7 @@ pub(super) const ROWS: &[Scenario] = &[
             matched: "none",
             ..SENT
         }),
-        client: Some(Line {
-            cause: "no_request",
-            ..RECEIVED
-        }),
+        client: Some(Line { cause: "no_request", ..RECEIVED }),
         ..ROW
     },
     Scenario {
@@ -81,16 +67,8 @@ pub(super) const ROWS: &[Scenario] = &[
         says: "an operator kills the server's socket with ss -K",
         play: socket_killed,
         rsts: BY_SERVER,
-        server: Some(Line {
-            cause: "killed",
-            mechanism: Some("abort"),
-            errno: Some("ECONNABORTED"),
-            ..SENT
-        }),
-        client: Some(Line {
-            cause: "after_response",
-            ..RECEIVED
-        }),
+        server: Some(Line { cause: "killed", mechanism: Some("abort"), errno: Some("ECONNABORTED"), ..SENT }),
+        client: Some(Line { cause: "after_response", ..RECEIVED }),
         ..ROW
     },
     Scenario {
@@ -98,15 +76,8 @@ pub(super) const ROWS: &[Scenario] = &[
         says: "the listener closes before it has accepted the connection",
         play: listener_closed_with_child,
         rsts: BY_SERVER,
-        server: Some(Line {
-            cause: "killed",
-            mechanism: Some("disconnect"),
-            ..SENT
-        }),
-        client: Some(Line {
-            cause: "no_request",
-            ..RECEIVED
-        }),
+        server: Some(Line { cause: "killed", mechanism: Some("disconnect"), ..SENT }),
+        client: Some(Line { cause: "no_request", ..RECEIVED }),
         ..ROW
     },
 ];

@@ -7,11 +7,7 @@ use super::super::net::Net;
 use super::super::scenario::{BY_SERVER, Line, RECEIVED, SENT, Scenario};
 use super::{CLIENT_RACE, ROW, idle_connection};
 
-const STALE: Line = Line {
-    cause: "stale_connection",
-    matched: "none",
-    ..SENT
-};
+const STALE: Line = Line { cause: "stale_connection", matched: "none", ..SENT };
 
 pub(super) const ROWS: &[Scenario] = &[
     Scenario {
@@ -19,17 +15,8 @@ pub(super) const ROWS: &[Scenario] = &[
         says: "a client connects to a closed port",
         play: closed_port,
         rsts: BY_SERVER,
-        server: Some(Line {
-            cause: "refused",
-            mechanism: Some("no_socket"),
-            matched: "none",
-            ..SENT
-        }),
-        client: Some(Line {
-            cause: "refused",
-            errno: Some("ECONNREFUSED"),
-            ..RECEIVED
-        }),
+        server: Some(Line { cause: "refused", mechanism: Some("no_socket"), matched: "none", ..SENT }),
+        client: Some(Line { cause: "refused", errno: Some("ECONNREFUSED"), ..RECEIVED }),
         ..ROW
     },
     Scenario {
@@ -37,14 +24,8 @@ pub(super) const ROWS: &[Scenario] = &[
         says: "the server's address moves to a host that serves the port but does not know the connection",
         play: failover_to_a_listener,
         rsts: BY_SERVER,
-        standby: Some(Line {
-            mechanism: Some("listener"),
-            ..STALE
-        }),
-        client: Some(Line {
-            race: Some("unknown"),
-            ..CLIENT_RACE
-        }),
+        standby: Some(Line { mechanism: Some("listener"), ..STALE }),
+        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
         ..ROW
     },
     Scenario {
@@ -52,14 +33,8 @@ pub(super) const ROWS: &[Scenario] = &[
         says: "as E-listener, and in another namespace the same endpoints had a connection that was closed a moment ago",
         play: failover_with_a_twin,
         rsts: BY_SERVER,
-        standby: Some(Line {
-            mechanism: Some("listener"),
-            ..STALE
-        }),
-        client: Some(Line {
-            race: Some("unknown"),
-            ..CLIENT_RACE
-        }),
+        standby: Some(Line { mechanism: Some("listener"), ..STALE }),
+        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
         ..ROW
     },
     Scenario {
@@ -67,15 +42,8 @@ pub(super) const ROWS: &[Scenario] = &[
         says: "the server's address moves to a host that does not serve the port",
         play: failover_to_nobody,
         rsts: BY_SERVER,
-        standby: Some(Line {
-            role: "unknown",
-            mechanism: Some("no_socket"),
-            ..STALE
-        }),
-        client: Some(Line {
-            race: Some("unknown"),
-            ..CLIENT_RACE
-        }),
+        standby: Some(Line { role: "unknown", mechanism: Some("no_socket"), ..STALE }),
+        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
         ..ROW
     },
 ];
