@@ -53,13 +53,7 @@ impl Host {
 
     /// Runs `work` on a thread inside the namespace: sockets, children and `/proc` it opens there belong to this host for good.
     pub(super) fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        let inside = || {
-            setns(&self.namespace, CloneFlags::CLONE_NEWNET)
-                .with_context(|| format!("cannot enter namespace {} (needs root)", self.name))?;
-            work()
-        };
-        thread::scope(|scope| scope.spawn(inside).join())
-            .map_err(|_| anyhow!("a thread in namespace {} panicked", self.name))?
+        inside(&self.namespace, work)
     }
 
     /// Runs `ip` commands, one per line, inside the namespace.
@@ -116,8 +110,19 @@ impl Drop for Host {
     }
 }
 
+/// Runs `work` on a thread inside the network namespace.
+pub fn inside<T: Send>(namespace: &File, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let entered = || {
+        setns(namespace, CloneFlags::CLONE_NEWNET).context("cannot enter a namespace (needs root)")?;
+        work()
+    };
+    thread::scope(|scope| scope.spawn(entered).join())
+        .map_err(|_| anyhow!("a thread in a namespace panicked"))?
+}
+
 /// A counter of `/proc/net/snmp`, where a line of names precedes each line of numbers.
-fn counter(text: &str, protocol: &str, name: &str) -> Option<u64> {
+#[must_use]
+pub fn counter(text: &str, protocol: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().filter(|line| line.starts_with(protocol));
     let column = lines.next()?.split_whitespace().position(|word| word == name)?;
     lines.next()?.split_whitespace().nth(column)?.parse().ok()

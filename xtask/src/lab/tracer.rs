@@ -2,11 +2,10 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, thread};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -39,7 +38,7 @@ struct Lines {
 impl Tracer {
     /// Starts it and waits until it says that it is ready.
     pub fn start() -> Result<Self> {
-        let binary = binary();
+        let binary = workspace::daemon_under_test();
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let mut child = Command::new(&binary)
             .args(["--events", "json", "--listen-address", "127.0.0.1", "--port"])
@@ -99,7 +98,7 @@ impl Tracer {
 
     /// The tracer's metrics in the text format.
     pub(super) fn metrics(&self) -> Result<String> {
-        Ok(http::get(self.port, "/metrics")?.body)
+        http::get(self.port, "/metrics")?.text()
     }
 
     /// Ends it as a service manager would; it must end well, and must have printed nothing but the contract's JSON.
@@ -126,11 +125,6 @@ impl Drop for Tracer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// `TRACER_BIN`, else the one that `cargo xtask build` makes.
-fn binary() -> PathBuf {
-    env::var_os("TRACER_BIN").map_or_else(workspace::daemon, PathBuf::from)
 }
 
 fn read_lines(stdout: ChildStdout, into: &Mutex<Lines>) {
