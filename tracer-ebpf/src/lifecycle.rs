@@ -2,7 +2,6 @@
 //!
 //! The side that closes first sends one, the other side one at most.
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{KIND_CLOSE, KIND_FIN};
 
 use crate::{
@@ -24,8 +23,7 @@ pub fn state_changed(sk: u64, old: u8, new: u8) {
         _ => return,
     };
     emit(Urgency::CanWait, |record| {
-        // SAFETY: no arguments, cannot fail.
-        record.at_ns = unsafe { bpf_ktime_get_ns() };
+        record.at_ns = sock::now_ns();
         record.kind = kind;
         record.old_state = old;
         record.new_state = new;

@@ -1,6 +1,5 @@
 //! RST segments, sent and received.
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{FLAG_ABORTED, KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, counter};
 
 use crate::{
@@ -16,7 +15,7 @@ const SAME_RUN_NS: u64 = 1_000_000;
 #[inline(always)]
 pub fn received(sk: u64) {
     let sk_state = sock::state_of(sk);
-    let now = now();
+    let now = sock::now_ns();
     if let Some(counters) = maps::counters() {
         counters[counter::RECEIVES] += 1;
         counters[counter::LAST_RECEIVE_SK] = if may_be_orphan(sk_state) { sk } else { 0 };
@@ -36,7 +35,7 @@ pub fn received(sk: u64) {
 /// time-wait mini-socket, a listener or the connection itself.
 #[inline(always)]
 pub fn sent(sk: u64, skb: u64, reason: u32) {
-    let now = now();
+    let now = sock::now_ns();
     maps::count(counter::SEGMENTS_SENT);
     let own_abort = skb != 0 && sk != 0 && follows_own_abort(sk, now);
     let sk_state = if sk == 0 { 0 } else { sock::state_of(sk) };
@@ -84,10 +83,4 @@ fn follows_own_abort(sk: u64, now: u64) -> bool {
         counters[counter::FALSE_RECEIVES] += 1;
     }
     follows
-}
-
-#[inline(always)]
-fn now() -> u64 {
-    // SAFETY: no arguments, cannot fail.
-    unsafe { bpf_ktime_get_ns() }
 }

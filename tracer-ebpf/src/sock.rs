@@ -3,7 +3,7 @@
 //! Raw tracepoints hand over plain addresses, so everything is read with `bpf_probe_read_kernel`: a wrong
 //! address yields zeroes, never a fault. Field names and their kernel sources are listed in [`Field`].
 
-use aya_ebpf::helpers::{bpf_jiffies64, bpf_probe_read_kernel, generated};
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns, bpf_probe_read_kernel, generated};
 use tracer_common::{
     ABSENT, FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_SEGMENT, Field, Record,
     SOCKET_FULL, SOCKET_LISTENER, SOCKET_TIME_WAIT,
@@ -84,6 +84,13 @@ pub fn close_resets(sk: u64) -> bool {
 #[inline(always)]
 fn lingers_zero(sk: u64, flags: u64) -> bool {
     flags & SOCK_LINGER != 0 && read::<u64>(sk, Field::SkLingertime) == 0
+}
+
+/// The clock of every record.
+#[inline(always)]
+pub fn now_ns() -> u64 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { bpf_ktime_get_ns() }
 }
 
 /// `tcp_jiffies32` (include/net/tcp.h).
