@@ -130,6 +130,8 @@ pub mod counter {
     pub const LAST_RECEIVE_SK: usize = 4;
     /// See [`LAST_RECEIVE_SK`].
     pub const LAST_RECEIVE_NS: usize = 5;
+    /// When this CPU last woke the reader. No counter.
+    pub const LAST_WAKE_NS: usize = 6;
     /// How many slots there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
 }

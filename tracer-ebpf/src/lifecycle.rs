@@ -22,8 +22,7 @@ pub fn state_changed(sk: u64, old: u8, new: u8) {
         state::CLOSE if resets_or_dies_silently(sk, old) => KIND_CLOSE,
         _ => return,
     };
-    emit(Urgency::CanWait, |record| {
-        record.at_ns = sock::now_ns();
+    emit(Urgency::CanWait, sock::now_ns(), |record| {
         record.kind = kind;
         record.old_state = old;
         record.new_state = new;

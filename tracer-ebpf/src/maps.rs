@@ -78,26 +78,46 @@ pub fn count(index: usize) {
 /// How soon user space needs a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
-    /// Wake the reader now.
+    /// Wake the reader, unless it was just woken: it looks again by itself soon after each wake-up.
     Now,
     /// It is enough to read it together with the next urgent one, or when the ring fills.
     CanWait,
 }
 
+/// A wake-up costs more than all else here, so each CPU gives one in this time at most. The reader looks again
+/// 100 ms after it found something.
+const WAKE_INTERVAL_NS: u64 = 50_000_000;
+
+/// Likewise, while the ring is filling.
+const FULL_WAKE_INTERVAL_NS: u64 = 1_000_000;
+
 /// Reserves a record, lets `fill` write it in place and submits it; a full ring is counted.
 #[inline(always)]
-pub fn emit(urgency: Urgency, fill: impl FnOnce(&mut Record)) {
+pub fn emit(urgency: Urgency, now_ns: u64, fill: impl FnOnce(&mut Record)) {
     let Some(mut entry) = EVENTS.reserve::<Record>(0) else {
         count(counter::LOST);
         return;
     };
-    fill(zeroed(&mut entry));
-    let flags = if urgency == Urgency::Now || EVENTS.query(BPF_RB_AVAIL_DATA) > constant(&WAKE_BYTES) {
-        BPF_RB_FORCE_WAKEUP
-    } else {
-        BPF_RB_NO_WAKEUP
+    let record = zeroed(&mut entry);
+    record.at_ns = now_ns;
+    fill(record);
+    entry.submit(if wakes(urgency, now_ns) { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP });
+}
+
+#[inline(always)]
+fn wakes(urgency: Urgency, now_ns: u64) -> bool {
+    let filling = EVENTS.query(BPF_RB_AVAIL_DATA) > constant(&WAKE_BYTES);
+    let interval = match urgency {
+        _ if filling => FULL_WAKE_INTERVAL_NS,
+        Urgency::Now => WAKE_INTERVAL_NS,
+        Urgency::CanWait => return false,
     };
-    entry.submit(flags);
+    let Some(counters) = counters() else { return true };
+    let due = now_ns.wrapping_sub(counters[counter::LAST_WAKE_NS]) >= interval;
+    if due {
+        counters[counter::LAST_WAKE_NS] = now_ns;
+    }
+    due
 }
 
 /// Ring memory holds what was there before: clear it so that nothing stale reaches user space.

@@ -21,8 +21,7 @@ pub fn received(sk: u64) {
         counters[counter::LAST_RECEIVE_SK] = if may_be_orphan(sk_state) { sk } else { 0 };
         counters[counter::LAST_RECEIVE_NS] = now;
     }
-    emit(Urgency::Now, |record| {
-        record.at_ns = now;
+    emit(Urgency::Now, now, |record| {
         record.kind = KIND_RECEIVE_RESET;
         record.reason = NO_REASON;
         record.old_state = sk_state;
@@ -39,8 +38,7 @@ pub fn sent(sk: u64, skb: u64, reason: u32) {
     maps::count(counter::SEGMENTS_SENT);
     let own_abort = skb != 0 && sk != 0 && follows_own_abort(sk, now);
     let sk_state = if sk == 0 { 0 } else { sock::state_of(sk) };
-    emit(Urgency::Now, |record| {
-        record.at_ns = now;
+    emit(Urgency::Now, now, |record| {
         record.kind = KIND_SEND_RESET;
         record.reason = reason;
         record.old_state = sk_state;

@@ -50,6 +50,9 @@ const BATCH: usize = 1024;
 /// Records that can wait are read at least this often.
 const TICK: Duration = Duration::from_secs(1);
 
+/// After something was found the ring is looked at again this soon: meanwhile the kernel side wakes nobody.
+const FOLLOW_UP: Duration = Duration::from_millis(100);
+
 /// Runs the daemon until SIGINT or SIGTERM.
 pub fn run(config: Config) -> Result<()> {
     let runtime = runtime::Builder::new_multi_thread()
@@ -91,8 +94,9 @@ async fn trace(config: Config) -> Result<()> {
     let server = tokio::spawn(http::serve(listener, Arc::new(service)));
     info!("tracing TCP resets, http://{address}/");
 
+    let mut rest = TICK;
     loop {
-        let wait = pipeline.next_due().map_or(TICK, |due| due.since(KernelNs::now()).min(TICK));
+        let wait = pipeline.next_due().map_or(rest, |due| due.since(KernelNs::now()).min(rest));
         tokio::select! {
             woken = ring.woken() => woken.context("the ring buffer broke")?,
             Some(Query { limit, answer }) = asked.recv() => {
@@ -102,16 +106,23 @@ async fn trace(config: Config) -> Result<()> {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
         }
-        while ring.drain(BATCH, |bytes| pipeline.record(bytes)) {
+        rest = TICK;
+        loop {
+            let taken = ring.drain(BATCH, |bytes| pipeline.record(bytes));
             pipeline.advance(KernelNs::now());
+            if taken > 0 {
+                rest = FOLLOW_UP;
+            }
+            if taken < BATCH {
+                break;
+            }
         }
-        pipeline.advance(KernelNs::now());
         diagnostics.as_mut().map(EbpfLogger::<&dyn Log>::flush);
     }
 
     // Detach first: what is in the ring then is all there will be.
     drop(programs);
-    while ring.drain(BATCH, |bytes| pipeline.record(bytes)) {}
+    while ring.drain(BATCH, |bytes| pipeline.record(bytes)) > 0 {}
     pipeline.finish();
     server.abort();
     Ok(())

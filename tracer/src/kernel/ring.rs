@@ -36,15 +36,15 @@ impl Ring {
         Ok(())
     }
 
-    /// Hands at most `limit` records to `take`; true when there may be more.
-    pub fn drain(&mut self, limit: usize, mut take: impl FnMut(&[u8])) -> bool {
+    /// Hands at most `limit` records to `take` and says how many it were.
+    pub fn drain(&mut self, limit: usize, mut take: impl FnMut(&[u8])) -> usize {
         let ring = self.0.get_mut();
-        for _ in 0..limit {
+        for taken in 0..limit {
             match ring.next() {
                 Some(record) => take(&record),
-                None => return false,
+                None => return taken,
             }
         }
-        true
+        limit
     }
 }

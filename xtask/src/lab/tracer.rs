@@ -21,6 +21,9 @@ const TOLD_WITHIN: Duration = Duration::from_secs(2);
 /// After the last step of a scenario, no line may come that is not expected, and it would have come by then.
 const SETTLED: Duration = Duration::from_millis(300);
 
+/// A busy machine may need longer than the default's 5 ms from one step of a race to the next.
+const RACE_WINDOW: &str = "50ms";
+
 /// A running tracer, killed when dropped and not stopped.
 pub struct Tracer {
     child: Child,
@@ -43,6 +46,7 @@ impl Tracer {
         let mut child = Command::new(&binary)
             .args(["--events", "json", "--listen-address", "127.0.0.1", "--port"])
             .arg(port.to_string())
+            .args(["--race-window", RACE_WINDOW])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
