@@ -1,14 +1,18 @@
 //! The command line and its environment variables.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use log::LevelFilter;
 
 /// Finds and explains TCP resets on this host.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, about, max_term_width = 100, args_conflicts_with_subcommands = true)]
 pub struct Config {
+    /// Instead of tracing this host
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// HTTP port
     #[arg(long, env = "TRACER_PORT", default_value_t = 8000, value_name = "PORT")]
     pub port: u16,
@@ -49,9 +53,35 @@ pub struct Config {
           value_parser = buffer_size)]
     pub event_buffer: u32,
 
+    /// Also write what the kernel side reports to this file, for `tracer replay`
+    #[arg(long, env = "TRACER_RECORD", value_name = "FILE")]
+    pub record: Option<PathBuf>,
+
     /// Diagnostics on stderr
     #[arg(long, env = "TRACER_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
     pub log_level: LevelFilter,
+}
+
+/// What the program can do besides tracing.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Explain the resets of a recording made with --record; needs no privileges
+    Replay(Replay),
+}
+
+/// How to replay a recording.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Replay {
+    /// The recording
+    pub file: PathBuf,
+
+    /// How to print each reset on stdout
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    pub events: EventFormat,
+
+    /// Longest time from request to reset that can still be a race when no FIN was seen, such as 20ms
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub race_window: Option<Duration>,
 }
 
 /// How resets are printed.

@@ -1,6 +1,9 @@
 //! The HTTP side: read-only, bounded in connections, time and answer size, and never in the way of the events.
 
-use std::{convert::Infallible, fmt::Write as _, io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque, convert::Infallible, fmt::Write as _, io::Write as _, net::SocketAddr, sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use flate2::{Compression, write::GzEncoder};
@@ -16,7 +19,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use log::debug;
 use tokio::{
     net::{TcpListener, TcpSocket},
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
     time::timeout,
 };
 
@@ -32,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// How long a request's head may take.
 const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Connections served at once; more wait to be accepted.
+/// Connections open at once; one more takes the place of the oldest, so that idle ones never keep a scrape out.
 const MAX_CONNECTIONS: usize = 64;
 
 /// What `/api/v1/resets` returns when not told how many.
@@ -71,9 +75,8 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
 
 /// Serves until the task is dropped.
 pub async fn serve(listener: TcpListener, service: Arc<Service>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut open = VecDeque::<AbortHandle>::with_capacity(MAX_CONNECTIONS);
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -83,8 +86,14 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>) {
                 continue;
             }
         };
+        open.retain(|connection| !connection.is_finished());
+        if open.len() == MAX_CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
         let service = Arc::clone(&service);
-        tokio::spawn(async move {
+        let connection = tokio::spawn(async move {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_PATIENCE)
@@ -94,8 +103,8 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>) {
             if let Ok(Err(error)) = timeout(PATIENCE, connection).await {
                 debug!("HTTP connection ended early: {error}");
             }
-            drop(place);
         });
+        open.push_back(connection.abort_handle());
     }
 }
 

@@ -16,6 +16,8 @@ pub mod metrics;
 pub mod output;
 pub mod pipeline;
 pub mod recent;
+pub mod recording;
+pub mod replay;
 pub mod reset;
 pub mod time;
 
@@ -26,26 +28,30 @@ use aya_log::EbpfLogger;
 use log::{LevelFilter, Log, info};
 use tokio::{
     runtime,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     time::sleep,
 };
 
 use crate::{
     classify::Rules,
-    config::Config,
+    config::{Command, Config},
     http::{Query, Service},
-    kernel::{Tracer, preflight, ring::Ring},
+    kernel::{Tracer, preflight, reasons::Reasons, ring::Ring},
     matcher::Matcher,
     metrics::Metrics,
-    output::Output,
+    output::{Output, WhenFull},
     pipeline::Pipeline,
     recent::Recent,
-    time::KernelNs,
+    recording::{Header, Recorder},
+    time::{KernelNs, WallClock},
 };
 
-/// Records taken from the ring before timers, queries and signals get their turn.
+/// Records taken from the ring before what came of them is shown.
 const BATCH: usize = 1024;
+
+/// Batches taken before queries and signals get their turn, in a storm that never lets up.
+const MAX_BATCHES: usize = 64;
 
 /// Records that can wait are read at least this often.
 const TICK: Duration = Duration::from_secs(1);
@@ -53,8 +59,11 @@ const TICK: Duration = Duration::from_secs(1);
 /// After something was found the ring is looked at again this soon: meanwhile the kernel side wakes nobody.
 const FOLLOW_UP: Duration = Duration::from_millis(100);
 
-/// Runs the daemon until SIGINT or SIGTERM.
+/// Does what the command line says: traces until SIGINT or SIGTERM, or replays a recording.
 pub fn run(config: Config) -> Result<()> {
+    if let Some(Command::Replay(replay)) = &config.command {
+        return replay::run(replay);
+    }
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -70,30 +79,24 @@ pub fn run(config: Config) -> Result<()> {
 }
 
 async fn trace(config: Config) -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut stop = Stop::new()?;
     let address = SocketAddr::new(config.listen_address, config.port);
     let listener = http::bind(address)?;
 
     let with_diagnostics = config.log_level >= LevelFilter::Debug;
     let Tracer { programs, ring, counters, mut diagnostics, reasons, report } =
         Tracer::start(config.event_buffer, with_diagnostics)?;
-    preflight::drop_privileges()?;
-
     let metrics = Arc::new(Metrics::new(config.max_series)?);
     metrics.describe(&report, &kernel_release())?;
-    let matcher = Matcher::new(KernelNs::now(), config.max_connections as usize);
-    let rules = Rules { race_window: config.race_window, jiffy: time::jiffy(), reasons };
-    let output = Output::start(config.events, metrics.lines_lost.clone()).context("cannot start a thread")?;
-    let recent = Recent::new(config.recent as usize);
-    let mut pipeline = Pipeline::new(matcher, rules, &metrics, output, recent, config.server_ports);
-    let mut ring = Ring::open(ring)?;
+    let mut pipeline = pipeline(&config, reasons, &metrics)?;
+    preflight::drop_privileges()?;
 
     let (queries, mut asked) = mpsc::channel(16);
     let service = Service { metrics: Arc::clone(&metrics), counters, report, queries };
     let server = tokio::spawn(http::serve(listener, Arc::new(service)));
     info!("tracing TCP resets, http://{address}/");
 
+    let mut ring = Ring::open(ring)?;
     let mut rest = TICK;
     loop {
         let wait = pipeline.next_due().map_or(rest, |due| due.since(KernelNs::now()).min(rest));
@@ -103,29 +106,79 @@ async fn trace(config: Config) -> Result<()> {
                 let _ = answer.send(pipeline.newest(limit));
             }
             () = sleep(wait) => {}
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            () = stop.asked() => break,
         }
-        rest = TICK;
-        loop {
-            let taken = ring.drain(BATCH, |bytes| pipeline.record(bytes));
-            pipeline.advance(KernelNs::now());
-            if taken > 0 {
-                rest = FOLLOW_UP;
-            }
-            if taken < BATCH {
-                break;
-            }
-        }
+        rest = if drain(&mut ring, &mut pipeline) { FOLLOW_UP } else { TICK };
         diagnostics.as_mut().map(EbpfLogger::<&dyn Log>::flush);
     }
 
     // Detach first: what is in the ring then is all there will be.
     drop(programs);
-    while ring.drain(BATCH, |bytes| pipeline.record(bytes)) > 0 {}
+    while drain(&mut ring, &mut pipeline) {}
     pipeline.finish();
     server.abort();
     Ok(())
+}
+
+/// Everything between the ring and the users, as the command line wants it.
+fn pipeline<'a>(config: &Config, reasons: Reasons, metrics: &'a Metrics) -> Result<Pipeline<'a>> {
+    let started = KernelNs::now();
+    let rules = Rules { race_window: config.race_window, jiffy: time::jiffy(), reasons };
+    let recorder = match &config.record {
+        Some(path) => {
+            let header = Header::of_this_machine(kernel_release(), rules.jiffy, started, &rules.reasons);
+            Some(Recorder::create(path, &header)?)
+        }
+        None => None,
+    };
+    let when_full = WhenFull::Drop(metrics.lines_lost.clone());
+    Ok(Pipeline {
+        matcher: Matcher::new(started, config.max_connections as usize),
+        rules,
+        metrics,
+        output: Output::start(config.events, when_full).context("cannot start a thread")?,
+        recent: Recent::new(config.recent as usize),
+        recorder,
+        server_ports: config.server_ports.clone(),
+        clock: WallClock::now(),
+    })
+}
+
+/// Takes what there is; true when there was something.
+fn drain(ring: &mut Ring, pipeline: &mut Pipeline) -> bool {
+    let mut some = false;
+    for _ in 0..MAX_BATCHES {
+        let taken = ring.drain(BATCH, |bytes| {
+            // What cannot be read is counted in there.
+            let _ = pipeline.record(bytes);
+        });
+        pipeline.advance(KernelNs::now());
+        some |= taken > 0;
+        if taken < BATCH {
+            break;
+        }
+    }
+    some
+}
+
+/// The signals that end the daemon.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("cannot wait for signals");
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 fn kernel_release() -> String {

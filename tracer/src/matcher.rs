@@ -76,9 +76,10 @@ impl Matcher {
         }
     }
 
-    /// Takes one event.
+    /// Takes one event. Time passes with the events, so that their grouping makes no difference.
     pub fn handle(&mut self, event: Event) {
         let Event { at, flow, kind } = event;
+        self.advance(at);
         match kind {
             EventKind::Fin { by, socket } => self.fin(at, flow, by, socket),
             EventKind::Close { socket } => {

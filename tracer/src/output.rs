@@ -18,17 +18,25 @@ const QUEUE: usize = 8192;
 /// How long the last lines get to be written at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// What to do with a line that finds the queue full.
+pub enum WhenFull {
+    /// Drop it and count it: the events come first.
+    Drop(IntCounter),
+    /// Wait for the reader.
+    Wait,
+}
+
 /// Prints resets in one format.
 pub struct Output {
     format: EventFormat,
     lines: Option<SyncSender<String>>,
     done: Receiver<()>,
-    lost: IntCounter,
+    when_full: WhenFull,
 }
 
 impl Output {
-    /// Starts the writer. `lost` counts the lines that were dropped.
-    pub fn start(format: EventFormat, lost: IntCounter) -> io::Result<Self> {
+    /// Starts the writer.
+    pub fn start(format: EventFormat, when_full: WhenFull) -> io::Result<Self> {
         let (lines, queue) = mpsc::sync_channel(QUEUE);
         let (finished, done) = mpsc::channel();
         if format != EventFormat::Off {
@@ -38,7 +46,7 @@ impl Output {
                 let _ = finished.send(());
             })?;
         }
-        Ok(Self { format, lines: Some(lines), done, lost })
+        Ok(Self { format, lines: Some(lines), done, when_full })
     }
 
     /// Queues a line.
@@ -48,18 +56,29 @@ impl Output {
             EventFormat::Text => reset.to_string(),
             EventFormat::Json => serde_json::to_string(reset).unwrap_or_default(),
         };
-        if let Some(Err(TrySendError::Full(_))) = self.lines.as_ref().map(|lines| lines.try_send(line)) {
-            self.lost.inc();
+        let Some(lines) = &self.lines else { return };
+        match &self.when_full {
+            WhenFull::Drop(lost) => {
+                if let Err(TrySendError::Full(_)) = lines.try_send(line) {
+                    lost.inc();
+                }
+            }
+            // Fails only when stdout is closed: then nobody wants the line.
+            WhenFull::Wait => drop(lines.send(line)),
         }
     }
 
-    /// Waits, but not for ever, until all lines are written.
+    /// Waits until all lines are written, but not for ever on a reader that must not be waited for.
     pub fn finish(mut self) {
         self.lines = None;
-        if self.format != EventFormat::Off
-            && self.done.recv_timeout(FAREWELL) == Err(RecvTimeoutError::Timeout)
-        {
-            log::warn!("stdout did not take the last lines within {} s", FAREWELL.as_secs());
+        match self.when_full {
+            _ if self.format == EventFormat::Off => {}
+            WhenFull::Wait => drop(self.done.recv()),
+            WhenFull::Drop(_) => {
+                if self.done.recv_timeout(FAREWELL) == Err(RecvTimeoutError::Timeout) {
+                    log::warn!("stdout did not take the last lines within {} s", FAREWELL.as_secs());
+                }
+            }
         }
     }
 }

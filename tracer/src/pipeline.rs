@@ -2,51 +2,48 @@
 
 use crate::{
     classify::{Rules, classify},
-    decode::decode,
-    event::Flow,
-    event::Role,
+    decode::{Malformed, decode},
+    event::{Flow, Role},
     matched::MatchedReset,
     matcher::{Matcher, Outcome},
     metrics::Metrics,
     output::Output,
     recent::Recent,
+    recording::Recorder,
     reset::{ResetView, server_endpoint},
     time::{KernelNs, WallClock},
 };
 
 /// All state of the daemon; one task owns it.
 pub struct Pipeline<'a> {
-    matcher: Matcher,
-    rules: Rules,
-    metrics: &'a Metrics,
-    output: Output,
-    recent: Recent,
-    server_ports: Vec<u16>,
-    clock: WallClock,
+    /// Joins resets with connections.
+    pub matcher: Matcher,
+    /// What verdicts depend on.
+    pub rules: Rules,
+    /// Counts.
+    pub metrics: &'a Metrics,
+    /// Prints.
+    pub output: Output,
+    /// Keeps the latest.
+    pub recent: Recent,
+    /// Writes down what comes in.
+    pub recorder: Option<Recorder>,
+    /// Only connections with one of these server ports; all if empty.
+    pub server_ports: Vec<u16>,
+    /// Tells the time of day.
+    pub clock: WallClock,
 }
 
-impl<'a> Pipeline<'a> {
-    /// Puts the stages together. An empty `server_ports` means all.
-    pub fn new(
-        matcher: Matcher,
-        rules: Rules,
-        metrics: &'a Metrics,
-        output: Output,
-        recent: Recent,
-        server_ports: Vec<u16>,
-    ) -> Self {
-        Self { matcher, rules, metrics, output, recent, server_ports, clock: WallClock::now() }
-    }
-
-    /// Takes one record of the ring.
-    pub fn record(&mut self, bytes: &[u8]) {
-        match decode(bytes, self.rules.jiffy) {
-            Ok(event) => {
-                self.metrics.event(Some(&event.kind));
-                self.matcher.handle(event);
-            }
-            Err(_) => self.metrics.event(None),
+impl Pipeline<'_> {
+    /// Takes one record of the ring; one that cannot be read is counted.
+    pub fn record(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(bytes);
         }
+        let event = decode(bytes, self.rules.jiffy).inspect_err(|_| self.metrics.event(None))?;
+        self.metrics.event(Some(&event.kind));
+        self.matcher.handle(event);
+        Ok(())
     }
 
     /// Lets time pass and passes on what is ready.
@@ -54,6 +51,9 @@ impl<'a> Pipeline<'a> {
         self.clock = WallClock::now();
         self.matcher.advance(now);
         self.publish();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.flush();
+        }
     }
 
     /// When [`Self::advance`] next has something to do.
@@ -75,7 +75,8 @@ impl<'a> Pipeline<'a> {
         self.output.finish();
     }
 
-    fn publish(&mut self) {
+    /// Shows what has come out so far.
+    pub fn publish(&mut self) {
         let outcomes: Vec<_> = self.matcher.outcomes().collect();
         for outcome in outcomes {
             match outcome {

@@ -79,6 +79,12 @@ impl WallClock {
         Self { boot }
     }
 
+    /// Wall-clock time of the kernel's zero, since 1970.
+    #[must_use]
+    pub fn boot(self) -> Duration {
+        self.boot
+    }
+
     /// RFC 3339 with milliseconds, in UTC.
     #[must_use]
     pub fn format(self, at: KernelNs) -> String {

@@ -19,7 +19,6 @@ const ROOM: usize = 1_000;
 fn outcomes(events: impl IntoIterator<Item = Event>) -> Vec<Outcome> {
     let mut matcher = Matcher::new(ms(0), ROOM);
     for event in events {
-        matcher.advance(event.at);
         matcher.handle(event);
     }
     matcher.flush();

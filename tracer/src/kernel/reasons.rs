@@ -31,6 +31,12 @@ impl Reasons {
         Self { names: btf.enum_names("sk_rst_reason", "SK_RST_REASON_") }
     }
 
+    /// All of them.
+    #[must_use]
+    pub fn names(&self) -> &[(u32, String)] {
+        &self.names
+    }
+
     /// A table of its own: for replays and tests.
     #[must_use]
     pub fn from_names(names: Vec<(u32, String)>) -> Self {

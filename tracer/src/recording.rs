@@ -1,0 +1,201 @@
+//! Recordings of what the kernel side reported: one line of JSON about the machine, then the raw records.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use tracer_common::Record;
+
+use crate::{
+    kernel::reasons::Reasons,
+    time::{KernelNs, WallClock},
+};
+
+/// What [`Header::format`] must be.
+const FORMAT: &str = "tracer recording 1";
+
+/// More than a header ever needs: what a file that is no recording may cost.
+const MAX_HEADER: u64 = 64 * 1024;
+
+/// What the records mean depends on the machine they are from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// Which format this is.
+    pub format: String,
+    /// Bytes of a record.
+    pub record_bytes: usize,
+    /// The kernel's release.
+    pub kernel: String,
+    /// Its tick, in nanoseconds.
+    pub jiffy_ns: u64,
+    /// When the tracer started, on the kernel's monotonic clock.
+    pub started_ns: u64,
+    /// Wall-clock time of the kernel's zero, in nanoseconds since 1970.
+    pub boot_ns: u64,
+    /// The kernel's reset reasons.
+    pub reasons: Vec<(u32, String)>,
+}
+
+impl Header {
+    /// Describes this machine.
+    #[must_use]
+    pub fn of_this_machine(kernel: String, jiffy: Duration, started: KernelNs, reasons: &Reasons) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            record_bytes: size_of::<Record>(),
+            kernel,
+            jiffy_ns: nanoseconds(jiffy),
+            started_ns: started.0,
+            boot_ns: nanoseconds(WallClock::now().boot()),
+            reasons: reasons.names().to_vec(),
+        }
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Writes a recording. The first error ends it, said once: a full disk must not end the tracing.
+pub struct Recorder {
+    file: Option<BufWriter<File>>,
+}
+
+impl Recorder {
+    /// Creates the file.
+    pub fn create(path: &Path, header: &Header) -> Result<Self> {
+        let create = || -> io::Result<_> {
+            let mut file = BufWriter::new(File::create(path)?);
+            serde_json::to_writer(&mut file, header)?;
+            file.write_all(b"\n")?;
+            file.flush()?;
+            Ok(file)
+        };
+        let file = create().with_context(|| format!("cannot write the recording {}", path.display()))?;
+        Ok(Self { file: Some(file) })
+    }
+
+    /// Adds a record as it came from the ring.
+    pub fn record(&mut self, bytes: &[u8]) {
+        self.attempt(|file| file.write_all(bytes));
+    }
+
+    /// Hands what was added to the operating system.
+    pub fn flush(&mut self) {
+        self.attempt(BufWriter::flush);
+    }
+
+    fn attempt(&mut self, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) {
+        let result = self.file.as_mut().map_or(Ok(()), write);
+        if let Err(error) = result {
+            log::error!("the recording ends here, tracing goes on: {error}");
+            self.file = None;
+        }
+    }
+}
+
+/// Reads a recording.
+pub struct Recording<R> {
+    /// The machine it is from.
+    pub header: Header,
+    input: R,
+    records: u64,
+}
+
+impl Recording<BufReader<File>> {
+    /// Opens a recording.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        Self::read(BufReader::new(file)).with_context(|| format!("cannot read {}", path.display()))
+    }
+}
+
+impl<R: BufRead> Recording<R> {
+    /// Reads the header.
+    pub fn read(mut input: R) -> Result<Self> {
+        let mut line = Vec::new();
+        (&mut input).take(MAX_HEADER).read_until(b'\n', &mut line)?;
+        let header: Header = serde_json::from_slice(&line).ok().context("this is no recording of tracer")?;
+        ensure!(header.format == FORMAT, "this is a {:?}, which this version cannot read", header.format);
+        ensure!(
+            header.record_bytes == size_of::<Record>() && header.jiffy_ns > 0,
+            "its records are of another version of tracer"
+        );
+        Ok(Self { header, input, records: 0 })
+    }
+
+    /// The next record; `None` at the end. A file that ends within a record is an error, after all whole ones.
+    pub fn next_record(&mut self) -> Result<Option<[u8; size_of::<Record>()]>> {
+        let mut bytes = [0; size_of::<Record>()];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self.input.read(&mut bytes[filled..]) {
+                Ok(0) if filled == 0 => return Ok(None),
+                Ok(0) => bail!("the recording is cut short after {} whole records", self.records),
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    return Err(error).context(format!("unreadable after {} records", self.records));
+                }
+            }
+        }
+        self.records += 1;
+        Ok(Some(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header::of_this_machine("6.18".into(), Duration::from_millis(4), KernelNs(7), &Reasons::default())
+    }
+
+    fn file(records: usize, extra: usize) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(&header()).unwrap();
+        bytes.push(b'\n');
+        bytes.resize(bytes.len() + records * size_of::<Record>() + extra, 0);
+        bytes
+    }
+
+    #[test]
+    fn whole_records_come_back_and_then_the_end() {
+        let bytes = file(3, 0);
+        let mut recording = Recording::read(bytes.as_slice()).unwrap();
+        assert_eq!((recording.header.jiffy_ns, recording.header.started_ns), (4_000_000, 7));
+        for _ in 0..3 {
+            assert!(recording.next_record().unwrap().is_some());
+        }
+        assert!(recording.next_record().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_cut_recording_gives_all_whole_records_and_then_an_error() {
+        let bytes = file(2, 50);
+        let mut recording = Recording::read(bytes.as_slice()).unwrap();
+        assert!(recording.next_record().unwrap().is_some());
+        assert!(recording.next_record().unwrap().is_some());
+        let error = recording.next_record().unwrap_err().to_string();
+        assert!(error.contains("after 2 whole records"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_recording_is_refused_with_a_sentence() {
+        let mut other_version = header();
+        other_version.record_bytes = 100;
+        let mut other_format = header();
+        other_format.format = "tracer recording 9".into();
+        let line = |header: &Header| format!("{}\n", serde_json::to_string(header).unwrap()).into_bytes();
+        for bytes in
+            [vec![], b"garbage".to_vec(), vec![0xff; 100_000], line(&other_version), line(&other_format)]
+        {
+            assert!(Recording::read(bytes.as_slice()).is_err());
+        }
+    }
+}
