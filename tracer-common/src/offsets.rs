@@ -38,6 +38,7 @@ pub enum Field {
     InetSport,
     IcskProbesOut,
     IcskAckLrcvtime,
+    IcskRetransmits,
     // struct tcp_sock
     Lsndtime,
     RcvTstamp,
@@ -53,6 +54,7 @@ pub enum Field {
     CopiedSeq,
     SrttUs,
     Linger2,
+    RetransOut,
     // struct net
     NetInum,
     // struct sk_buff

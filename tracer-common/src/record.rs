@@ -108,9 +108,8 @@ pub const FLAG_PEER_FIN: u16 = 1 << 2;
 pub const FLAG_LINGER_ZERO: u16 = 1 << 3;
 /// The socket was never accepted (no `struct socket`), or is an orphan.
 pub const FLAG_NO_FILE: u16 = 1 << 4;
-/// The kernel itself reset this socket just before, on data for an orphan: the `KIND_RECEIVE_RESET`
-/// before it was no received RST.
-pub const FLAG_ABORTED: u16 = 1 << 5;
+/// Unacknowledged payload was sent more than once, so `since_sent` counts from a later time than the first.
+pub const FLAG_RETRANSMITTING: u16 = 1 << 5;
 
 /// This kernel gives no reason for a reset.
 pub const NO_REASON: u32 = u32::MAX;

@@ -63,8 +63,9 @@ pub fn idle_jiffies() -> u32 {
 /// This CPU's counters.
 #[inline(always)]
 pub fn counters() -> Option<&'static mut [u64; counter::COUNT]> {
-    // SAFETY: the slot belongs to this CPU and outlives the program. A probe interrupting another one on
-    // the same CPU could at worst lose an increment; none of ours runs in an interrupt that can do so.
+    // SAFETY: the slot belongs to this CPU and outlives the program. The kernel does not run a program on top
+    // of itself on one CPU (`__bpf_trace_run`, kernel/trace/bpf_trace.c); two different ones count in
+    // different slots.
     COUNTERS.get_ptr_mut(0).map(|slot| unsafe { &mut *slot })
 }
 

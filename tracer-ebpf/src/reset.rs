@@ -1,6 +1,6 @@
 //! RST segments, sent and received.
 
-use tracer_common::{FLAG_ABORTED, KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, counter};
+use tracer_common::{KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, counter};
 
 use crate::{
     maps::{self, Urgency, emit},
@@ -11,7 +11,7 @@ use crate::{
 const SAME_RUN_NS: u64 = 1_000_000;
 
 /// A RST ended a socket, or the kernel aborts an orphan that got data (`tcp_rcv_state_process`,
-/// net/ipv4/tcp_input.c). Which of the two only shows afterwards: see [`follows_own_abort`].
+/// net/ipv4/tcp_input.c). Which of the two only shows afterwards: see [`take_back_false_receive`].
 #[inline(always)]
 pub fn received(sk: u64) {
     let sk_state = sock::state_of(sk);
@@ -36,7 +36,9 @@ pub fn received(sk: u64) {
 pub fn sent(sk: u64, skb: u64, reason: u32) {
     let now = sock::now_ns();
     maps::count(counter::SEGMENTS_SENT);
-    let own_abort = skb != 0 && sk != 0 && follows_own_abort(sk, now);
+    if skb != 0 && sk != 0 {
+        take_back_false_receive(sk, now);
+    }
     let sk_state = if sk == 0 { 0 } else { sock::state_of(sk) };
     emit(Urgency::Now, now, |record| {
         record.kind = KIND_SEND_RESET;
@@ -55,9 +57,6 @@ pub fn sent(sk: u64, skb: u64, reason: u32) {
         if skb != 0 {
             sock::segment(record, skb);
         }
-        if own_abort {
-            record.flags |= FLAG_ABORTED;
-        }
     });
 }
 
@@ -67,18 +66,14 @@ fn may_be_orphan(sk_state: u8) -> bool {
     matches!(sk_state, state::FIN_WAIT1 | state::FIN_WAIT2 | state::CLOSING | state::LAST_ACK)
 }
 
-/// Whether this CPU has just aborted the same socket: then no RST was received before, and the receive
-/// that was counted is taken back.
+/// If this CPU has just aborted the same socket, no RST was received before: the count is taken back.
 #[inline(always)]
-fn follows_own_abort(sk: u64, now: u64) -> bool {
-    let Some(counters) = maps::counters() else {
-        return false;
-    };
+fn take_back_false_receive(sk: u64, now: u64) {
+    let Some(counters) = maps::counters() else { return };
     let follows = counters[counter::LAST_RECEIVE_SK] == sk
         && now.wrapping_sub(counters[counter::LAST_RECEIVE_NS]) < SAME_RUN_NS;
     if follows {
         counters[counter::LAST_RECEIVE_SK] = 0;
         counters[counter::FALSE_RECEIVES] += 1;
     }
-    follows
 }

@@ -5,8 +5,8 @@
 
 use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns, bpf_probe_read_kernel, generated};
 use tracer_common::{
-    ABSENT, FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_SEGMENT, Field, Record,
-    SOCKET_FULL, SOCKET_LISTENER, SOCKET_TIME_WAIT,
+    ABSENT, FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_RETRANSMITTING, FLAG_SEGMENT,
+    Field, Record, SOCKET_FULL, SOCKET_LISTENER, SOCKET_TIME_WAIT,
 };
 
 use crate::maps::offset;
@@ -76,9 +76,12 @@ pub fn has_error(sk: u64) -> bool {
 /// unread payload, `TCP_LINGER2` below 0 or `SO_LINGER` 0 (`__tcp_close`, net/ipv4/tcp.c).
 #[inline(always)]
 pub fn close_resets(sk: u64) -> bool {
-    read::<u32>(sk, Field::RcvNxt) != read::<u32>(sk, Field::CopiedSeq)
+    let flags: u64 = read(sk, Field::SkcFlags);
+    let unread = read::<u32>(sk, Field::RcvNxt).wrapping_sub(read(sk, Field::CopiedSeq));
+    // The peer's FIN takes a sequence number and is no payload.
+    unread > u32::from(flags & SOCK_DONE != 0)
         || read::<i32>(sk, Field::Linger2) < 0
-        || lingers_zero(sk, read(sk, Field::SkcFlags))
+        || lingers_zero(sk, flags)
 }
 
 #[inline(always)]
@@ -172,6 +175,9 @@ pub fn connection(record: &mut Record, sk: u64) {
     }
     if lingers_zero(sk, flags) {
         record.flags |= FLAG_LINGER_ZERO;
+    }
+    if read::<u32>(sk, Field::RetransOut) != 0 || read::<u8>(sk, Field::IcskRetransmits) != 0 {
+        record.flags |= FLAG_RETRANSMITTING;
     }
     if read::<u64>(sk, Field::SkSocket) == 0 {
         record.flags |= FLAG_NO_FILE;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::{
     cause::{Cause, Errno, Mechanism, Race},
-    event::{LastPayload, Role, Segment, Side, Socket, TcpState, Traffic},
+    event::{LastPayload, Role, Segment, Side, TcpState, Traffic},
+    fin::{FAREWELL, Fin, IDLE},
     kernel::reasons::{Reason, Reasons},
-    matched::{Fin, Holder, Matched, MatchedReset, Trigger, Unmatched},
+    matched::{Holder, Matched, MatchedReset, Trigger, Unmatched},
     time::KernelNs,
 };
 
@@ -60,7 +61,9 @@ pub fn classify(reset: &MatchedReset, rules: &Rules) -> Verdict {
         errno: errno(reset, mechanism),
         idle: request.and_then(|request| request.idle),
         request_to_reset: request.map(|request| reset.at.since(request.at)),
-        fin_to_request: request.zip(reset.fin).map(|(request, fin)| fin_to_request(request.at, fin, race)),
+        fin_to_request: request
+            .zip(servers_fin(reset))
+            .map(|(request, fin)| fin_to_request(request.at, fin, race)),
         since_response: since_response(reset),
     }
 }
@@ -86,13 +89,9 @@ fn cause(reset: &MatchedReset, mechanism: Option<Mechanism>, rules: &Rules) -> C
         (Some(Mechanism::Memory), _) => return Cause::OutOfResources,
         (Some(Mechanism::Keepalive), _) => return Cause::TcpKeepalive,
         (Some(Mechanism::Protocol), _) => return Cause::ProtocolError,
-        (Some(Mechanism::NoSocket | Mechanism::Listener), _) if !closed_here(reset) => {
-            // A tracer that has just started, or had to forget connections, cannot know.
-            return match reset.matched {
-                Matched::None(Unmatched::NotSeen | Unmatched::Evicted) => Cause::Unknown,
-                _ => Cause::StaleConnection,
-            };
-        }
+        // The payload that counts as unread is hidden from this socket (MPTCP keeps it elsewhere).
+        (Some(Mechanism::UnreadClose), _) if unread(reset) == 0 => return Cause::Unknown,
+        (Some(Mechanism::NoSocket | Mechanism::Listener), _) if !closed_here(reset) => return stale(reset),
         _ => {}
     }
     let Some(socket) = &reset.socket else {
@@ -105,35 +104,66 @@ fn cause(reset: &MatchedReset, mechanism: Option<Mechanism>, rules: &Rules) -> C
     match (reset.role, reset.trigger) {
         (Role::Unknown, _) => Cause::Unknown,
         (Role::Client, Trigger::Received) => client_was_reset(reset, &socket.traffic, rules),
-        (Role::Server, Trigger::Received) => server_was_reset(&socket.traffic),
-        (Role::Client, _) => client_reset(&socket.traffic, payload),
-        (Role::Server, _) => server_reset(socket, payload),
+        (Role::Server, Trigger::Received) => server_was_reset(reset, &socket.traffic),
+        (Role::Client, _) => client_reset(reset, &socket.traffic, payload),
+        (Role::Server, Trigger::Active { .. }) if socket.peer_fin => left_alone(&socket.traffic),
+        (Role::Server, _) => match payload {
+            Some(segment) => server_had_closed(reset, &socket.traffic, &segment),
+            None if socket.traffic.unread > 0 => closed_unread(reset, &socket.traffic, rules),
+            None => server_closed(&socket.traffic),
+        },
+    }
+}
+
+/// A segment of a connection that this host does not know. A tracer that has just started, or had to forget
+/// connections, cannot say so; nor can one where the kernel gives no reason and the segment may have belonged to
+/// an unfinished handshake.
+fn stale(reset: &MatchedReset) -> Cause {
+    let bare = matches!(reset.trigger, Trigger::Passive(segment) if segment.len == 0);
+    let maybe_embryonic = reset.holder == Holder::Listener && reset.reason.is_none() && bare;
+    match reset.matched {
+        Matched::None(Unmatched::NotSeen | Unmatched::Evicted) => Cause::Unknown,
+        Matched::None(_) if maybe_embryonic => Cause::Unknown,
+        _ => Cause::StaleConnection,
     }
 }
 
 /// The client's view: all it has is its own side.
 fn client_was_reset(reset: &MatchedReset, traffic: &Traffic, rules: &Rules) -> Cause {
+    let farewell = peers_farewell(reset);
     match traffic.last_payload {
+        // The server had not seen our payload when it said farewell: it crossed.
+        LastPayload::Remote if farewell && traffic.unacknowledged > FAREWELL => Cause::KeepaliveRace,
+        LastPayload::Remote if farewell && traffic.unacknowledged > 0 => Cause::Unknown,
+        // It was answered while it was still being sent.
+        LastPayload::Remote if traffic.unsent > 0 || traffic.unacknowledged > 0 => Cause::EarlyClose,
         LastPayload::Remote => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
         LastPayload::Local if traffic.received == 0 => Cause::AwaitingResponse,
-        LastPayload::Local => {
-            if fin_arrived(reset) {
-                // Still writing when the FIN and the answer came: no new request.
-                let one_run = traffic.last_sent.since(traffic.last_received) <= round_trip(traffic, rules);
-                if traffic.unsent > 0 && one_run { Cause::EarlyClose } else { Cause::KeepaliveRace }
-            } else if reset.at.since(traffic.last_sent) <= race_window(traffic, rules) {
-                Cause::KeepaliveRace
-            } else {
-                Cause::AwaitingResponse
+        LastPayload::Local if fin_arrived(reset) => {
+            // Still writing when the FIN and the answer came: no new request.
+            let one_run = traffic.last_sent.since(traffic.last_received) <= round_trip(traffic, rules);
+            match traffic.unacknowledged {
+                ..=FAREWELL if farewell => Cause::Unknown,
+                _ if traffic.unsent > 0 && one_run => Cause::EarlyClose,
+                _ => Cause::KeepaliveRace,
             }
+        }
+        LastPayload::Local => {
+            let window = race_window(traffic, rules);
+            let in_window = !traffic.retransmitting && reset.at.since(traffic.last_sent) <= window;
+            if in_window { Cause::KeepaliveRace } else { Cause::AwaitingResponse }
         }
     }
 }
 
 /// The server's view of a RST from its client.
-fn server_was_reset(traffic: &Traffic) -> Cause {
+fn server_was_reset(reset: &MatchedReset, traffic: &Traffic) -> Cause {
+    let farewell = peers_farewell(reset);
     match traffic.last_payload {
+        // A farewell is no request, and what we sent then may only have been the answer to it.
+        LastPayload::Remote if farewell => Cause::Unknown,
+        LastPayload::Local if farewell && traffic.unacknowledged <= FAREWELL => Cause::Unknown,
         LastPayload::Remote => Cause::ClientAbort,
         // The client's RST overtook a response that was still under way.
         LastPayload::Local if traffic.unacknowledged > 0 => Cause::ClientAbort,
@@ -143,57 +173,77 @@ fn server_was_reset(traffic: &Traffic) -> Cause {
 }
 
 /// The client side resets: it gave up on an exchange, or none was open.
-fn client_reset(traffic: &Traffic, payload: Option<Segment>) -> Cause {
-    if payload.is_some() || traffic.unread > 0 {
-        return Cause::ClientAbort;
+fn client_reset(reset: &MatchedReset, traffic: &Traffic, payload: Option<Segment>) -> Cause {
+    let at_close = reset.fin.filter(|fin| fin.by == Side::Local).map(|fin| fin.last_payload);
+    if let Some(segment) = payload {
+        // A response goes on, unless it is so short that it may be a farewell.
+        let response = at_close == Some(LastPayload::Local) || segment.len > FAREWELL;
+        return if response { Cause::ClientAbort } else { Cause::Unknown };
     }
+    let unprompted = traffic.last_received.since(traffic.last_sent) >= IDLE;
     match traffic.last_payload {
+        _ if traffic.unread > 0 && traffic.unread <= FAREWELL && unprompted => Cause::Unknown,
+        _ if traffic.unread > 0 => Cause::ClientAbort,
         LastPayload::Local => Cause::ClientAbort,
         LastPayload::Remote => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
 }
 
-/// The server side resets: it knows the most.
-fn server_reset(socket: &Socket, payload: Option<Segment>) -> Cause {
-    let traffic = &socket.traffic;
-    if let Some(segment) = payload {
-        return match traffic.last_payload {
-            // It closed without an answer: to the first request, or to the one before.
-            LastPayload::None | LastPayload::Remote => Cause::AwaitingResponse,
-            LastPayload::Unknown => Cause::Unknown,
-            // Sent before the whole response had arrived: still the same request.
-            LastPayload::Local if acknowledges(&segment, traffic) == Acknowledged::Part => Cause::EarlyClose,
-            LastPayload::Local => Cause::KeepaliveRace,
-        };
+/// Payload met a connection that the server had closed.
+fn server_had_closed(reset: &MatchedReset, traffic: &Traffic, segment: &Segment) -> Cause {
+    let (order, rest_since, received, farewell) = match reset.fin {
+        Some(fin) if fin.by == Side::Local => (fin.last_payload, fin.rest_since, fin.received, fin.farewell),
+        _ => (traffic.last_payload, traffic.last_activity(), traffic.received, false),
+    };
+    let answered = acknowledges(segment, reset.fin, traffic) != Acknowledged::Part;
+    match order {
+        // It closed without an answer: to the first request, or to the one before.
+        LastPayload::None | LastPayload::Remote => Cause::AwaitingResponse,
+        // More had come since it closed one way: when, and as part of what, is not known.
+        _ if traffic.received != received => Cause::Unknown,
+        // Sent before the whole response had arrived: still the same request.
+        LastPayload::Local if !answered => Cause::EarlyClose,
+        LastPayload::Local => Cause::KeepaliveRace,
+        LastPayload::Unknown if farewell && segment.len <= FAREWELL => Cause::Unknown,
+        // A client that starts anew after a rest has had its answer.
+        LastPayload::Unknown if answered && reset.at.since(rest_since) >= IDLE => Cause::KeepaliveRace,
+        LastPayload::Unknown => Cause::Unknown,
     }
-    if traffic.unread > 0 {
-        return closed_unread(traffic);
-    }
+}
+
+/// The server resets a connection that its client had closed before.
+fn left_alone(traffic: &Traffic) -> Cause {
     match traffic.last_payload {
-        LastPayload::Remote => Cause::AwaitingResponse,
+        LastPayload::Remote => Cause::ClientAbort,
         LastPayload::Local => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
 }
 
-/// The server closed without reading all it had received.
-///
-/// Whether the unread payload is the next request, or the rest of one that was answered already, shows in the
-/// time between response and unread payload: a client cannot react to a response in less than a round trip.
-fn closed_unread(traffic: &Traffic) -> Cause {
-    if traffic.sent == 0 {
-        return Cause::AwaitingResponse;
-    }
+/// The server closed without reading all it had received: the next request, or the rest of one that it had
+/// answered already. A client cannot react to a response in less than a round trip.
+fn closed_unread(reset: &MatchedReset, traffic: &Traffic, rules: &Rules) -> Cause {
+    let gap = traffic.last_received.since(traffic.last_sent);
+    let round_trip = traffic.srtt.unwrap_or_default();
+    let said_farewell = (1..=FAREWELL).contains(&traffic.unacknowledged)
+        && reset.at.since(traffic.last_sent) <= 2 * rules.jiffy;
     match traffic.last_payload {
+        _ if traffic.sent == 0 => Cause::AwaitingResponse,
+        _ if traffic.unread_knew_all => Cause::KeepaliveRace,
+        _ if said_farewell => Cause::Unknown,
         LastPayload::Local => Cause::EarlyClose,
-        LastPayload::Remote => {
-            let gap = traffic.last_received.since(traffic.last_sent);
-            match traffic.srtt {
-                Some(srtt) if gap < srtt => Cause::EarlyClose,
-                _ => Cause::KeepaliveRace,
-            }
-        }
+        LastPayload::Remote if gap > round_trip + rules.jiffy => Cause::KeepaliveRace,
+        LastPayload::Remote if gap + rules.jiffy < round_trip => Cause::EarlyClose,
+        LastPayload::Remote | LastPayload::None | LastPayload::Unknown => Cause::Unknown,
+    }
+}
+
+/// The server resets with everything read.
+fn server_closed(traffic: &Traffic) -> Cause {
+    match traffic.last_payload {
+        LastPayload::Remote => Cause::AwaitingResponse,
+        LastPayload::Local => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
 }
@@ -203,46 +253,52 @@ fn race(reset: &MatchedReset) -> Race {
     let Some(traffic) = reset.socket.as_ref().map(|socket| &socket.traffic) else {
         return Race::Unknown;
     };
-    match (reset.trigger, reset.role) {
-        (Trigger::Passive(segment), _) => match acknowledges(&segment, traffic) {
+    match reset.trigger {
+        Trigger::Passive(segment) => match acknowledges(&segment, reset.fin, traffic) {
             Acknowledged::Fin => Race::FinUnprocessed,
             Acknowledged::All => Race::FinInFlight,
             Acknowledged::Part => Race::Unknown,
         },
-        // Closed with the request unread. If a FIN had left before, the kernel does not remember which was first.
-        (Trigger::Active { .. }, _) if reset.fin.is_some() => Race::Unknown,
-        (Trigger::Active { .. }, _) => Race::FinNotSent,
-        (Trigger::Received, _) if fin_arrived(reset) => match reset.fin {
+        // Closed with the request unread, after a FIN that it did or did not acknowledge.
+        Trigger::Active { .. } if reset.fin.is_some() => match reset.state {
+            Some(TcpState::FinWait2) if traffic.unread_knew_all => Race::FinUnprocessed,
+            _ => Race::Unknown,
+        },
+        Trigger::Active { .. } => Race::FinNotSent,
+        Trigger::Received if fin_arrived(reset) => match reset.fin {
             Some(Fin { crossed: true, .. }) => Race::FinInFlight,
             Some(_) => Race::FinUnprocessed,
-            // A FIN behind a request would have been reported: see `lifecycle.rs` of the kernel side.
-            None => match traffic.last_sent.cmp(&traffic.last_ack) {
-                std::cmp::Ordering::Greater => Race::FinUnprocessed,
-                std::cmp::Ordering::Less => Race::FinInFlight,
-                std::cmp::Ordering::Equal => Race::Unknown,
-            },
+            // A FIN that payload was crossing would have been reported: see `lifecycle.rs` of the kernel side.
+            None if traffic.last_sent > traffic.last_ack => Race::FinUnprocessed,
+            None => Race::Unknown,
         },
         // Acknowledged without a FIN: the server's kernel had queued it on an open connection.
-        (Trigger::Received, _) if traffic.unacknowledged == 0 => Race::FinNotSent,
-        (Trigger::Received, _) => Race::Unknown,
+        Trigger::Received if traffic.unacknowledged == 0 => Race::FinNotSent,
+        Trigger::Received => Race::Unknown,
     }
 }
 
 /// How much of what we sent the provoking segment acknowledges.
 #[derive(PartialEq, Eq)]
 enum Acknowledged {
-    /// Not all payload.
+    /// Not the whole response.
     Part,
-    /// All payload, not the FIN.
+    /// The whole response, not the FIN.
     All,
     /// The FIN too.
     Fin,
 }
 
-fn acknowledges(segment: &Segment, traffic: &Traffic) -> Acknowledged {
+fn acknowledges(segment: &Segment, fin: Option<Fin>, traffic: &Traffic) -> Acknowledged {
+    // A farewell stands between the response and the FIN, and need not have arrived.
+    let response_end = match fin {
+        Some(fin) if fin.by == Side::Local => fin.response_end,
+        _ => traffic.payload_end,
+    };
+    let beyond = segment.ack.wrapping_sub(response_end);
     match segment.ack.wrapping_sub(traffic.payload_end) {
-        0 => Acknowledged::All,
         1 => Acknowledged::Fin,
+        _ if beyond <= traffic.payload_end.wrapping_sub(response_end) => Acknowledged::All,
         _ => Acknowledged::Part,
     }
 }
@@ -257,21 +313,40 @@ struct Request {
 fn request(reset: &MatchedReset, cause: Cause) -> Option<Request> {
     let traffic = &reset.socket.as_ref()?.traffic;
     let payload = matches!(reset.trigger, Trigger::Passive(segment) if segment.len > 0);
-    // Only the end of a request that was still being sent is known, and it says nothing of its beginning.
-    if cause == Cause::EarlyClose {
+    // Only the end of a request that was still being sent is known, and it says nothing of its beginning;
+    // and of what is unknown it is not even clear that it was a request.
+    if matches!(cause, Cause::EarlyClose | Cause::Unknown) {
         return None;
     }
     match (reset.role, traffic.last_payload) {
-        (Role::Client, LastPayload::Local) => Some(request_at(traffic.last_sent, traffic.last_received)),
+        (Role::Client, LastPayload::Local) if !traffic.retransmitting => {
+            Some(request_at(traffic.last_sent, before_request(reset, traffic)))
+        }
         (Role::Server, LastPayload::Remote) => Some(request_at(traffic.last_received, traffic.last_sent)),
         // The segment that provoked the reset is the request.
-        (Role::Server, _) if payload => Some(request_at(reset.at, traffic.last_activity())),
+        (Role::Server, _) if payload => Some(request_at(reset.at, before_request(reset, traffic))),
         _ => None,
+    }
+}
+
+/// When payload last passed before a request that met, or crossed, a FIN.
+fn before_request(reset: &MatchedReset, traffic: &Traffic) -> KernelNs {
+    match (reset.role, reset.fin) {
+        (_, Some(fin)) if fin.farewell && !fin.crossed => fin.rest_since,
+        (Role::Client, _) => traffic.last_received,
+        _ => traffic.last_activity(),
     }
 }
 
 fn request_at(at: KernelNs, before: KernelNs) -> Request {
     Request { at, idle: Some(at.since(before)) }
+}
+
+/// The FIN that the server sent, if it was the first.
+fn servers_fin(reset: &MatchedReset) -> Option<Fin> {
+    reset.fin.filter(|fin| {
+        matches!((reset.role, fin.by), (Role::Server, Side::Local) | (Role::Client, Side::Remote))
+    })
 }
 
 /// The sign follows what the crossing proves, where one jiffy blurs it.
@@ -307,10 +382,18 @@ fn fin_arrived(reset: &MatchedReset) -> bool {
     reset.state.is_some_and(TcpState::fin_received) || reset.fin.is_some_and(|fin| fin.by == Side::Remote)
 }
 
+fn peers_farewell(reset: &MatchedReset) -> bool {
+    reset.fin.is_some_and(|fin| fin.by == Side::Remote && fin.farewell)
+}
+
 /// Whether this host told the peer that it closed. A connection that died silently (a timeout, a repaired
 /// socket) is as unknown to its peer's segments as one that never was.
 fn closed_here(reset: &MatchedReset) -> bool {
     reset.matched == Matched::Closed && reset.fin.is_some_and(|fin| fin.by == Side::Local)
+}
+
+fn unread(reset: &MatchedReset) -> u32 {
+    reset.socket.as_ref().map_or(0, |socket| socket.traffic.unread)
 }
 
 fn never_accepted(reset: &MatchedReset) -> bool {
@@ -324,45 +407,62 @@ fn mechanism(reset: &MatchedReset, rules: &Rules) -> Mechanism {
         (_, Holder::TimeWait) => Mechanism::TimeWait,
         (_, Holder::Listener) => Mechanism::Listener,
         (_, Holder::NoSocket) => Mechanism::NoSocket,
-        (Trigger::Passive(segment), Holder::Connection) => answering(reset, &segment, meaning),
-        (Trigger::Active { after_close }, _) => active(reset, after_close, meaning),
+        (Trigger::Passive(segment), Holder::Connection) => {
+            answering(reset, &segment, meaning, unexplained(reset, rules))
+        }
+        (Trigger::Active { after_close }, _) => {
+            active(reset, after_close, meaning, unexplained(reset, rules))
+        }
         (Trigger::Received, _) => Mechanism::Unknown,
     }
 }
 
-fn answering(reset: &MatchedReset, segment: &Segment, meaning: Option<Reason>) -> Mechanism {
-    let closed_by_process = reset.socket.as_ref().is_some_and(|socket| socket.orphan);
+/// The kernel's reason is one that says nothing more (`NOT_SPECIFIED`), or there is none.
+fn unexplained(reset: &MatchedReset, rules: &Rules) -> bool {
+    reset.reason.is_none_or(|reason| rules.reasons.name(reason) == Some("NOT_SPECIFIED"))
+}
+
+fn answering(
+    reset: &MatchedReset,
+    segment: &Segment,
+    meaning: Option<Reason>,
+    unexplained: bool,
+) -> Mechanism {
+    let closed = reset.own_abort || reset.socket.as_ref().is_some_and(|socket| socket.orphan);
     match meaning {
         Some(Reason::Protocol) => Mechanism::Protocol,
         // With `TCP_LINGER2` below 0 even a bare ACK ends an orphan.
         Some(Reason::AbortOnData) if segment.len == 0 => Mechanism::Linger,
         Some(Reason::AbortOnData) => Mechanism::OrphanData,
-        _ if closed_by_process && segment.len == 0 => Mechanism::Linger,
-        _ if closed_by_process => Mechanism::OrphanData,
+        _ if !unexplained => Mechanism::Unknown,
+        _ if closed && segment.len == 0 => Mechanism::Linger,
+        _ if closed => Mechanism::OrphanData,
         _ => Mechanism::Protocol,
     }
 }
 
-fn active(reset: &MatchedReset, after_close: bool, meaning: Option<Reason>) -> Mechanism {
+fn active(reset: &MatchedReset, after_close: bool, meaning: Option<Reason>, unexplained: bool) -> Mechanism {
     let Some(socket) = &reset.socket else { return Mechanism::Unknown };
     let lingers = socket.linger_zero && !socket.no_file;
+    // An orphan in FIN_WAIT2 is reset when its time is over (`tcp_keepalive_timer`, net/ipv4/tcp_timer.c).
+    let expired = socket.orphan && socket.state == TcpState::FinWait2 && !after_close;
     match meaning {
         Some(Reason::AbortOnClose) => Mechanism::UnreadClose,
         Some(Reason::AbortOnLinger) => Mechanism::Linger,
         Some(Reason::AbortOnMemory) => Mechanism::Memory,
         Some(Reason::KeepaliveTimeout) => Mechanism::Keepalive,
-        Some(Reason::DisconnectWithData) if !lingers => Mechanism::Disconnect,
-        Some(Reason::State | Reason::DisconnectWithData) | None if after_close && lingers => {
-            Mechanism::Linger
-        }
-        Some(Reason::State) if after_close => Mechanism::Disconnect,
+        Some(Reason::State | Reason::DisconnectWithData) if after_close && lingers => Mechanism::Linger,
+        Some(Reason::State | Reason::DisconnectWithData) if after_close => Mechanism::Disconnect,
+        _ if expired => Mechanism::Unknown,
         Some(Reason::State) => Mechanism::Abort,
-        None if after_close && socket.traffic.unread > 0 => Mechanism::UnreadClose,
-        None if after_close && socket.no_file && !socket.orphan => Mechanism::Disconnect,
-        None if !after_close && socket.probes_out > 0 => Mechanism::Keepalive,
-        None if !after_close && socket.orphan => Mechanism::Memory,
-        None if !after_close => Mechanism::Abort,
-        _ => Mechanism::Unknown,
+        _ if !unexplained => Mechanism::Unknown,
+        _ if after_close && lingers => Mechanism::Linger,
+        _ if after_close && socket.traffic.unread > 0 => Mechanism::UnreadClose,
+        _ if after_close && socket.no_file && !socket.orphan => Mechanism::Disconnect,
+        _ if after_close => Mechanism::Unknown,
+        _ if socket.orphan => Mechanism::Memory,
+        _ if socket.probes_out > 0 => Mechanism::Keepalive,
+        _ => Mechanism::Abort,
     }
 }
 

@@ -2,13 +2,13 @@
 //! abruptly or were reset a short while ago. Bounded in time and number.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
+    collections::{HashMap, VecDeque},
     time::Duration,
 };
 
 use crate::{
     event::{Flow, LastPayload, Role, Segment, Socket, TcpState},
-    matched::Fin,
+    fin::Fin,
     time::KernelNs,
 };
 
@@ -94,8 +94,7 @@ pub fn inherit(socket: &mut Socket, old: &Socket) {
 #[derive(Debug)]
 pub struct Connections {
     by_flow: HashMap<Flow, Connection>,
-    /// Flows in the order they were touched; one that was touched again stands here twice, and only the
-    /// later entry counts.
+    /// Every flow of the table once, with the time from which its age counts at the least.
     order: VecDeque<(KernelNs, Flow)>,
     limit: usize,
     last_eviction: Option<KernelNs>,
@@ -120,44 +119,51 @@ impl Connections {
         self.by_flow.is_empty()
     }
 
-    /// The connection known at these addresses.
-    #[must_use]
-    pub fn get(&self, flow: &Flow) -> Option<&Connection> {
-        self.by_flow.get(flow)
+    /// The connection known at these addresses, if it is `wanted`; kept for [`RETENTION`] from now.
+    pub fn find(
+        &mut self,
+        flow: &Flow,
+        now: KernelNs,
+        wanted: impl Fn(&Connection) -> bool,
+    ) -> Option<&mut Connection> {
+        let connection = self.by_flow.get_mut(flow).filter(|known| wanted(known))?;
+        connection.touched = now;
+        Some(connection)
     }
 
-    /// The connection at these addresses, kept for [`RETENTION`] from now; if the known one is not `wanted`,
-    /// a new one in its place.
+    /// Like [`Self::find`], with a new connection in place of one that is not `wanted` or not there.
     pub fn touch(
         &mut self,
         flow: Flow,
         now: KernelNs,
         wanted: impl Fn(&Connection) -> bool,
     ) -> &mut Connection {
-        self.make_room(now);
-        self.order.push_back((now, flow));
-        let connection = match self.by_flow.entry(flow) {
-            Entry::Occupied(entry) => {
-                let known = entry.into_mut();
-                if !wanted(known) {
-                    *known = Connection::default();
-                }
-                known
-            }
-            Entry::Vacant(entry) => entry.insert(Connection::default()),
-        };
+        if !self.by_flow.contains_key(&flow) {
+            self.make_room(now);
+            self.order.push_back((now, flow));
+        }
+        let connection = self.by_flow.entry(flow).or_default();
+        if !wanted(connection) {
+            *connection = Connection::default();
+        }
         connection.touched = now;
         connection
     }
 
     /// Forgets what is older than [`RETENTION`].
     pub fn expire(&mut self, now: KernelNs) {
-        while let Some(&(touched, flow)) = self.order.front() {
-            if now.since(touched) < RETENTION {
+        while let Some(&(since, flow)) = self.order.front() {
+            if now.since(since) < RETENTION {
                 break;
             }
             self.order.pop_front();
-            self.forget(&flow, touched);
+            match self.by_flow.get(&flow) {
+                // Touched again since: looked at again when that has aged.
+                Some(connection) if now.since(connection.touched) < RETENTION => {
+                    self.order.push_back((connection.touched, flow));
+                }
+                _ => drop(self.by_flow.remove(&flow)),
+            }
         }
     }
 
@@ -168,20 +174,10 @@ impl Connections {
     }
 
     fn make_room(&mut self, now: KernelNs) {
-        // Touching again leaves stale entries in the queue: they are bounded too.
-        while self.by_flow.len() >= self.limit || self.order.len() >= 4 * self.limit {
-            let Some((touched, flow)) = self.order.pop_front() else { return };
-            if self.forget(&flow, touched) {
-                self.last_eviction = Some(now);
-            }
+        while self.by_flow.len() >= self.limit {
+            let Some((_, flow)) = self.order.pop_front() else { return };
+            self.by_flow.remove(&flow);
+            self.last_eviction = Some(now);
         }
-    }
-
-    fn forget(&mut self, flow: &Flow, touched: KernelNs) -> bool {
-        let last = self.by_flow.get(flow).is_some_and(|connection| connection.touched == touched);
-        if last {
-            self.by_flow.remove(flow);
-        }
-        last
     }
 }

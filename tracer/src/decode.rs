@@ -6,9 +6,9 @@ use std::{
 };
 
 use tracer_common::{
-    FLAG_ABORTED, FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_SEGMENT, KIND_CLOSE,
-    KIND_FIN, KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, Record, SOCKET_FULL, SOCKET_LISTENER,
-    SOCKET_NONE, SOCKET_TIME_WAIT,
+    FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_RETRANSMITTING, FLAG_SEGMENT,
+    KIND_CLOSE, KIND_FIN, KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, Record, SOCKET_FULL,
+    SOCKET_LISTENER, SOCKET_NONE, SOCKET_TIME_WAIT,
 };
 
 use crate::{
@@ -70,7 +70,6 @@ fn event(record: &Record, jiffy: Duration) -> Option<Event> {
             },
             segment: (record.flags & FLAG_SEGMENT != 0).then(|| segment(record)),
             reason: (record.reason != NO_REASON).then_some(record.reason),
-            own_abort: record.flags & FLAG_ABORTED != 0,
         },
         _ => return None,
     };
@@ -164,6 +163,9 @@ fn traffic(record: &Record, state: TcpState, jiffy: Duration) -> Traffic {
     let at = KernelNs(record.at_ns);
     let ago = |jiffies: u32| at.minus(jiffy * jiffies);
     let peer_fin = peer_fin(record);
+    let unread = record.rcv_nxt.wrapping_sub(record.copied_seq).saturating_sub(peer_fin);
+    // The segment that last acknowledged something new began where the unread payload begins.
+    let unread_begins = record.rcv_nxt.wrapping_sub(unread).wrapping_sub(peer_fin);
     Traffic {
         sent: payload_sent(record),
         received: payload_received(record),
@@ -173,7 +175,9 @@ fn traffic(record: &Record, state: TcpState, jiffy: Duration) -> Traffic {
         last_payload: last_payload(record, state, jiffy),
         unacknowledged: unacknowledged(record, state),
         unsent: record.write_seq.wrapping_sub(record.snd_nxt),
-        unread: record.rcv_nxt.wrapping_sub(record.copied_seq).saturating_sub(peer_fin),
+        unread,
+        unread_knew_all: unread > 0 && unacknowledged(record, state) == 0 && record.snd_wl1 == unread_begins,
+        retransmitting: record.flags & FLAG_RETRANSMITTING != 0,
         first_rcv_seq: record.rcv_nxt.wrapping_sub(low_half(record.bytes_received)),
         snd_una: record.snd_una,
         payload_end: record.write_seq.wrapping_sub(u32::from(state.fin_sent())),

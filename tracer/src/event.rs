@@ -43,8 +43,6 @@ pub enum EventKind {
         segment: Option<Segment>,
         /// `enum sk_rst_reason` of the running kernel, where it has one.
         reason: Option<u32>,
-        /// The kernel aborted this orphan just before: the receive event before it was no received RST.
-        own_abort: bool,
     },
 }
 
@@ -152,6 +150,10 @@ pub struct Traffic {
     pub unsent: u32,
     /// Received payload that the application did not read.
     pub unread: u32,
+    /// The peer had acknowledged all we sent when it sent the unread payload.
+    pub unread_knew_all: bool,
+    /// Unacknowledged payload was sent more than once: `last_sent` is not when it first left.
+    pub retransmitting: bool,
     /// Sequence number of the first payload byte received: with the addresses it tells one connection from
     /// the next on the same ports.
     pub first_rcv_seq: u32,

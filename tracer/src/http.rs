@@ -86,12 +86,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>) {
                 continue;
             }
         };
-        open.retain(|connection| !connection.is_finished());
-        if open.len() == MAX_CONNECTIONS
-            && let Some(oldest) = open.pop_front()
-        {
-            oldest.abort();
-        }
+        make_room(&mut open).await;
         let service = Arc::clone(&service);
         let connection = tokio::spawn(async move {
             let connection = http1::Builder::new()
@@ -105,6 +100,20 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>) {
             }
         });
         open.push_back(connection.abort_handle());
+    }
+}
+
+/// Closes the oldest connection when there are too many, but first lets those end whose request is there already.
+async fn make_room(open: &mut VecDeque<AbortHandle>) {
+    open.retain(|connection| !connection.is_finished());
+    if open.len() >= MAX_CONNECTIONS {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        open.retain(|connection| !connection.is_finished());
+    }
+    if open.len() >= MAX_CONNECTIONS
+        && let Some(oldest) = open.pop_front()
+    {
+        oldest.abort();
     }
 }
 

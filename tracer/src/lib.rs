@@ -8,6 +8,7 @@ pub mod config;
 pub mod connections;
 pub mod decode;
 pub mod event;
+pub mod fin;
 pub mod http;
 pub mod kernel;
 pub mod matched;
@@ -152,11 +153,13 @@ fn drain(ring: &mut Ring, pipeline: &mut Pipeline) -> bool {
             // What cannot be read is counted in there.
             let _ = pipeline.record(bytes);
         });
-        pipeline.advance(KernelNs::now());
         some |= taken > 0;
         if taken < BATCH {
+            // Only an empty ring proves that nothing older than now is still to come.
+            pipeline.advance(KernelNs::now());
             break;
         }
+        pipeline.publish();
     }
     some
 }

@@ -1,7 +1,8 @@
 //! A reset together with everything known of the connection it ended.
 
 use crate::{
-    event::{Flow, Role, Segment, Side, Socket, TcpState},
+    event::{Flow, Role, Segment, Socket, TcpState},
+    fin::Fin,
     time::KernelNs,
 };
 
@@ -30,6 +31,8 @@ pub struct MatchedReset {
     pub matched: Matched,
     /// `enum sk_rst_reason` of the running kernel.
     pub reason: Option<u32>,
+    /// The kernel aborted the connection by itself, because payload met an orphan.
+    pub own_abort: bool,
     /// RST segments seen so far.
     pub segments: u32,
 }
@@ -59,17 +62,6 @@ pub enum Holder {
     Listener,
     /// Nothing.
     NoSocket,
-}
-
-/// The first FIN of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fin {
-    /// When it was sent or received here.
-    pub at: KernelNs,
-    /// Who sent it.
-    pub by: Side,
-    /// Payload of ours was on its way when the peer's FIN arrived.
-    pub crossed: bool,
 }
 
 /// Where the knowledge of a connection is from.

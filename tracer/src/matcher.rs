@@ -6,18 +6,16 @@
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
-    connections::{Connections, inherit},
+    connections::{Connection, Connections, inherit},
     event::{Event, EventKind, Flow, LastPayload, Origin, Role, Segment, Side, Socket, TcpState},
-    matched::{Fin, Holder, Matched, MatchedReset, Trigger, Unmatched},
+    fin::Fin,
+    matched::{Holder, Matched, MatchedReset, Trigger, Unmatched},
     time::KernelNs,
 };
 
 /// How long a reset waits for what belongs to it: the passive reset behind a false receive (microseconds),
 /// further segments of the same crossing (a round trip).
 pub const SETTLE: Duration = Duration::from_millis(100);
-
-/// Payload that pauses for less is no idle connection: see [`IdleClose`].
-pub const IDLE: Duration = Duration::from_millis(50);
 
 /// How long after a connection vanished segments of it may still be under way. A tracer that watched for
 /// less cannot tell a connection that just closed from one that never was.
@@ -40,7 +38,7 @@ pub enum Outcome {
     IdleClose(IdleClose),
 }
 
-/// A FIN on a connection that rested for at least [`IDLE`] with no request open.
+/// A FIN on a connection that rested for at least [`crate::fin::IDLE`] with no request open.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct IdleClose {
     /// The connection.
@@ -49,7 +47,8 @@ pub struct IdleClose {
     pub role: Role,
     /// Who closed.
     pub by: Side,
-    /// From the last payload, or from establishment if there was none, to the FIN.
+    /// From the last payload, or from establishment if there was none, to the FIN. With a farewell, from the
+    /// last payload of the side that did not say it.
     pub idle: Duration,
 }
 
@@ -57,6 +56,9 @@ pub struct IdleClose {
 #[derive(Debug)]
 pub struct Matcher {
     connections: Connections,
+    /// Connections known by nothing but a segment that was reset. Apart, so that stray segments cannot drive
+    /// out connections.
+    strangers: Connections,
     held: VecDeque<MatchedReset>,
     next_id: u64,
     watching_since: KernelNs,
@@ -69,6 +71,7 @@ impl Matcher {
     pub fn new(now: KernelNs, max_connections: usize) -> Self {
         Self {
             connections: Connections::new(max_connections),
+            strangers: Connections::new(max_connections.div_ceil(16)),
             held: VecDeque::new(),
             next_id: 0,
             watching_since: now,
@@ -86,13 +89,13 @@ impl Matcher {
                 self.connections.touch(flow, at, |known| known.is(&socket)).update(socket);
             }
             EventKind::ReceiveReset { socket } => self.received(at, flow, socket),
-            EventKind::SendReset { origin, segment, reason, own_abort } => {
+            EventKind::SendReset { origin, segment, reason } => {
                 let sent = Sent { at, flow, segment, reason };
                 match origin {
-                    Origin::Connection(socket) => self.sent_by_connection(&sent, socket, own_abort),
+                    Origin::Connection(socket) => self.sent_by_connection(&sent, socket),
                     Origin::TimeWait { rcv_nxt, .. } => self.sent_by_time_wait(&sent, rcv_nxt),
-                    Origin::Listener => self.sent_without_connection(&sent, Holder::Listener),
-                    Origin::NoSocket => self.sent_without_connection(&sent, Holder::NoSocket),
+                    Origin::Listener => self.sent_without_socket(&sent, Holder::Listener),
+                    Origin::NoSocket => self.sent_without_socket(&sent, Holder::NoSocket),
                 }
             }
         }
@@ -104,6 +107,7 @@ impl Matcher {
             self.release();
         }
         self.connections.expire(now);
+        self.strangers.expire(now);
     }
 
     /// Passes on everything that is held, at the end.
@@ -127,15 +131,15 @@ impl Matcher {
     /// How many connections are remembered.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.connections.len()
+        self.connections.len() + self.strangers.len()
     }
 
     fn fin(&mut self, at: KernelNs, flow: Flow, by: Side, mut socket: Socket) {
         let connection = self.connections.touch(flow, at, |known| known.is(&socket));
-        let crossed = by == Side::Remote && socket.traffic.unacknowledged > 0;
-        connection.fin.get_or_insert(Fin { at, by, crossed });
-        let idle = at.since(socket.traffic.last_activity());
-        if idle >= IDLE && !request_may_be_open(&socket) && connection.incident.is_none() {
+        let fin = Fin::new(at, by, &socket);
+        connection.fin.get_or_insert(fin);
+        let idle = fin.idle(&socket).filter(|_| connection.incident.is_none());
+        if let Some(idle) = idle {
             self.outcomes.push(Outcome::IdleClose(IdleClose { flow, role: socket.role, by, idle }));
         }
         socket.state = match by {
@@ -167,7 +171,7 @@ impl Matcher {
         self.hold(reset);
     }
 
-    fn sent_by_connection(&mut self, sent: &Sent, mut socket: Socket, own_abort: bool) {
+    fn sent_by_connection(&mut self, sent: &Sent, mut socket: Socket) {
         let connection = self.connections.touch(sent.flow, sent.at, |known| known.is(&socket));
         let after_close = socket.state == TcpState::Close;
         if let Some(known) = &connection.socket {
@@ -183,8 +187,8 @@ impl Matcher {
         };
         match find(&mut self.held, id) {
             // The receive before this was the kernel aborting an orphan: no segment, and this is the reset.
-            Some(held) if own_abort && held.trigger == Trigger::Received => {
-                *held = MatchedReset { id, ..reset };
+            Some(held) if sent.segment.is_some() && held.trigger == Trigger::Received => {
+                *held = MatchedReset { id, own_abort: true, ..reset };
             }
             // A segment slipped in between →CLOSE and the reset that belongs to it: the socket knows more.
             Some(held) if matches!(held.holder, Holder::Listener | Holder::NoSocket) => {
@@ -196,57 +200,46 @@ impl Matcher {
 
     fn sent_by_time_wait(&mut self, sent: &Sent, rcv_nxt: u32) {
         let Some(segment) = sent.segment else { return };
-        let connection = self.connections.touch(sent.flow, sent.at, |known| known.owns(&segment));
-        if let Some(id) = connection.incident {
-            self.add_segment(id);
-            return;
-        }
-        // Payload that was received after our FIN shows only in the mini-socket's sequence number.
-        if let Some(socket) = &mut connection.socket {
+        if let Some(connection) = self.connections.find(&sent.flow, sent.at, |known| known.owns(&segment))
+            && let Some(socket) = &mut connection.socket
+        {
+            // Payload that was received after our FIN shows only in the mini-socket's sequence number.
             let traffic = &mut socket.traffic;
             let received = rcv_nxt.wrapping_sub(traffic.rcv_nxt);
             if received != 0 {
                 traffic.received += u64::from(received);
                 traffic.rcv_nxt = rcv_nxt;
-                traffic.last_payload = LastPayload::Remote;
+                traffic.last_payload = LastPayload::Unknown;
             }
             socket.state = TcpState::TimeWait;
         }
-        self.sent_for_closed(sent, Holder::TimeWait, &segment);
+        self.sent_without_socket(sent, Holder::TimeWait);
     }
 
-    fn sent_without_connection(&mut self, sent: &Sent, holder: Holder) {
+    /// A reset for a connection whose socket is gone: one that closed lately, or a stranger.
+    fn sent_without_socket(&mut self, sent: &Sent, holder: Holder) {
         let Some(segment) = sent.segment else { return };
+        let trigger = Trigger::Passive(segment);
         if segment.opening {
             // A SYN belongs to no connection, and there will be none.
-            let mut reset = sent.matched(
-                Trigger::Passive(segment),
-                holder,
-                Matched::None(Unmatched::NoSocket),
-                None,
-                None,
-            );
+            let mut reset = sent.matched(trigger, holder, Matched::None(Unmatched::NoSocket), None, None);
             reset.role = Role::Server;
             self.hold(reset);
             return;
         }
-        let connection = self.connections.touch(sent.flow, sent.at, |known| known.owns(&segment));
+        let unmatched = self.why_unmatched(sent.at);
+        let owns = |known: &Connection| known.owns(&segment);
+        let connection = match self.connections.find(&sent.flow, sent.at, owns) {
+            Some(known) => known,
+            None => self.strangers.touch(sent.flow, sent.at, owns),
+        };
         if let Some(id) = connection.incident {
             self.add_segment(id);
             return;
         }
-        self.sent_for_closed(sent, holder, &segment);
-    }
-
-    /// A reset for a connection whose socket is gone; the table has an entry for it by now.
-    fn sent_for_closed(&mut self, sent: &Sent, holder: Holder, segment: &Segment) {
-        let unmatched = self.why_unmatched(sent.at);
-        let id = self.next_id;
-        let connection = self.connections.touch(sent.flow, sent.at, |_| true);
-        connection.incident = Some(id);
-        connection.segment = Some(*segment);
+        connection.incident = Some(self.next_id);
+        connection.segment = Some(segment);
         let matched = if connection.socket.is_some() { Matched::Closed } else { Matched::None(unmatched) };
-        let trigger = Trigger::Passive(*segment);
         let mut reset = sent.matched(trigger, holder, matched, connection.socket.as_ref(), connection.fin);
         if reset.role == Role::Unknown && holder == Holder::Listener {
             reset.role = Role::Server;
@@ -321,6 +314,7 @@ impl Sent {
             fin,
             matched,
             reason: self.reason,
+            own_abort: false,
             segments: 1,
         }
     }
@@ -339,6 +333,7 @@ fn received_by(socket: &Socket, at: KernelNs, flow: Flow, fin: Option<Fin>) -> M
         fin,
         matched: Matched::Socket,
         reason: None,
+        own_abort: false,
         segments: 1,
     }
 }
@@ -347,16 +342,4 @@ fn received_by(socket: &Socket, at: KernelNs, flow: Flow, fin: Option<Fin>) -> M
 fn find(held: &mut VecDeque<MatchedReset>, id: u64) -> Option<&mut MatchedReset> {
     let first = held.front()?.id;
     held.get_mut(usize::try_from(id.checked_sub(first)?).ok()?)
-}
-
-/// Whether a request was under way when the FIN came: the client sent last, or something is unread or
-/// unacknowledged. Where one jiffy hides the order, nothing open shows.
-fn request_may_be_open(socket: &Socket) -> bool {
-    let traffic = &socket.traffic;
-    let client_sent_last = match socket.role {
-        Role::Client => traffic.last_payload == LastPayload::Local,
-        Role::Server => traffic.last_payload == LastPayload::Remote,
-        Role::Unknown => false,
-    };
-    client_sent_last || traffic.unacknowledged > 0 || traffic.unread > 0
 }

@@ -9,7 +9,8 @@ use tracer::{
     cause::{Cause, Errno, Mechanism, Race},
     classify::{Verdict, classify},
     event::{LastPayload, Role, Segment, Side, Socket, TcpState},
-    matched::{Fin, Holder, Matched, MatchedReset, Trigger, Unmatched},
+    fin::Fin,
+    matched::{Holder, Matched, MatchedReset, Trigger, Unmatched},
 };
 
 /// A reset at 3.002 s on the connection's own socket.
@@ -26,6 +27,7 @@ fn reset(trigger: Trigger, socket: Socket) -> MatchedReset {
         fin: None,
         matched: Matched::Socket,
         reason: None,
+        own_abort: false,
         segments: 1,
     }
 }
@@ -46,7 +48,8 @@ fn alive(why: &str, socket: Socket) -> MatchedReset {
 
 /// `segment` met what was left of a connection that this host had closed at 2.900 s.
 fn answered(segment: Segment, holder: Holder, socket: Socket) -> MatchedReset {
-    let fin = Some(Fin { at: ms(2_900), by: Side::Local, crossed: false });
+    let fin =
+        Some(Fin::new(ms(2_900), Side::Local, &Socket { state: TcpState::Established, ..socket.clone() }));
     let matched = if holder == Holder::Connection { Matched::Socket } else { Matched::Closed };
     MatchedReset { holder, matched, fin, ..reset(Trigger::Passive(segment), socket) }
 }
@@ -64,7 +67,9 @@ fn unknown(segment: Segment, holder: Holder, why: Unmatched) -> MatchedReset {
 }
 
 fn with_fin(crossed: bool, reset: MatchedReset) -> MatchedReset {
-    MatchedReset { fin: Some(Fin { at: ms(2_990), by: Side::Remote, crossed }), ..reset }
+    let socket = reset.socket.clone().unwrap();
+    let fin = Fin { crossed, ..Fin::new(ms(2_990), Side::Remote, &socket) };
+    MatchedReset { fin: Some(fin), ..reset }
 }
 
 fn orphan(state: TcpState) -> Socket {

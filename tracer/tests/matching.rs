@@ -68,7 +68,6 @@ fn crossing() -> Vec<Event> {
                 origin: Origin::Connection(dead(orphan(TcpState::FinWait1))),
                 segment: Some(request(0)),
                 reason: support::reason("TCP_ABORT_ON_DATA"),
-                own_abort: true,
             },
         ),
         at(3_002, sent(Origin::Listener, Some(bare_ack()), "TCP_FLAGS")),
@@ -123,7 +122,7 @@ fn payload_that_came_after_our_fin_shows_in_the_time_wait_socket() {
         at(4_000, sent(origin, Some(request(1)), "TCP_TIMEWAIT_SOCKET")),
     ]);
     let traffic = reset.socket.unwrap().traffic;
-    assert_eq!((traffic.received, traffic.last_payload), (400, LastPayload::Remote));
+    assert_eq!((traffic.received, traffic.last_payload), (400, LastPayload::Unknown));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use aya_log::EbpfLogger;
 use log::{Log, debug, warn};
 
 use super::{btf::Btf, counters::KernelCounters, offsets, preflight, reasons::Reasons, ring::Ring};
-use crate::{matcher::IDLE, time::jiffy};
+use crate::{fin::IDLE, time::jiffy};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACER_EBPF_OBJECT"));
 

@@ -69,6 +69,8 @@ pub(crate) fn server() -> Socket {
             unacknowledged: 0,
             unsent: 0,
             unread: 0,
+            unread_knew_all: false,
+            retransmitting: false,
             first_rcv_seq: RCV_NXT - 100,
             snd_una: PAYLOAD_END,
             payload_end: PAYLOAD_END,
@@ -125,7 +127,7 @@ pub(crate) fn fin(by: Side, socket: Socket) -> EventKind {
 }
 
 pub(crate) fn sent(origin: Origin, segment: Option<Segment>, why: &str) -> EventKind {
-    EventKind::SendReset { origin, segment, reason: reason(why), own_abort: false }
+    EventKind::SendReset { origin, segment, reason: reason(why) }
 }
 
 pub(crate) fn in_state(state: TcpState, socket: Socket) -> Socket {

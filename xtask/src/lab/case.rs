@@ -56,12 +56,14 @@ impl Case {
             let file = format!("{}-{}.pcap", self.name().replace('/', "-"), host.name());
             captures.push(Capture::start(host, keep.unwrap_or(directory.path()).join(file))?);
         }
-        let mark = tracer.map_or(0, Tracer::mark);
+        let netns = hosts.map(|(_, host)| host.inum());
+        if let Some(tracer) = tracer {
+            tracer.forget(&netns);
+        }
         // The sockets stay as they are until everything is seen: closing them would be another story.
         let connection = (self.scenario.play)(&net)?;
-        let netns = hosts.map(|(_, host)| host.inum());
         let resets = if let Some(tracer) = tracer {
-            Some(tracer.resets(mark, &netns, self.scenario.lines()))
+            Some(tracer.resets(&netns, self.scenario.lines()))
         } else {
             let_pass(LATE_RSTS);
             None

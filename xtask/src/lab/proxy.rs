@@ -60,10 +60,11 @@ pub fn race_with_nginx(tracer: &Tracer) -> Result<Tally> {
     let net = Net::build_for_port(Family::V4, port)?;
     let server = net.server_endpoint();
     let capture = Capture::start(&net.client, directory.path().join("client.pcap"))?;
-    let mark = tracer.mark();
+    let netns = [net.client.inum()];
+    tracer.forget(&netns);
     let nginx = Nginx::start(&net.client, directory.path(), server)?;
     let raced = provoke(&net, &nginx)?;
-    let resets = tracer.resets(mark, &[net.client.inum()], raced.len());
+    let resets = tracer.resets(&netns, raced.len());
     let segments = capture.finish(net.nowhere())?;
     for client in &raced {
         agree(&resets, &segments, *client, server)?;

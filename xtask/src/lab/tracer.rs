@@ -1,5 +1,6 @@
 //! The tracer under test: the real release binary, as a user runs it.
 
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -33,9 +34,16 @@ pub struct Tracer {
 
 #[derive(Default)]
 struct Lines {
-    resets: Vec<Reset>,
+    /// By network namespace: others on this machine may reset much more than the lab.
+    resets: HashMap<u64, Vec<Reset>>,
     /// What was wrong with a line.
     unreadable: Vec<String>,
+}
+
+impl Lines {
+    fn of(&self, netns: &[u64]) -> Vec<Reset> {
+        netns.iter().filter_map(|number| self.resets.get(number)).flatten().cloned().collect()
+    }
 }
 
 impl Tracer {
@@ -78,20 +86,16 @@ impl Tracer {
         text.trim().to_owned()
     }
 
-    /// The number of lines so far; what comes later is new.
-    pub(super) fn mark(&self) -> usize {
-        self.lines().resets.len()
+    /// Forgets the lines about these network namespaces: their numbers may have had another meaning before.
+    pub(super) fn forget(&self, netns: &[u64]) {
+        self.lines().resets.retain(|number, _| !netns.contains(number));
     }
 
-    /// The lines since `mark` about these network namespaces: as soon as `expected` are there and no more come.
-    pub(super) fn resets(&self, mark: usize, netns: &[u64], expected: usize) -> Vec<Reset> {
+    /// The lines about these network namespaces: as soon as `expected` are there and no more come.
+    pub(super) fn resets(&self, netns: &[u64], expected: usize) -> Vec<Reset> {
         let asked = Instant::now();
         loop {
-            let found: Vec<Reset> = self.lines().resets[mark..]
-                .iter()
-                .filter(|reset| netns.contains(&reset.netns))
-                .cloned()
-                .collect();
+            let found = self.lines().of(netns);
             let waited = asked.elapsed();
             if waited >= TOLD_WITHIN || (found.len() >= expected && waited >= SETTLED) {
                 return found;
@@ -136,7 +140,7 @@ fn read_lines(stdout: ChildStdout, into: &Mutex<Lines>) {
         let read = Reset::parse(&line);
         let mut lines = into.lock().unwrap_or_else(PoisonError::into_inner);
         match read {
-            Ok(reset) => lines.resets.push(reset),
+            Ok(reset) => lines.resets.entry(reset.netns).or_default().push(reset),
             Err(error) => lines.unreadable.push(format!("{error:#}")),
         }
     }

@@ -24,6 +24,6 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Resu
 }
 
 /// Lets time pass where the passing of time itself is the subject, such as an idle connection.
-pub(super) fn let_pass(time: Duration) {
+pub fn let_pass(time: Duration) {
     sleep(time);
 }
