@@ -103,13 +103,10 @@ fn jiffies() -> u32 {
     (unsafe { bpf_jiffies64() }) as u32
 }
 
-/// Whether the connection rested for at least `jiffies`, with nothing of ours unacknowledged.
+/// Whether this end has sent no payload for `at_least` jiffies.
 #[inline(always)]
-pub fn rested(sk: u64, at_least: u32) -> bool {
-    let now = jiffies();
-    let sent = now.wrapping_sub(read(sk, Field::Lsndtime));
-    let received = now.wrapping_sub(read(sk, Field::IcskAckLrcvtime));
-    sent.min(received) >= at_least
+pub fn silent(sk: u64, at_least: u32) -> bool {
+    jiffies().wrapping_sub(read(sk, Field::Lsndtime)) >= at_least
 }
 
 /// Whether payload of ours is not acknowledged yet.

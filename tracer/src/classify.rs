@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     cause::{Cause, Errno, Mechanism, Race},
     event::{LastPayload, Role, Segment, Side, TcpState, Traffic},
-    fin::{FAREWELL, Fin, IDLE},
+    fin::{Farewell, Fin, IDLE, may_be_farewell},
     kernel::reasons::{Reason, Reasons},
     matched::{Holder, Matched, MatchedReset, Trigger, Unmatched},
     time::KernelNs,
@@ -130,11 +130,11 @@ fn stale(reset: &MatchedReset) -> Cause {
 
 /// The client's view: all it has is its own side.
 fn client_was_reset(reset: &MatchedReset, traffic: &Traffic, rules: &Rules) -> Cause {
-    let farewell = peers_farewell(reset);
+    let said_farewell = peers_farewell(reset) == Farewell::Said;
     match traffic.last_payload {
+        _ if answers_farewell(reset, traffic) => Cause::Unknown,
         // The server had not seen our payload when it said farewell: it crossed.
-        LastPayload::Remote if farewell && traffic.unacknowledged > FAREWELL => Cause::KeepaliveRace,
-        LastPayload::Remote if farewell && traffic.unacknowledged > 0 => Cause::Unknown,
+        LastPayload::Remote if said_farewell && traffic.unacknowledged > 0 => Cause::KeepaliveRace,
         // It was answered while it was still being sent.
         LastPayload::Remote if traffic.unsent > 0 || traffic.unacknowledged > 0 => Cause::EarlyClose,
         LastPayload::Remote => Cause::AfterResponse,
@@ -143,11 +143,7 @@ fn client_was_reset(reset: &MatchedReset, traffic: &Traffic, rules: &Rules) -> C
         LastPayload::Local if fin_arrived(reset) => {
             // Still writing when the FIN and the answer came: no new request.
             let one_run = traffic.last_sent.since(traffic.last_received) <= round_trip(traffic, rules);
-            match traffic.unacknowledged {
-                ..=FAREWELL if farewell => Cause::Unknown,
-                _ if traffic.unsent > 0 && one_run => Cause::EarlyClose,
-                _ => Cause::KeepaliveRace,
-            }
+            if traffic.unsent > 0 && one_run { Cause::EarlyClose } else { Cause::KeepaliveRace }
         }
         LastPayload::Local => {
             let window = race_window(traffic, rules);
@@ -159,11 +155,10 @@ fn client_was_reset(reset: &MatchedReset, traffic: &Traffic, rules: &Rules) -> C
 
 /// The server's view of a RST from its client.
 fn server_was_reset(reset: &MatchedReset, traffic: &Traffic) -> Cause {
-    let farewell = peers_farewell(reset);
     match traffic.last_payload {
-        // A farewell is no request, and what we sent then may only have been the answer to it.
-        LastPayload::Remote if farewell => Cause::Unknown,
-        LastPayload::Local if farewell && traffic.unacknowledged <= FAREWELL => Cause::Unknown,
+        _ if answers_farewell(reset, traffic) => Cause::Unknown,
+        // A farewell is no request.
+        LastPayload::Remote if peers_farewell(reset) != Farewell::None => Cause::Unknown,
         LastPayload::Remote => Cause::ClientAbort,
         // The client's RST overtook a response that was still under way.
         LastPayload::Local if traffic.unacknowledged > 0 => Cause::ClientAbort,
@@ -172,17 +167,22 @@ fn server_was_reset(reset: &MatchedReset, traffic: &Traffic) -> Cause {
     }
 }
 
+/// Whether what we sent last may only have been the answer to the peer's farewell.
+fn answers_farewell(reset: &MatchedReset, traffic: &Traffic) -> bool {
+    peers_farewell(reset) != Farewell::None && may_be_farewell(traffic.unacknowledged)
+}
+
 /// The client side resets: it gave up on an exchange, or none was open.
 fn client_reset(reset: &MatchedReset, traffic: &Traffic, payload: Option<Segment>) -> Cause {
     let at_close = reset.fin.filter(|fin| fin.by == Side::Local).map(|fin| fin.last_payload);
     if let Some(segment) = payload {
-        // A response goes on, unless it is so short that it may be a farewell.
-        let response = at_close == Some(LastPayload::Local) || segment.len > FAREWELL;
+        // A response goes on, unless it may be a farewell.
+        let response = at_close == Some(LastPayload::Local) || !may_be_farewell(segment.len);
         return if response { Cause::ClientAbort } else { Cause::Unknown };
     }
     let unprompted = traffic.last_received.since(traffic.last_sent) >= IDLE;
     match traffic.last_payload {
-        _ if traffic.unread > 0 && traffic.unread <= FAREWELL && unprompted => Cause::Unknown,
+        _ if may_be_farewell(traffic.unread) && unprompted => Cause::Unknown,
         _ if traffic.unread > 0 => Cause::ClientAbort,
         LastPayload::Local => Cause::ClientAbort,
         LastPayload::Remote => Cause::AfterResponse,
@@ -194,18 +194,19 @@ fn client_reset(reset: &MatchedReset, traffic: &Traffic, payload: Option<Segment
 fn server_had_closed(reset: &MatchedReset, traffic: &Traffic, segment: &Segment) -> Cause {
     let (order, rest_since, received, farewell) = match reset.fin {
         Some(fin) if fin.by == Side::Local => (fin.last_payload, fin.rest_since, fin.received, fin.farewell),
-        _ => (traffic.last_payload, traffic.last_activity(), traffic.received, false),
+        _ => (traffic.last_payload, traffic.last_activity(), traffic.received, Farewell::None),
     };
     let answered = acknowledges(segment, reset.fin, traffic) != Acknowledged::Part;
     match order {
         // It closed without an answer: to the first request, or to the one before.
         LastPayload::None | LastPayload::Remote => Cause::AwaitingResponse,
+        // Perhaps only the answer to our farewell.
+        _ if farewell != Farewell::None && may_be_farewell(segment.len) => Cause::Unknown,
         // More had come since it closed one way: when, and as part of what, is not known.
         _ if traffic.received != received => Cause::Unknown,
         // Sent before the whole response had arrived: still the same request.
         LastPayload::Local if !answered => Cause::EarlyClose,
         LastPayload::Local => Cause::KeepaliveRace,
-        LastPayload::Unknown if farewell && segment.len <= FAREWELL => Cause::Unknown,
         // A client that starts anew after a rest has had its answer.
         LastPayload::Unknown if answered && reset.at.since(rest_since) >= IDLE => Cause::KeepaliveRace,
         LastPayload::Unknown => Cause::Unknown,
@@ -226,8 +227,8 @@ fn left_alone(traffic: &Traffic) -> Cause {
 fn closed_unread(reset: &MatchedReset, traffic: &Traffic, rules: &Rules) -> Cause {
     let gap = traffic.last_received.since(traffic.last_sent);
     let round_trip = traffic.srtt.unwrap_or_default();
-    let said_farewell = (1..=FAREWELL).contains(&traffic.unacknowledged)
-        && reset.at.since(traffic.last_sent) <= 2 * rules.jiffy;
+    let said_farewell =
+        may_be_farewell(traffic.unacknowledged) && reset.at.since(traffic.last_sent) <= 2 * rules.jiffy;
     match traffic.last_payload {
         _ if traffic.sent == 0 => Cause::AwaitingResponse,
         _ if traffic.unread_knew_all => Cause::KeepaliveRace,
@@ -322,24 +323,25 @@ fn request(reset: &MatchedReset, cause: Cause) -> Option<Request> {
         (Role::Client, LastPayload::Local) if !traffic.retransmitting => {
             Some(request_at(traffic.last_sent, before_request(reset, traffic)))
         }
-        (Role::Server, LastPayload::Remote) => Some(request_at(traffic.last_received, traffic.last_sent)),
+        (Role::Server, LastPayload::Remote) => {
+            Some(request_at(traffic.last_received, Some(traffic.last_sent)))
+        }
         // The segment that provoked the reset is the request.
         (Role::Server, _) if payload => Some(request_at(reset.at, before_request(reset, traffic))),
         _ => None,
     }
 }
 
-/// When payload last passed before a request that met, or crossed, a FIN.
-fn before_request(reset: &MatchedReset, traffic: &Traffic) -> KernelNs {
-    match (reset.role, reset.fin) {
-        (_, Some(fin)) if fin.farewell && !fin.crossed => fin.rest_since,
-        (Role::Client, _) => traffic.last_received,
-        _ => traffic.last_activity(),
+/// When payload last passed before a request that met, or crossed, a FIN; a farewell is not counted, nor
+/// anything where there may have been one.
+fn before_request(reset: &MatchedReset, traffic: &Traffic) -> Option<KernelNs> {
+    match reset.fin {
+        Some(Fin { farewell: Farewell::Possible, .. }) => None,
+        Some(Fin { farewell: Farewell::Said, crossed: true, .. }) => None,
+        Some(fin) if fin.farewell == Farewell::Said => Some(fin.rest_since),
+        _ if reset.role == Role::Client => Some(traffic.last_received),
+        _ => Some(traffic.last_activity()),
     }
-}
-
-fn request_at(at: KernelNs, before: KernelNs) -> Request {
-    Request { at, idle: Some(at.since(before)) }
 }
 
 /// The FIN that the server sent, if it was the first.
@@ -361,7 +363,10 @@ fn fin_to_request(request: KernelNs, fin: Fin, race: Option<Race>) -> f64 {
 
 fn since_response(reset: &MatchedReset) -> Option<Duration> {
     let traffic = &reset.socket.as_ref()?.traffic;
+    let payload = matches!(reset.trigger, Trigger::Passive(segment) if segment.len > 0);
     match reset.role {
+        // What provoked the reset was a response, or a piece of one.
+        Role::Client if payload => Some(Duration::ZERO),
         Role::Client if traffic.received > 0 => Some(reset.at.since(traffic.last_received)),
         Role::Server if traffic.sent > 0 => Some(reset.at.since(traffic.last_sent)),
         _ => None,
@@ -382,8 +387,8 @@ fn fin_arrived(reset: &MatchedReset) -> bool {
     reset.state.is_some_and(TcpState::fin_received) || reset.fin.is_some_and(|fin| fin.by == Side::Remote)
 }
 
-fn peers_farewell(reset: &MatchedReset) -> bool {
-    reset.fin.is_some_and(|fin| fin.by == Side::Remote && fin.farewell)
+fn peers_farewell(reset: &MatchedReset) -> Farewell {
+    reset.fin.filter(|fin| fin.by == Side::Remote).map_or(Farewell::None, |fin| fin.farewell)
 }
 
 /// Whether this host told the peer that it closed. A connection that died silently (a timeout, a repaired

@@ -409,3 +409,116 @@ fn the_fin_comes_after_a_request_that_crossed_it_and_before_one_that_did_not() {
     let after = classify(&with_fin(false, received(close_wait())), &rules()).fin_to_request;
     assert!(after.is_some_and(|seconds| (seconds - 0.010).abs() < 1e-9), "{after:?}");
 }
+
+/// A server that said farewell, 31 bytes, with its FIN at 2.900 s; the response had been sent at 1.010 s.
+fn farewell_server() -> Socket {
+    change(server(), |s| {
+        s.traffic.last_sent = ms(2_900);
+        s.traffic.sent += 31;
+        s.traffic.payload_end += 31;
+        s.traffic.unacknowledged = 31;
+    })
+}
+
+/// Its client, which sent its request at 1.000 s and got 31 bytes and a FIN at 2.900 s.
+fn farewell_client() -> Socket {
+    change(client(), |s| {
+        s.traffic.last_sent = ms(1_000);
+        s.traffic.last_received = ms(2_900);
+        s.traffic.last_payload = LastPayload::Remote;
+        s.traffic.unacknowledged = 0;
+        s.traffic.unread = 31;
+    })
+}
+
+#[test]
+fn the_answer_to_a_farewell_is_no_request_and_a_request_after_one_still_is() {
+    let met = |segment| {
+        let socket = in_state(TcpState::TimeWait, farewell_server());
+        let reset = answered(segment, Holder::TimeWait, farewell_server());
+        MatchedReset { socket: Some(socket), ..reset }
+    };
+    let end = farewell_server().traffic.payload_end;
+    let request = Segment { ack: end + 1, ..request(0) };
+    let crossing = Segment { ack: support::PAYLOAD_END, ..request };
+    let verdict = |reset| {
+        let verdict = classify(&reset, &rules());
+        (verdict.cause, verdict.race, verdict.idle.map(|idle| idle.as_millis()))
+    };
+    assert_eq!(verdict(met(Segment { len: 31, ..request })), (Cause::Unknown, None, None), "a close_notify");
+    // Counted from the last request: the farewell took the place of the response's time.
+    let race = |race| (Cause::KeepaliveRace, Some(race), Some(2_002));
+    assert_eq!(verdict(met(request)), race(Race::FinUnprocessed));
+    assert_eq!(verdict(met(crossing)), race(Race::FinInFlight), "it need not have had the farewell");
+}
+
+#[test]
+fn a_client_that_answers_a_farewell_was_not_in_a_race() {
+    let fin = Some(Fin::new(ms(2_900), Side::Remote, &farewell_client()));
+    let sent = |bytes| {
+        let socket = change(in_state(TcpState::CloseWait, farewell_client()), |s| {
+            s.traffic.last_sent = ms(3_000);
+            s.traffic.last_payload = LastPayload::Local;
+            s.traffic.unacknowledged = bytes;
+        });
+        classify(&MatchedReset { fin, ..received(socket) }, &rules())
+    };
+    assert_eq!(sent(24).cause, Cause::Unknown);
+    let race = sent(200);
+    assert_eq!((race.cause, race.race), (Cause::KeepaliveRace, Some(Race::FinUnprocessed)));
+    assert_eq!(race.idle.map(|idle| idle.as_millis()), Some(2_000));
+}
+
+#[test]
+fn unread_payload_is_the_next_request_only_if_the_response_had_arrived_before() {
+    let unread = |change: fn(&mut Socket)| {
+        let mut socket = asked();
+        socket.traffic.unread = 100;
+        change(&mut socket);
+        classify(&closed("TCP_ABORT_ON_CLOSE", socket), &rules()).cause
+    };
+    let at_once = |s: &mut Socket| s.traffic.last_received = s.traffic.last_sent;
+    assert_eq!(unread(|_| {}), Cause::KeepaliveRace, "long after the response");
+    assert_eq!(
+        unread(|s| s.traffic.unread_knew_all = true),
+        Cause::KeepaliveRace,
+        "it acknowledged the response"
+    );
+    assert_eq!(unread(at_once), Cause::Unknown, "within a jiffy either is possible");
+    let slow_path = |s: &mut Socket| {
+        s.traffic.last_received = s.traffic.last_sent;
+        s.traffic.srtt = Some(Duration::from_millis(80));
+    };
+    assert_eq!(unread(slow_path), Cause::EarlyClose, "no answer can be back that soon");
+    assert_eq!(unread(|s| s.traffic.last_payload = LastPayload::Local), Cause::EarlyClose);
+    assert_eq!(unread(|s| s.traffic.sent = 0), Cause::AwaitingResponse);
+}
+
+#[test]
+fn a_server_that_resets_after_its_client_closed_is_not_to_blame() {
+    let left = |socket: Socket| {
+        let socket = Socket { peer_fin: true, ..in_state(TcpState::CloseWait, socket) };
+        classify(&closed("TCP_ABORT_ON_CLOSE", change(socket, |s| s.traffic.unread = 50)), &rules()).cause
+    };
+    assert_eq!(left(asked()), Cause::ClientAbort);
+    assert_eq!(left(server()), Cause::AfterResponse);
+}
+
+#[test]
+fn a_retransmitted_request_has_no_time_and_makes_no_race() {
+    let again = change(client(), |s| s.traffic.retransmitting = true);
+    let verdict = classify(&received(again), &rules());
+    assert_eq!(
+        (verdict.cause, verdict.idle, verdict.request_to_reset),
+        (Cause::AwaitingResponse, None, None)
+    );
+}
+
+#[test]
+fn a_client_still_sending_when_the_answer_came_was_closed_on_early() {
+    let uploading = change(client(), |s| {
+        s.traffic.last_payload = LastPayload::Remote;
+        s.traffic.unsent = 100_000;
+    });
+    assert_eq!(classify(&received(uploading), &rules()).cause, Cause::EarlyClose);
+}

@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Scenario] = &[
         says: "the client closes with the response unread",
         play: close_with_unread_response,
         rsts: BY_CLIENT,
-        server: Some(Line { cause: "after_response", idle: Idle::Demanded, ..SERVER }),
+        server: Some(Line { cause: "after_response", ..SERVER }),
         client: Some(Line { cause: "client_abort", mechanism: Some("unread_close"), ..CLIENT }),
         ..ROW
     },
