@@ -8,7 +8,8 @@ use crate::{
     fin::{Farewell, Fin, IDLE, may_be_farewell},
     kernel::reasons::{Reason, Reasons},
     matched::{Holder, Matched, MatchedReset, Trigger, Unmatched},
-    time::KernelNs,
+    mechanism::{errno, mechanism},
+    request::{fin_to_request, request, since_response},
 };
 
 /// What a verdict depends on besides the reset itself.
@@ -61,9 +62,7 @@ pub fn classify(reset: &MatchedReset, rules: &Rules) -> Verdict {
         errno: errno(reset, mechanism),
         idle: request.and_then(|request| request.idle),
         request_to_reset: request.map(|request| reset.at.since(request.at)),
-        fin_to_request: request
-            .zip(servers_fin(reset))
-            .map(|(request, fin)| fin_to_request(request.at, fin, race)),
+        fin_to_request: request.and_then(|request| fin_to_request(reset, request, race)),
         since_response: since_response(reset),
     }
 }
@@ -304,75 +303,6 @@ fn acknowledges(segment: &Segment, fin: Option<Fin>, traffic: &Traffic) -> Ackno
     }
 }
 
-/// The last request, where it can be told apart.
-#[derive(Clone, Copy)]
-struct Request {
-    at: KernelNs,
-    idle: Option<Duration>,
-}
-
-fn request(reset: &MatchedReset, cause: Cause) -> Option<Request> {
-    let traffic = &reset.socket.as_ref()?.traffic;
-    let payload = matches!(reset.trigger, Trigger::Passive(segment) if segment.len > 0);
-    // Only the end of a request that was still being sent is known, and it says nothing of its beginning;
-    // and of what is unknown it is not even clear that it was a request.
-    if matches!(cause, Cause::EarlyClose | Cause::Unknown) {
-        return None;
-    }
-    match (reset.role, traffic.last_payload) {
-        (Role::Client, LastPayload::Local) if !traffic.retransmitting => {
-            Some(request_at(traffic.last_sent, before_request(reset, traffic)))
-        }
-        (Role::Server, LastPayload::Remote) => {
-            Some(request_at(traffic.last_received, Some(traffic.last_sent)))
-        }
-        // The segment that provoked the reset is the request.
-        (Role::Server, _) if payload => Some(request_at(reset.at, before_request(reset, traffic))),
-        _ => None,
-    }
-}
-
-/// When payload last passed before a request that met, or crossed, a FIN; a farewell is not counted, nor
-/// anything where there may have been one.
-fn before_request(reset: &MatchedReset, traffic: &Traffic) -> Option<KernelNs> {
-    match reset.fin {
-        Some(Fin { farewell: Farewell::Possible, .. }) => None,
-        Some(Fin { farewell: Farewell::Said, crossed: true, .. }) => None,
-        Some(fin) if fin.farewell == Farewell::Said => Some(fin.rest_since),
-        _ if reset.role == Role::Client => Some(traffic.last_received),
-        _ => Some(traffic.last_activity()),
-    }
-}
-
-/// The FIN that the server sent, if it was the first.
-fn servers_fin(reset: &MatchedReset) -> Option<Fin> {
-    reset.fin.filter(|fin| {
-        matches!((reset.role, fin.by), (Role::Server, Side::Local) | (Role::Client, Side::Remote))
-    })
-}
-
-/// The sign follows what the crossing proves, where one jiffy blurs it.
-fn fin_to_request(request: KernelNs, fin: Fin, race: Option<Race>) -> f64 {
-    let seconds = request.seconds_after(fin.at);
-    match race {
-        Some(Race::FinInFlight) if fin.by == Side::Remote => seconds.min(0.0),
-        Some(Race::FinUnprocessed) => seconds.max(0.0),
-        _ => seconds,
-    }
-}
-
-fn since_response(reset: &MatchedReset) -> Option<Duration> {
-    let traffic = &reset.socket.as_ref()?.traffic;
-    let payload = matches!(reset.trigger, Trigger::Passive(segment) if segment.len > 0);
-    match reset.role {
-        // What provoked the reset was a response, or a piece of one.
-        Role::Client if payload => Some(Duration::ZERO),
-        Role::Client if traffic.received > 0 => Some(reset.at.since(traffic.last_received)),
-        Role::Server if traffic.sent > 0 => Some(reset.at.since(traffic.last_sent)),
-        _ => None,
-    }
-}
-
 fn round_trip(traffic: &Traffic, rules: &Rules) -> Duration {
     traffic.srtt.unwrap_or_default() + rules.jiffy
 }
@@ -403,85 +333,4 @@ fn unread(reset: &MatchedReset) -> u32 {
 
 fn never_accepted(reset: &MatchedReset) -> bool {
     reset.socket.as_ref().is_some_and(|socket| socket.no_file && !socket.orphan)
-}
-
-/// How the kernel came to send the RST: by its own reason where it gives one, by the socket otherwise.
-fn mechanism(reset: &MatchedReset, rules: &Rules) -> Mechanism {
-    let meaning = reset.reason.and_then(|reason| rules.reasons.meaning(reason));
-    match (reset.trigger, reset.holder) {
-        (_, Holder::TimeWait) => Mechanism::TimeWait,
-        (_, Holder::Listener) => Mechanism::Listener,
-        (_, Holder::NoSocket) => Mechanism::NoSocket,
-        (Trigger::Passive(segment), Holder::Connection) => {
-            answering(reset, &segment, meaning, unexplained(reset, rules))
-        }
-        (Trigger::Active { after_close }, _) => {
-            active(reset, after_close, meaning, unexplained(reset, rules))
-        }
-        (Trigger::Received, _) => Mechanism::Unknown,
-    }
-}
-
-/// The kernel's reason is one that says nothing more (`NOT_SPECIFIED`), or there is none.
-fn unexplained(reset: &MatchedReset, rules: &Rules) -> bool {
-    reset.reason.is_none_or(|reason| rules.reasons.name(reason) == Some("NOT_SPECIFIED"))
-}
-
-fn answering(
-    reset: &MatchedReset,
-    segment: &Segment,
-    meaning: Option<Reason>,
-    unexplained: bool,
-) -> Mechanism {
-    let closed = reset.own_abort || reset.socket.as_ref().is_some_and(|socket| socket.orphan);
-    match meaning {
-        Some(Reason::Protocol) => Mechanism::Protocol,
-        // With `TCP_LINGER2` below 0 even a bare ACK ends an orphan.
-        Some(Reason::AbortOnData) if segment.len == 0 => Mechanism::Linger,
-        Some(Reason::AbortOnData) => Mechanism::OrphanData,
-        _ if !unexplained => Mechanism::Unknown,
-        _ if closed && segment.len == 0 => Mechanism::Linger,
-        _ if closed => Mechanism::OrphanData,
-        _ => Mechanism::Protocol,
-    }
-}
-
-fn active(reset: &MatchedReset, after_close: bool, meaning: Option<Reason>, unexplained: bool) -> Mechanism {
-    let Some(socket) = &reset.socket else { return Mechanism::Unknown };
-    let lingers = socket.linger_zero && !socket.no_file;
-    // An orphan in FIN_WAIT2 is reset when its time is over (`tcp_keepalive_timer`, net/ipv4/tcp_timer.c).
-    let expired = socket.orphan && socket.state == TcpState::FinWait2 && !after_close;
-    match meaning {
-        Some(Reason::AbortOnClose) => Mechanism::UnreadClose,
-        Some(Reason::AbortOnLinger) => Mechanism::Linger,
-        Some(Reason::AbortOnMemory) => Mechanism::Memory,
-        Some(Reason::KeepaliveTimeout) => Mechanism::Keepalive,
-        Some(Reason::State | Reason::DisconnectWithData) if after_close && lingers => Mechanism::Linger,
-        Some(Reason::State | Reason::DisconnectWithData) if after_close => Mechanism::Disconnect,
-        _ if expired => Mechanism::Unknown,
-        Some(Reason::State) => Mechanism::Abort,
-        _ if !unexplained => Mechanism::Unknown,
-        _ if after_close && lingers => Mechanism::Linger,
-        _ if after_close && socket.traffic.unread > 0 => Mechanism::UnreadClose,
-        _ if after_close && socket.no_file && !socket.orphan => Mechanism::Disconnect,
-        _ if after_close => Mechanism::Unknown,
-        _ if socket.orphan => Mechanism::Memory,
-        _ if socket.probes_out > 0 => Mechanism::Keepalive,
-        _ => Mechanism::Abort,
-    }
-}
-
-/// What `tcp_reset` and its like leave in `sk_err` (`net/ipv4/tcp_input.c`); nobody sees an orphan's.
-fn errno(reset: &MatchedReset, mechanism: Option<Mechanism>) -> Option<Errno> {
-    if reset.socket.as_ref()?.orphan {
-        return None;
-    }
-    match (mechanism, reset.state?) {
-        (None, TcpState::SynSent) => Some(Errno::ConnRefused),
-        (None, TcpState::CloseWait) => Some(Errno::Pipe),
-        (None, _) => Some(Errno::ConnReset),
-        (Some(Mechanism::Keepalive), _) => Some(Errno::TimedOut),
-        (Some(Mechanism::Abort), _) => Some(Errno::ConnAborted),
-        _ => None,
-    }
 }

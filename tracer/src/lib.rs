@@ -13,12 +13,14 @@ pub mod http;
 pub mod kernel;
 pub mod matched;
 pub mod matcher;
+pub mod mechanism;
 pub mod metrics;
 pub mod output;
 pub mod pipeline;
 pub mod recent;
 pub mod recording;
 pub mod replay;
+pub mod request;
 pub mod reset;
 pub mod time;
 
