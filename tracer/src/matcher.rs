@@ -188,7 +188,7 @@ impl Matcher {
         match find(&mut self.held, id) {
             // The receive before this was the kernel aborting an orphan: no segment, and this is the reset.
             Some(held) if sent.segment.is_some() && held.trigger == Trigger::Received => {
-                *held = MatchedReset { id, own_abort: true, ..reset };
+                *held = MatchedReset { id, own_abort: true, segments: held.segments, ..reset };
             }
             // A segment slipped in between →CLOSE and the reset that belongs to it: the socket knows more.
             Some(held) if matches!(held.holder, Holder::Listener | Holder::NoSocket) => {
