@@ -40,7 +40,7 @@ pub struct Config {
 
     /// Resets kept for /api/v1/resets
     #[arg(long, env = "TRACER_RECENT", default_value_t = 1000, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(0..=100_000))]
+          value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub recent: u32,
 
     /// Closed connections remembered to explain later resets

@@ -42,6 +42,9 @@ const MAX_CONNECTIONS: usize = 64;
 /// What `/api/v1/resets` returns when not told how many.
 const DEFAULT_LIMIT: usize = 100;
 
+/// What it returns at the most: many slow readers must not hold much memory.
+const MAX_LIMIT: usize = 1000;
+
 /// A question to the task that owns the state.
 pub struct Query {
     /// How many resets at most.
@@ -214,7 +217,7 @@ fn limit(query: &str) -> Result<usize, &'static str> {
             _ => return Err("the only parameter is limit\n"),
         }
     }
-    Ok(limit)
+    Ok(limit.min(MAX_LIMIT))
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Answer {
@@ -239,6 +242,7 @@ mod tests {
     fn the_limit_is_a_whole_number_or_the_default() {
         assert_eq!(limit(""), Ok(DEFAULT_LIMIT));
         assert_eq!(limit("limit=5"), Ok(5));
+        assert_eq!(limit("limit=1000000"), Ok(MAX_LIMIT));
         for query in ["limit=", "limit=-1", "limit=ten", "limit=1e3", "order=asc", "limit"] {
             assert!(limit(query).is_err(), "{query}");
         }

@@ -85,14 +85,19 @@ async fn trace(config: Config) -> Result<()> {
     let mut stop = Stop::new()?;
     let address = SocketAddr::new(config.listen_address, config.port);
     let listener = http::bind(address)?;
+    let address = listener.local_addr().unwrap_or(address);
 
     let with_diagnostics = config.log_level >= LevelFilter::Debug;
     let Tracer { programs, ring, counters, mut diagnostics, reasons, report } =
         Tracer::start(config.event_buffer, with_diagnostics)?;
     let metrics = Arc::new(Metrics::new(config.max_series)?);
     metrics.describe(&report, &kernel_release())?;
-    let mut pipeline = pipeline(&config, reasons, &metrics)?;
+    let started = KernelNs::now();
+    let rules = Rules { race_window: config.race_window, jiffy: time::jiffy(), reasons };
+    let recorder = recorder(&config, started, &rules)?;
+    // Before any other thread is started: capabilities belong to threads.
     preflight::drop_privileges()?;
+    let mut pipeline = pipeline(&config, started, rules, recorder, &metrics)?;
 
     let (queries, mut asked) = mpsc::channel(16);
     let service = Service { metrics: Arc::clone(&metrics), counters, report, queries };
@@ -100,9 +105,11 @@ async fn trace(config: Config) -> Result<()> {
     info!("tracing TCP resets, http://{address}/");
 
     let mut ring = Ring::open(ring)?;
-    let mut rest = TICK;
+    let mut found = started;
     loop {
-        let wait = pipeline.next_due().map_or(rest, |due| due.since(KernelNs::now()).min(rest));
+        let now = KernelNs::now();
+        let rest = if now.since(found) <= FOLLOW_UP { FOLLOW_UP } else { TICK };
+        let wait = pipeline.next_due().map_or(rest, |due| due.since(now).min(rest));
         tokio::select! {
             woken = ring.woken() => woken.context("the ring buffer broke")?,
             Some(Query { limit, answer }) = asked.recv() => {
@@ -111,7 +118,9 @@ async fn trace(config: Config) -> Result<()> {
             () = sleep(wait) => {}
             () = stop.asked() => break,
         }
-        rest = if drain(&mut ring, &mut pipeline) { FOLLOW_UP } else { TICK };
+        if drain(&mut ring, &mut pipeline) {
+            found = KernelNs::now();
+        }
         diagnostics.as_mut().map(EbpfLogger::<&dyn Log>::flush);
     }
 
@@ -123,17 +132,20 @@ async fn trace(config: Config) -> Result<()> {
     Ok(())
 }
 
+fn recorder(config: &Config, started: KernelNs, rules: &Rules) -> Result<Option<Recorder>> {
+    let Some(path) = &config.record else { return Ok(None) };
+    let header = Header::of_this_machine(kernel_release(), rules.jiffy, started, &rules.reasons);
+    Recorder::create(path, &header).map(Some)
+}
+
 /// Everything between the ring and the users, as the command line wants it.
-fn pipeline<'a>(config: &Config, reasons: Reasons, metrics: &'a Metrics) -> Result<Pipeline<'a>> {
-    let started = KernelNs::now();
-    let rules = Rules { race_window: config.race_window, jiffy: time::jiffy(), reasons };
-    let recorder = match &config.record {
-        Some(path) => {
-            let header = Header::of_this_machine(kernel_release(), rules.jiffy, started, &rules.reasons);
-            Some(Recorder::create(path, &header)?)
-        }
-        None => None,
-    };
+fn pipeline<'a>(
+    config: &Config,
+    started: KernelNs,
+    rules: Rules,
+    recorder: Option<Recorder>,
+    metrics: &'a Metrics,
+) -> Result<Pipeline<'a>> {
     let when_full = WhenFull::Drop(metrics.lines_lost.clone());
     Ok(Pipeline {
         matcher: Matcher::new(started, config.max_connections as usize),

@@ -1,6 +1,9 @@
 //! The `tracer` daemon: parse, run, exit.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use tracer::config::Config;
@@ -15,7 +18,8 @@ fn main() -> ExitCode {
     match tracer::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tracer: {error:#}");
+            // Nobody may be reading: then the exit code has to do.
+            let _ = writeln!(io::stderr(), "tracer: {error:#}");
             ExitCode::FAILURE
         }
     }

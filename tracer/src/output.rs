@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, BufWriter, Write},
-    sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     thread,
     time::Duration,
 };
@@ -59,7 +59,7 @@ impl Output {
         let Some(lines) = &self.lines else { return };
         match &self.when_full {
             WhenFull::Drop(lost) => {
-                if let Err(TrySendError::Full(_)) = lines.try_send(line) {
+                if lines.try_send(line).is_err() {
                     lost.inc();
                 }
             }

@@ -47,8 +47,8 @@ impl Btf {
         let section = |at| Ok::<_, anyhow::Error>(u32_at(&bytes, at)? as usize);
         let (types_at, types_len) = (header + section(8)?, section(12)?);
         let strings = header + section(16)?;
-        let end = types_at + types_len;
-        ensure!(end <= bytes.len() && strings <= bytes.len(), "BTF is cut short");
+        let (end, strings_end) = (types_at + types_len, strings + section(20)?);
+        ensure!(end.max(strings_end) <= bytes.len(), "BTF is cut short");
 
         let mut btf = Self { bytes, strings, types: vec![0] };
         let mut at = types_at;
@@ -230,8 +230,8 @@ mod tests {
             assert!(Btf::parse(bytes).is_err());
         }
         let Ok(whole) = std::fs::read("/sys/kernel/btf/vmlinux") else { return };
-        for len in [8, 24, 25, 100, whole.len() / 7] {
-            let _ = Btf::parse(whole[..len].to_vec());
+        for len in [8, 24, 25, 100, whole.len() / 7, whole.len() - 1] {
+            assert!(Btf::parse(whole[..len].to_vec()).is_err(), "{len} bytes");
         }
     }
 }
