@@ -40,7 +40,7 @@ use crate::{
     classify::Rules,
     config::{Command, Config},
     http::{Query, Service},
-    kernel::{Tracer, preflight, reasons::Reasons, ring::Ring},
+    kernel::{Tracer, preflight, ring::Ring},
     matcher::Matcher,
     metrics::Metrics,
     output::{Output, WhenFull},
