@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::super::connection::Connection;
 use super::super::diag::State::TimeWaitForFin;
 use super::super::net::Net;
-use super::super::scenario::{BY_CLIENT, Idle, Line, RECEIVED, SENT, Scenario};
+use super::super::scenario::{BY_CLIENT, Line, RECEIVED, SENT, Scenario};
 use super::{ROW, idle_connection};
 
 /// The server's view.
