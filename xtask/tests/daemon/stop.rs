@@ -56,7 +56,8 @@ fn check(signal: Signal) -> Result<()> {
 fn programs_of(pid: u32) -> Result<Vec<u32>> {
     let mut programs = Vec::new();
     for descriptor in Path::new("/proc").join(pid.to_string()).join("fdinfo").read_dir()? {
-        let info = fs::read_to_string(descriptor?.path())?;
+        // One that was closed since the directory was read is no program.
+        let Ok(info) = fs::read_to_string(descriptor?.path()) else { continue };
         let id = info.lines().find_map(|line| line.strip_prefix("prog_id:"));
         programs.extend(id.map(|id| id.trim().parse::<u32>()).transpose()?);
     }
