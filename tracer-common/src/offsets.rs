@@ -62,8 +62,10 @@ pub enum Field {
     SkbTransportHeader,
     SkbNetworkHeader,
     SkbRefdst,
-    // struct dst_entry
+    // struct dst_entry, struct rtable, struct rt6_info: all begin with the dst_entry
     DstDev,
+    RtType,
+    Rt6iFlags,
     // struct net_device
     DevNdNet,
 }

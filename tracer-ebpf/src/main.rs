@@ -1,4 +1,5 @@
-//! The kernel side of tracer: three raw tracepoints that report facts. User space judges.
+//! The kernel side of tracer: three raw tracepoints that report facts. User space judges. Two kprobes fill in on
+//! kernels whose `tcp_send_reset` does not see every reset.
 //!
 //! Raw tracepoints, not `tp_btf`: on 6.2 to early 6.12 the arguments of `tcp_send_reset` are wrongly marked
 //! as trusted and the verifier deletes the NULL checks.
@@ -11,7 +12,10 @@ mod maps;
 mod reset;
 mod sock;
 
-use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use aya_ebpf::{
+    macros::{kprobe, raw_tracepoint},
+    programs::{ProbeContext, RawTracePointContext},
+};
 use aya_log_ebpf::debug;
 use tracer_common::NO_REASON;
 
@@ -32,6 +36,26 @@ pub fn tcp_receive_reset(ctx: RawTracePointContext) -> i32 {
     let sk = ctx.arg::<u64>(0);
     debug!(&ctx, "tcp_receive_reset sk {:x}", sk);
     reset::received(sk);
+    0
+}
+
+/// `tcp_v4_send_reset(const struct sock *sk, struct sk_buff *skb)` (net/ipv4/tcp_ipv4.c), up to 6.9.
+#[kprobe]
+pub fn tcp_v4_send_reset(ctx: ProbeContext) -> u32 {
+    entered(&ctx)
+}
+
+/// `tcp_v6_send_reset(const struct sock *sk, struct sk_buff *skb)` (net/ipv6/tcp_ipv6.c), up to 6.9.
+#[kprobe]
+pub fn tcp_v6_send_reset(ctx: ProbeContext) -> u32 {
+    entered(&ctx)
+}
+
+#[inline(always)]
+fn entered(ctx: &ProbeContext) -> u32 {
+    if let (Some(sk), Some(skb)) = (ctx.arg::<u64>(0), ctx.arg::<u64>(1)) {
+        reset::entered(sk, skb);
+    }
     0
 }
 

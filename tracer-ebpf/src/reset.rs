@@ -60,6 +60,16 @@ pub fn sent(sk: u64, skb: u64, reason: u32) {
     });
 }
 
+/// `tcp_v4_send_reset` or `tcp_v6_send_reset` was entered on a kernel whose tracepoint does not see them all:
+/// up to 6.9 it is only hit `if (sk && sk_fullsock(sk))`. Here comes the rest.
+#[inline(always)]
+pub fn entered(sk: u64, skb: u64) {
+    let traced = sk != 0 && !matches!(sock::state_of(sk), state::TIME_WAIT | state::NEW_SYN_RECV);
+    if !traced && sock::is_answered(sk, skb) {
+        sent(sk, skb, NO_REASON);
+    }
+}
+
 /// The states in which data for an orphan makes the kernel reset it.
 #[inline(always)]
 fn may_be_orphan(sk_state: u8) -> bool {

@@ -199,14 +199,40 @@ pub fn listener(record: &mut Record, sk: u64, skb: u64) {
     record.netns = netns(read(sk, Field::SkcNet));
 }
 
+/// Whether `tcp_v4_send_reset` or `tcp_v6_send_reset` goes on to answer `skb` with a RST: never a RST with a RST,
+/// and without a socket only segments that were addressed to this host (up to 6.9).
+#[inline(always)]
+pub fn is_answered(sk: u64, skb: u64) -> bool {
+    const TCP_RST: u8 = 0x04;
+    const RTN_LOCAL: u16 = 2;
+    const RTF_LOCAL: u32 = 0x8000_0000;
+    let (network, transport) = headers(skb);
+    if read_at::<u8>(transport + 13) & TCP_RST != 0 {
+        return false;
+    }
+    let dst = route(skb);
+    if sk != 0 {
+        true
+    } else if ip_version(network) == 4 {
+        read::<u16>(dst, Field::RtType) == RTN_LOCAL
+    } else {
+        offset(Field::Rt6iFlags) == ABSENT || read::<u32>(dst, Field::Rt6iFlags) & RTF_LOCAL != 0
+    }
+}
+
+/// `skb_dst` (include/linux/skbuff.h).
+#[inline(always)]
+fn route(skb: u64) -> u64 {
+    const SKB_DST_PTRMASK: u64 = !1;
+    read::<u64>(skb, Field::SkbRefdst) & SKB_DST_PTRMASK
+}
+
 /// No socket at all: the namespace comes from the device of the segment's route, as in
 /// `tcp_v4_send_reset` (net/ipv4/tcp_ipv4.c).
 #[inline(always)]
 pub fn no_socket(record: &mut Record, skb: u64) {
-    const SKB_DST_PTRMASK: u64 = !1;
     addresses(record, skb);
-    let dst = read::<u64>(skb, Field::SkbRefdst) & SKB_DST_PTRMASK;
-    record.netns = netns(read(read(dst, Field::DstDev), Field::DevNdNet));
+    record.netns = netns(read(read(route(skb), Field::DstDev), Field::DevNdNet));
 }
 
 /// The segment that a passive reset answers.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{MapData, RingBuf},
-    programs::RawTracePoint,
+    programs::{KProbe, Program, RawTracePoint},
 };
 use aya_log::EbpfLogger;
 use log::{Log, debug, warn};
@@ -16,8 +16,11 @@ use crate::{fin::IDLE, time::jiffy};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACER_EBPF_OBJECT"));
 
-/// Every probe, named like the tracepoint it sits on and its program. All of them are required.
-const PROBES: [&str; 3] = ["tcp_send_reset", "tcp_receive_reset", "inet_sock_set_state"];
+/// The tracepoints, named like the programs that sit on them. All are required.
+const TRACEPOINTS: [&str; 3] = ["tcp_send_reset", "tcp_receive_reset", "inet_sock_set_state"];
+
+/// Functions with a kprobe of the same name: a help on kernels whose `tcp_send_reset` does not see every reset.
+const FALLBACKS: [&str; 2] = ["tcp_v4_send_reset", "tcp_v6_send_reset"];
 
 /// The loaded kernel side. Dropping `programs` detaches the probes; the ring can still be drained then.
 pub struct Tracer {
@@ -38,7 +41,7 @@ pub struct Tracer {
 /// How each probe fared, and what that lets us see.
 #[derive(Clone, Debug)]
 pub struct ProbeReport {
-    /// One entry for each probe.
+    /// One entry for each probe that this kernel needs.
     pub probes: Vec<ProbeStatus>,
     /// `tcp_send_reset` tells its reason, which it does since it covers every path (6.10).
     covers_every_path: bool,
@@ -47,8 +50,10 @@ pub struct ProbeReport {
 /// How one probe fared.
 #[derive(Clone, Debug)]
 pub struct ProbeStatus {
-    /// The tracepoint.
+    /// The tracepoint or function.
     pub name: &'static str,
+    /// Whether the tracer is not ready without it.
+    pub required: bool,
     /// Why it could not be attached.
     pub error: Option<String>,
 }
@@ -62,18 +67,20 @@ impl ProbeStatus {
 }
 
 impl ProbeReport {
-    /// The probes that are missing, with the reason.
+    /// The required probes that are missing, with the reason.
     pub fn missing(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.probes.iter().filter_map(|probe| Some((probe.name, probe.error.as_deref()?)))
+        let required = self.probes.iter().filter(|probe| probe.required);
+        required.filter_map(|probe| Some((probe.name, probe.error.as_deref()?)))
     }
 
     /// Which ways of sending a RST can be seen. Up to 6.9 `tcp_send_reset` is only traced for full sockets
-    /// (`net/ipv4/tcp_ipv4.c`, `tcp_v4_send_reset`).
+    /// (`net/ipv4/tcp_ipv4.c`, `tcp_v4_send_reset`); the kprobes see the rest.
     #[must_use]
     pub fn coverage(&self) -> [(&'static str, bool); 4] {
-        let sent = self.probes.iter().any(|probe| probe.name == PROBES[0] && probe.attached());
-        let every_path = sent && self.covers_every_path;
-        [("full_socket", sent), ("time_wait", every_path), ("no_socket", every_path), ("active", sent)]
+        let attached = |name: &str| self.probes.iter().any(|probe| probe.name == name && probe.attached());
+        let sent = attached(TRACEPOINTS[0]);
+        let rest = if self.covers_every_path { sent } else { FALLBACKS.into_iter().all(attached) };
+        [("full_socket", sent), ("time_wait", rest), ("no_socket", rest), ("active", sent)]
     }
 }
 
@@ -90,24 +97,23 @@ impl Tracer {
         } else {
             None
         };
-        let report = ProbeReport {
-            probes: PROBES.map(|name| attach(&mut programs, &btf, name)).into(),
-            covers_every_path: has_reason(&btf),
-        };
-        if let Some((name, error)) =
-            report.missing().next().filter(|_| !report.probes.iter().any(ProbeStatus::attached))
+        let report = attach_all(&mut programs, &btf);
+        if !report.probes.iter().any(ProbeStatus::attached)
+            && let Some((name, error)) = report.missing().next()
         {
             bail!("no probe could be attached; the first one, {name}, failed with: {error}");
         }
-        for (name, error) in report.missing() {
-            warn!("probe {name} is not attached, what it sees will be missing: {error}");
+        for probe in &report.probes {
+            if let Some(error) = &probe.error {
+                warn!("probe {} is not attached, what it sees will be missing: {error}", probe.name);
+            }
         }
         Ok(Self { programs, ring, counters, diagnostics, reasons: Reasons::from_btf(&btf), report })
     }
 }
 
 fn has_reason(btf: &Btf) -> bool {
-    btf.tracepoint_arguments(PROBES[0]) == Some(3)
+    btf.tracepoint_arguments(TRACEPOINTS[0]) == Some(3)
 }
 
 fn load(btf: &Btf, ring_bytes: u32, with_diagnostics: bool) -> Result<Ebpf> {
@@ -138,25 +144,43 @@ fn in_jiffies(duration: Duration) -> u32 {
     u32::try_from(duration.as_nanos().div_ceil(jiffy().as_nanos().max(1))).unwrap_or(u32::MAX)
 }
 
-fn attach(programs: &mut Ebpf, btf: &Btf, name: &'static str) -> ProbeStatus {
-    let error = try_attach(programs, btf, name).err().map(|error| {
+fn attach_all(programs: &mut Ebpf, btf: &Btf) -> ProbeReport {
+    let covers_every_path = has_reason(btf);
+    let mut probes: Vec<_> =
+        TRACEPOINTS.map(|name| status(name, true, attach_tracepoint(programs, btf, name))).into();
+    if !covers_every_path {
+        probes.extend(FALLBACKS.map(|name| status(name, false, attach_kprobe(programs, name))));
+    }
+    ProbeReport { probes, covers_every_path }
+}
+
+fn status(name: &'static str, required: bool, attached: Result<()>) -> ProbeStatus {
+    let error = attached.err().map(|error| {
         debug!("probe {name}: {error:?}");
         format!("{error:#}")
     });
-    ProbeStatus { name, error }
+    ProbeStatus { name, required, error }
 }
 
-fn try_attach(programs: &mut Ebpf, btf: &Btf, name: &str) -> Result<()> {
+fn attach_tracepoint(programs: &mut Ebpf, btf: &Btf, name: &str) -> Result<()> {
     if btf.tracepoint_arguments(name).is_none() {
         bail!("this kernel has no tracepoint {name}");
     }
-    let program: &mut RawTracePoint = programs
-        .program_mut(name)
-        .with_context(|| format!("the eBPF object has no program {name}"))?
-        .try_into()?;
+    let program: &mut RawTracePoint = program(programs, name)?.try_into()?;
     program.load().context("the verifier refused it")?;
     program.attach(name).context("it cannot be attached")?;
     Ok(())
+}
+
+fn attach_kprobe(programs: &mut Ebpf, name: &str) -> Result<()> {
+    let program: &mut KProbe = program(programs, name)?.try_into()?;
+    program.load().context("the verifier refused it")?;
+    program.attach(name, 0).context("it cannot be attached")?;
+    Ok(())
+}
+
+fn program<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut Program> {
+    programs.program_mut(name).with_context(|| format!("the eBPF object has no program {name}"))
 }
 
 /// Before 5.11 maps count as locked memory, of which the default limit allows next to none.

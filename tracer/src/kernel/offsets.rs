@@ -49,11 +49,14 @@ const FIELDS: [(Field, &str, &[&str]); Field::COUNT] = [
     (Field::SkbNetworkHeader, "sk_buff", &["network_header"]),
     (Field::SkbRefdst, "sk_buff", &["_skb_refdst"]),
     (Field::DstDev, "dst_entry", &["dev"]),
+    (Field::RtType, "rtable", &["rt_type"]),
+    (Field::Rt6iFlags, "rt6_info", &["rt6i_flags"]),
     (Field::DevNdNet, "net_device", &["nd_net", "net"]),
 ];
 
-/// Fields a kernel may lack because of its configuration (no IPv6): what needs them is left out.
-const OPTIONAL: [Field; 2] = [Field::SkcV6Daddr, Field::SkcV6RcvSaddr];
+/// Fields a kernel may lack because of its configuration (no IPv6, or IPv6 as a module, whose types are not in
+/// vmlinux): what needs them is left out.
+const OPTIONAL: [Field; 3] = [Field::SkcV6Daddr, Field::SkcV6RcvSaddr, Field::Rt6iFlags];
 
 /// Looks up every field on the running kernel.
 pub fn resolve(btf: &Btf) -> Result<Offsets> {
