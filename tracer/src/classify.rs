@@ -51,7 +51,7 @@ pub struct Verdict {
 /// Judges a reset.
 #[must_use]
 pub fn classify(reset: &MatchedReset, rules: &Rules) -> Verdict {
-    let mechanism = (reset.trigger != Trigger::Received).then(|| mechanism(reset, rules));
+    let mechanism = (reset.trigger != Trigger::Received).then(|| mechanism(reset, &rules.reasons));
     let cause = cause(reset, mechanism, rules);
     let race = (cause == Cause::KeepaliveRace).then(|| race(reset));
     let request = request(reset, cause);

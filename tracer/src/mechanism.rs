@@ -3,33 +3,32 @@
 
 use crate::{
     cause::{Errno, Mechanism},
-    classify::Rules,
     event::{Segment, TcpState},
-    kernel::reasons::Reason,
+    kernel::reasons::{Reason, Reasons},
     matched::{Holder, MatchedReset, Trigger},
 };
 
 /// How the kernel came to send this one.
 #[must_use]
-pub fn mechanism(reset: &MatchedReset, rules: &Rules) -> Mechanism {
-    let meaning = reset.reason.and_then(|reason| rules.reasons.meaning(reason));
+pub fn mechanism(reset: &MatchedReset, reasons: &Reasons) -> Mechanism {
+    let meaning = reset.reason.and_then(|reason| reasons.meaning(reason));
     match (reset.trigger, reset.holder) {
         (_, Holder::TimeWait) => Mechanism::TimeWait,
         (_, Holder::Listener) => Mechanism::Listener,
         (_, Holder::NoSocket) => Mechanism::NoSocket,
         (Trigger::Passive(segment), Holder::Connection) => {
-            answering(reset, &segment, meaning, unexplained(reset, rules))
+            answering(reset, &segment, meaning, unexplained(reset, reasons))
         }
         (Trigger::Active { after_close }, _) => {
-            active(reset, after_close, meaning, unexplained(reset, rules))
+            active(reset, after_close, meaning, unexplained(reset, reasons))
         }
         (Trigger::Received, _) => Mechanism::Unknown,
     }
 }
 
 /// The kernel's reason is one that says nothing more (`NOT_SPECIFIED`), or there is none.
-fn unexplained(reset: &MatchedReset, rules: &Rules) -> bool {
-    reset.reason.is_none_or(|reason| rules.reasons.name(reason) == Some("NOT_SPECIFIED"))
+fn unexplained(reset: &MatchedReset, reasons: &Reasons) -> bool {
+    reset.reason.is_none_or(|reason| reasons.name(reason) == Some("NOT_SPECIFIED"))
 }
 
 fn answering(

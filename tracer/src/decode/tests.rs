@@ -1,0 +1,180 @@
+use super::*;
+
+const JIFFY: Duration = Duration::from_millis(4);
+
+/// A server that took a request of 100 bytes and sent a response of 200, all acknowledged, 10 s later.
+fn idle_server() -> Record {
+    let mut record = zeroed();
+    record.at_ns = 60_000_000_000;
+    record.kind = KIND_FIN;
+    record.socket = SOCKET_FULL;
+    (record.old_state, record.new_state) = (1, 4);
+    record.family = AF_INET;
+    record.local_addr[..4].copy_from_slice(&[10, 0, 0, 1]);
+    record.remote_addr[..4].copy_from_slice(&[10, 0, 0, 2]);
+    (record.local_port, record.remote_port) = (80, 40_000);
+    (record.bytes_sent, record.bytes_acked, record.bytes_received) = (200, 200, 100);
+    (record.snd_una, record.snd_nxt, record.write_seq) = (5_200, 5_200, 5_200);
+    (record.rcv_nxt, record.copied_seq, record.snd_wl1) = (9_100, 9_100, 9_100);
+    (record.since_sent, record.since_received, record.since_ack) = (2_499, 2_500, 2_490);
+    record
+}
+
+fn zeroed() -> Record {
+    record(&[0; size_of::<Record>()]).unwrap()
+}
+
+fn socket_of(record: &Record) -> Socket {
+    match event(record, JIFFY).expect("a valid record").kind {
+        EventKind::Fin { socket, .. } | EventKind::Close { socket } | EventKind::ReceiveReset { socket } => {
+            socket
+        }
+        EventKind::SendReset { origin, .. } => panic!("not about a socket: {origin:?}"),
+    }
+}
+
+fn changed(change: impl Fn(&mut Record)) -> Record {
+    let mut record = idle_server();
+    change(&mut record);
+    record
+}
+
+#[test]
+fn bytes_that_are_no_record_are_told_apart_from_records_that_make_no_sense() {
+    for len in [0, 1, 167, 169, 336] {
+        assert_eq!(decode(&vec![0; len], JIFFY), Err(Malformed::Size), "{len} bytes");
+    }
+    assert_eq!(decode(&[0; 168], JIFFY), Err(Malformed::Value));
+    assert_eq!(decode(&[0xff; 168], JIFFY), Err(Malformed::Value));
+    for nonsense in [
+        changed(|r| r.kind = 9),
+        changed(|r| r.family = 1),
+        changed(|r| r.old_state = 13),
+        changed(|r| r.socket = SOCKET_TIME_WAIT),
+        changed(|r| (r.kind, r.socket) = (KIND_SEND_RESET, 4)),
+    ] {
+        assert_eq!(event(&nonsense, JIFFY), None, "{nonsense:?}");
+    }
+}
+
+#[test]
+fn who_opened_shows_in_the_sequence_numbers_that_were_used() {
+    let rows = [
+        ("a server", changed(|_| {}), Role::Server),
+        ("a client's SYN was acknowledged too", changed(|r| r.bytes_acked += 1), Role::Client),
+        ("a response is in flight", changed(|r| (r.snd_una, r.bytes_acked) = (5_100, 100)), Role::Server),
+        ("some was sent twice", changed(|r| (r.bytes_sent, r.bytes_retrans) = (250, 50)), Role::Server),
+        (
+            "our FIN is in flight",
+            changed(|r| (r.old_state, r.snd_nxt, r.write_seq) = (4, 5_201, 5_201)),
+            Role::Server,
+        ),
+        (
+            "our FIN was acknowledged",
+            changed(|r| {
+                (r.old_state, r.snd_una, r.snd_nxt, r.write_seq) = (5, 5_201, 5_201, 5_201);
+                r.bytes_acked += 1;
+            }),
+            Role::Server,
+        ),
+        ("our FIN waits behind payload", changed(|r| (r.old_state, r.write_seq) = (4, 5_301)), Role::Server),
+        ("a repaired socket", changed(|r| r.bytes_acked = 0), Role::Unknown),
+        ("nothing was sent", changed(|r| (r.bytes_sent, r.bytes_acked) = (0, 0)), Role::Server),
+        ("after CLOSE", changed(|r| r.old_state = 7), Role::Unknown),
+        ("a SYN was sent", changed(|r| r.old_state = 2), Role::Client),
+    ];
+    for (name, record, role) in rows {
+        assert_eq!(socket_of(&record).role, role, "{name}");
+    }
+}
+
+#[test]
+fn the_last_payload_is_told_by_times_and_within_a_jiffy_by_sequence_numbers() {
+    let tie = |change: fn(&mut Record)| {
+        changed(move |r| {
+            r.since_sent = r.since_received;
+            change(r);
+        })
+    };
+    let rows = [
+        ("sent later", changed(|_| {}), LastPayload::Local),
+        ("received later", changed(|r| r.since_received = 10), LastPayload::Remote),
+        ("nothing received", changed(|r| r.bytes_received = 0), LastPayload::Local),
+        ("nothing sent", changed(|r| r.bytes_sent = 0), LastPayload::Remote),
+        (
+            "only a FIN received",
+            changed(|r| (r.bytes_sent, r.bytes_received, r.flags) = (0, 1, FLAG_PEER_FIN)),
+            LastPayload::None,
+        ),
+        ("tie: a bare ACK came behind all payload", tie(|_| {}), LastPayload::Local),
+        (
+            "tie: the bare ACK may have answered a keepalive probe",
+            tie(|r| r.since_ack = 2_000),
+            LastPayload::Unknown,
+        ),
+        ("tie: payload carried the last ACK", tie(|r| r.snd_wl1 = 9_000), LastPayload::Remote),
+        (
+            "tie: ours is not acknowledged yet",
+            tie(|r| (r.snd_una, r.snd_wl1) = (5_000, 9_000)),
+            LastPayload::Local,
+        ),
+        ("tie: a FIN blurs it", tie(|r| r.flags = FLAG_PEER_FIN), LastPayload::Unknown),
+        (
+            "tie: our own FIN blurs it",
+            tie(|r| (r.old_state, r.snd_nxt, r.write_seq) = (4, 5_201, 5_201)),
+            LastPayload::Unknown,
+        ),
+    ];
+    for (name, record, last) in rows {
+        assert_eq!(socket_of(&record).traffic.last_payload, last, "{name}");
+    }
+}
+
+#[test]
+fn a_received_fin_is_no_payload_whether_it_was_read_or_not() {
+    for copied_seq in [9_100, 9_101] {
+        let record = changed(|r| {
+            (r.flags, r.rcv_nxt, r.bytes_received, r.copied_seq) = (FLAG_PEER_FIN, 9_101, 101, copied_seq);
+        });
+        let traffic = socket_of(&record).traffic;
+        assert_eq!((traffic.received, traffic.unread, traffic.first_rcv_seq), (100, 0, 9_000));
+    }
+}
+
+#[test]
+fn our_fin_stands_behind_the_payload_and_is_none() {
+    let record = changed(|r| (r.old_state, r.snd_nxt, r.write_seq) = (4, 5_201, 5_201));
+    let traffic = socket_of(&record).traffic;
+    assert_eq!((traffic.payload_end, traffic.unacknowledged), (5_200, 0));
+}
+
+#[test]
+fn ages_in_jiffies_become_moments() {
+    let traffic = socket_of(&idle_server()).traffic;
+    assert_eq!(traffic.last_received, KernelNs(50_000_000_000));
+    assert_eq!(traffic.last_sent, KernelNs(50_004_000_000));
+}
+
+#[test]
+fn addresses_of_every_family_are_shown_as_people_write_them() {
+    let mapped = |tail: [u8; 4]| {
+        let mut address = [0; 16];
+        address[10..12].copy_from_slice(&[0xff, 0xff]);
+        address[12..].copy_from_slice(&tail);
+        address
+    };
+    let rows = [
+        (idle_server(), "10.0.0.1:80"),
+        (changed(|r| (r.family, r.local_addr) = (AF_INET6, mapped([10, 0, 0, 1]))), "10.0.0.1:80"),
+        (
+            changed(|r| {
+                (r.family, r.local_addr) = (AF_INET6, [0; 16]);
+                r.local_addr[15] = 1;
+            }),
+            "[::1]:80",
+        ),
+    ];
+    for (record, local) in rows {
+        assert_eq!(flow(&record).unwrap().local.to_string(), local);
+    }
+}
