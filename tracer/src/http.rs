@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use crate::{
-    kernel::{ProbeReport, counters::KernelCounters},
+    kernel::{ProbeReport, counters::KernelCounters, programs::Loaded},
     metrics::Metrics,
     reset::ResetView,
 };
@@ -61,6 +61,8 @@ pub struct Service {
     pub counters: KernelCounters,
     /// How the probes fared.
     pub report: ProbeReport,
+    /// The programs of the attached probes.
+    pub loaded: Vec<Loaded>,
     /// The way to the task that owns the state.
     pub queries: mpsc::Sender<Query>,
 }
@@ -146,7 +148,14 @@ const INDEX: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><t
 <li><a href=\"/-/healthy\">/-/healthy</a> whether the process lives</li></ul></html>\n";
 
 fn metrics(request: &Request<Incoming>, service: &Service) -> Answer {
-    let counts = service.counters.read().inspect_err(|error| debug!("{error:#}")).ok();
+    let mut counts = service.counters.read().inspect_err(|error| debug!("{error:#}")).ok();
+    for program in &service.loaded {
+        let stats = program.stats();
+        service.metrics.probe_ran(program.name, &stats);
+        if let Some(counts) = &mut counts {
+            counts.add_missed(program, &stats);
+        }
+    }
     match service.metrics.render(counts) {
         Ok(text) if accepts_gzip(request) => compressed(&text),
         Ok(text) => page(StatusCode::OK, prometheus::TEXT_FORMAT, text),

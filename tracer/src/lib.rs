@@ -88,7 +88,7 @@ async fn trace(config: Config) -> Result<()> {
     let address = listener.local_addr().unwrap_or(address);
 
     let with_diagnostics = config.log_level >= LevelFilter::Debug;
-    let Tracer { programs, ring, counters, mut diagnostics, reasons, report } =
+    let Tracer { programs, ring, counters, mut diagnostics, reasons, report, loaded } =
         Tracer::start(config.event_buffer, with_diagnostics)?;
     let metrics = Arc::new(Metrics::new(config.max_series)?);
     metrics.describe(&report, &kernel_release())?;
@@ -100,7 +100,7 @@ async fn trace(config: Config) -> Result<()> {
     let mut pipeline = pipeline(&config, started, rules, recorder, &metrics)?;
 
     let (queries, mut asked) = mpsc::channel(16);
-    let service = Service { metrics: Arc::clone(&metrics), counters, report, queries };
+    let service = Service { metrics: Arc::clone(&metrics), counters, report, loaded, queries };
     let server = tokio::spawn(http::serve(listener, Arc::new(service)));
     info!("tracing TCP resets, http://{address}/");
 

@@ -7,6 +7,8 @@ use aya::{
 };
 use tracer_common::counter;
 
+use super::programs::{Loaded, RunStats};
+
 /// The kernel side's counters.
 pub struct KernelCounters(PerCpuArray<MapData, [u64; counter::COUNT]>);
 
@@ -17,8 +19,20 @@ pub struct Counts {
     pub segments_sent: u64,
     /// RST segments that ended a socket.
     pub segments_received: u64,
-    /// Records that found the ring full.
+    /// Records that found the ring full, or whose probe could not run.
     pub events_lost: u64,
+}
+
+impl Counts {
+    /// Adds the calls that a program was passed over for: each was a segment, and a record that is missing.
+    pub fn add_missed(&mut self, program: &Loaded, stats: &RunStats) {
+        self.events_lost += stats.misses;
+        match program.name {
+            "tcp_send_reset" => self.segments_sent += stats.misses,
+            "tcp_receive_reset" => self.segments_received += stats.misses,
+            _ => {}
+        }
+    }
 }
 
 impl KernelCounters {

@@ -1,6 +1,9 @@
 //! Loads and attaches the kernel side, probe by probe, and says of each how it went.
 
-use std::time::Duration;
+use std::{
+    os::fd::{AsFd, AsRawFd},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use aya::{
@@ -11,7 +14,9 @@ use aya::{
 use aya_log::EbpfLogger;
 use log::{Log, debug, warn};
 
-use super::{btf::Btf, counters::KernelCounters, offsets, preflight, reasons::Reasons, ring::Ring};
+use super::{
+    btf::Btf, counters::KernelCounters, offsets, preflight, programs::Loaded, reasons::Reasons, ring::Ring,
+};
 use crate::{fin::IDLE, time::jiffy};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACER_EBPF_OBJECT"));
@@ -36,6 +41,8 @@ pub struct Tracer {
     pub reasons: Reasons,
     /// How each probe fared.
     pub report: ProbeReport,
+    /// The programs of the attached probes.
+    pub loaded: Vec<Loaded>,
 }
 
 /// How each probe fared, and what that lets us see.
@@ -108,7 +115,9 @@ impl Tracer {
                 warn!("probe {} is not attached, what it sees will be missing: {error}", probe.name);
             }
         }
-        Ok(Self { programs, ring, counters, diagnostics, reasons: Reasons::from_btf(&btf), report })
+        let loaded = loaded(&programs, &report);
+        let reasons = Reasons::from_btf(&btf);
+        Ok(Self { programs, ring, counters, diagnostics, reasons, report, loaded })
     }
 }
 
@@ -152,6 +161,12 @@ fn attach_all(programs: &mut Ebpf, btf: &Btf) -> ProbeReport {
         probes.extend(FALLBACKS.map(|name| status(name, false, attach_kprobe(programs, name))));
     }
     ProbeReport { probes, covers_every_path }
+}
+
+fn loaded(programs: &Ebpf, report: &ProbeReport) -> Vec<Loaded> {
+    let attached = report.probes.iter().filter(|probe| probe.attached());
+    let fd = |name| Some(programs.program(name)?.fd().ok()?.as_fd().as_raw_fd());
+    attached.filter_map(|probe| Some(Loaded { name: probe.name, fd: fd(probe.name)? })).collect()
 }
 
 fn status(name: &'static str, required: bool, attached: Result<()>) -> ProbeStatus {

@@ -5,6 +5,7 @@ pub mod counters;
 pub mod load;
 pub mod offsets;
 pub mod preflight;
+pub mod programs;
 pub mod reasons;
 pub mod ring;
 

@@ -6,8 +6,8 @@ mod servers;
 use std::sync::Mutex;
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use self::{process::Process, servers::Servers};
@@ -15,7 +15,7 @@ use crate::{
     cause::{Cause, Mechanism},
     classify::Verdict,
     event::{EventKind, Role, Side},
-    kernel::{Counts, ProbeReport},
+    kernel::{Counts, ProbeReport, programs::RunStats},
     matched::{Matched, MatchedReset, Unmatched},
     matcher::IdleClose,
     reset::{Direction, server_endpoint},
@@ -52,6 +52,8 @@ pub struct Metrics {
     segments_sent: IntCounter,
     segments_received: IntCounter,
     events_lost: IntCounter,
+    probe_runs: IntCounterVec,
+    probe_run_seconds: CounterVec,
     process: Process,
     servers: Mutex<Servers>,
     /// Counters kept elsewhere are brought up to date by one scrape at a time.
@@ -139,6 +141,13 @@ impl Metrics {
                 "RST segments that ended a socket, counted in the kernel.",
             )?,
             events_lost: lost.with_label_values(&["events"]),
+            probe_runs: counters(
+                &registry,
+                "tracer_probe_runs_total",
+                "Runs of each eBPF program, while the kernel's BPF statistics are on.",
+                &["probe"],
+            )?,
+            probe_run_seconds: probe_run_seconds(&registry)?,
             process: Process::register(&registry)?,
             servers: Mutex::new(Servers::new(max_series)),
             refreshing: Mutex::new(()),
@@ -269,6 +278,14 @@ impl Metrics {
         }
     }
 
+    /// Takes over the kernel's own numbers of a probe.
+    pub fn probe_ran(&self, probe: &str, stats: &RunStats) {
+        let _one_at_a_time = self.refreshing.lock();
+        raise(&self.probe_runs.with_label_values(&[probe]), stats.runs);
+        let seconds = self.probe_run_seconds.with_label_values(&[probe]);
+        seconds.inc_by((stats.run_time.as_secs_f64() - seconds.get()).max(0.0));
+    }
+
     /// The text format, with the kernel's counts as they are now.
     pub fn render(&self, counts: Option<Counts>) -> prometheus::Result<String> {
         {
@@ -304,6 +321,16 @@ fn counters(
     let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(counters.clone()))?;
     Ok(counters)
+}
+
+fn probe_run_seconds(registry: &Registry) -> prometheus::Result<CounterVec> {
+    let options = Opts::new(
+        "tracer_probe_run_seconds_total",
+        "Time spent in each eBPF program, while the kernel's BPF statistics are on.",
+    );
+    let seconds = CounterVec::new(options, &["probe"])?;
+    registry.register(Box::new(seconds.clone()))?;
+    Ok(seconds)
 }
 
 fn int_gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
