@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{ebpf, lab, privilege, process, setup, workspace};
+use crate::{ebpf, lab, privilege, process, setup, vm, workspace};
 
 /// Builds both sides.
 pub fn build() -> Result<()> {
@@ -49,11 +49,22 @@ pub fn ci() -> Result<()> {
     test(&[])
 }
 
-/// Builds both sides and plays the laboratory's resets under the daemon.
+/// Builds both sides and plays the laboratory's resets under the daemon; under `TRACER_BIN` instead if that is set.
 pub fn lab(arguments: lab::Args) -> Result<()> {
-    setup::tests()?;
-    build()?;
+    if env::var_os("TRACER_BIN").is_none() {
+        setup::tests()?;
+        build()?;
+    }
     lab::run(arguments)
+}
+
+/// Builds both sides and plays the laboratory's resets under other kernels; with `TRACER_BIN` instead if that is set.
+pub fn vm(arguments: &vm::Args) -> Result<()> {
+    setup::lab()?;
+    if env::var_os("TRACER_BIN").is_none() {
+        build()?;
+    }
+    vm::run(arguments)
 }
 
 fn cargo(words: &str) -> Command {

@@ -11,4 +11,5 @@ pub mod process;
 pub mod setup;
 pub mod sources;
 pub mod toolchain;
+pub mod vm;
 pub mod workspace;

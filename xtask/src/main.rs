@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
-use xtask::{commands, lab, setup};
+use xtask::{commands, lab, setup, vm};
 
 /// Build, run and test tracer. Everything needed is found or installed on the way.
 #[derive(Parser)]
@@ -35,6 +35,8 @@ enum Xtask {
     Ci,
     /// Make real resets on this machine and watch tracer explain them
     Lab(lab::Args),
+    /// Play the lab under other kernels, in emulated machines
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Xtask::Test { flags } => commands::test(&flags),
         Xtask::Ci => commands::ci(),
         Xtask::Lab(arguments) => commands::lab(arguments),
+        Xtask::Vm(arguments) => commands::vm(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -38,9 +38,14 @@ fn install_rust(lacking: &anyhow::Error) -> Result<Toolchain> {
         .map_err(|why| anyhow!("{why:#}; or run `rustup toolchain install nightly --component rust-src`"))
 }
 
+/// What the lab needs besides.
+pub fn lab() -> Result<()> {
+    debian::ensure(&TEST_PROGRAMS)
+}
+
 /// What the tests need besides.
 pub fn tests() -> Result<()> {
-    debian::ensure(&TEST_PROGRAMS)?;
+    lab()?;
     let missing = |(program, _): &Needed| process::find(program).is_none();
     let (servers, units): (Vec<_>, Vec<_>) =
         TEST_SERVERS.iter().copied().filter(|(server, _)| missing(server)).unzip();

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use xtask::lab::{self, Case, Tracer};
+use xtask::lab::{self, Case, Family, Story, Tracer};
 use xtask::privilege::require_root;
 
 /// Started by the first test that runs.
@@ -19,7 +19,12 @@ fn main() -> ExitCode {
         let tracer = Arc::clone(&tracer);
         Trial::test(case.name(), move || check(case, &tracer)).with_ignored_flag(skip)
     };
-    let trials = lab::cases().into_iter().map(trial).collect();
+    let story = |(story, family): (&'static Story, Family)| {
+        let tracer = Arc::clone(&tracer);
+        let name = format!("{}/{family:?}", story.name);
+        Trial::test(name, move || tell(story, family, &tracer)).with_ignored_flag(skip)
+    };
+    let trials = lab::cases().into_iter().map(trial).chain(lab::stories().into_iter().map(story)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Some(Ok(tracer)) = Arc::into_inner(tracer).and_then(OnceLock::into_inner)
         && let Err(error) = tracer.stop()
@@ -30,9 +35,16 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn check(case: Case, tracer: &SharedTracer) -> Result<(), Failed> {
+fn started(tracer: &SharedTracer) -> Result<&Tracer, Failed> {
     let start = || lab::prepare().and_then(|()| Tracer::start()).map_err(|error| format!("{error:#}"));
-    let tracer = tracer.get_or_init(start).as_ref()?;
-    let outcome = case.run(Some(tracer), None);
+    Ok(tracer.get_or_init(start).as_ref()?)
+}
+
+fn tell(story: &Story, family: Family, tracer: &SharedTracer) -> Result<(), Failed> {
+    story.run(started(tracer)?, family).map_err(|error| format!("{error:#}").into())
+}
+
+fn check(case: Case, tracer: &SharedTracer) -> Result<(), Failed> {
+    let outcome = case.run(Some(started(tracer)?), None);
     if outcome.is_ok() { Ok(()) } else { Err(format!("{}\n{outcome}", lab::Outcome::header()).into()) }
 }

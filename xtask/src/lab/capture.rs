@@ -1,13 +1,13 @@
 //! Packet captures by tcpdump, one per host.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -18,6 +18,9 @@ use super::wait::until;
 
 /// The datagram that says: what came before is in the file.
 const LAST: &[u8] = b"the capture ends here";
+
+/// RST segments and the last datagram; `tcp[…]` means IPv4 only.
+const RESETS: &str = "tcp[13] & 4 != 0 or (ip6[6] == 6 and ip6[40 + 13] & 4 != 0) or udp";
 
 /// Where the flags are in a TCP header, and which bits they are.
 const FLAGS: usize = 13;
@@ -58,18 +61,36 @@ pub(super) struct Capture<'net> {
     file: PathBuf,
     tcpdump: Child,
     /// Held open: tcpdump still has a word to say when it ends.
-    _complaints: BufReader<ChildStderr>,
+    complaints: BufReader<ChildStderr>,
 }
 
 impl<'net> Capture<'net> {
     /// Starts to capture on `host`'s interface into `file` and returns once tcpdump listens.
     pub(super) fn start(host: &'net Host, file: PathBuf) -> Result<Self> {
+        Self::start_filtered(host, file, "")
+    }
+
+    /// The same for RST segments only: few enough that none is lost in a storm.
+    pub(super) fn start_of_resets(host: &'net Host, file: PathBuf) -> Result<Self> {
+        Self::start_filtered(host, file, RESETS)
+    }
+
+    fn start_filtered(host: &'net Host, file: PathBuf, filter: &str) -> Result<Self> {
         let spawn = || {
             // `timeout`: should the lab be killed, no tcpdump outlives it for long.
             Command::new("timeout")
                 .args(["--foreground", "120", "tcpdump", "-i", "eth0", "-w"])
                 .arg(&file)
-                .args(["-U", "--immediate-mode", "--time-stamp-precision=nano", "-Z", "root"])
+                .args([
+                    "-U",
+                    "--immediate-mode",
+                    "--time-stamp-precision=nano",
+                    "-Z",
+                    "root",
+                    "-B",
+                    "8192",
+                    filter,
+                ])
                 .stdin(Stdio::null())
                 .stderr(Stdio::piped())
                 .spawn()
@@ -85,23 +106,45 @@ impl<'net> Capture<'net> {
                 bail!("tcpdump does not start: {}", said.trim());
             }
         }
-        Ok(Self { host, file, tcpdump, _complaints: complaints })
+        Ok(Self { host, file, tcpdump, complaints })
     }
 
     /// The TCP segments captured up to now, that is until a datagram from this host to `nowhere` is in the file.
     pub(super) fn finish(self, nowhere: SocketAddr) -> Result<Vec<Segment>> {
+        self.until_last(nowhere)
+    }
+
+    /// The same, having made sure that the capture is complete.
+    pub(super) fn finish_complete(mut self, nowhere: SocketAddr) -> Result<Vec<Segment>> {
+        let segments = self.until_last(nowhere)?;
+        self.interrupt();
+        let mut said = String::new();
+        self.complaints.read_to_string(&mut said)?;
+        ensure!(
+            said.contains("\n0 packets dropped by kernel"),
+            "tcpdump lost packets: {}",
+            said.replace('\n', ", ")
+        );
+        Ok(segments)
+    }
+
+    fn until_last(&self, nowhere: SocketAddr) -> Result<Vec<Segment>> {
         self.host.datagram(nowhere, LAST)?;
         let what = format!("tcpdump to write the last packet of {}", self.host.name());
         until(&what, || segments_before_last(&self.file))
+    }
+
+    fn interrupt(&self) {
+        if let Ok(pid) = i32::try_from(self.tcpdump.id()) {
+            // It may have ended by itself.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
+        }
     }
 }
 
 impl Drop for Capture<'_> {
     fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.tcpdump.id()) {
-            // It may have ended by itself.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
-        }
+        self.interrupt();
         let _ = self.tcpdump.wait();
     }
 }

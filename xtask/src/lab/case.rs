@@ -14,6 +14,7 @@ use super::judge::{View, difference};
 use super::net::{Family, Net};
 use super::outcome::{Outcome, Row};
 use super::scenario::{Line, Scenario};
+use super::sight::Sight;
 use super::tracer::Tracer;
 use super::wait::let_pass;
 use super::wire::{Side, weigh};
@@ -44,10 +45,12 @@ impl Case {
     /// Plays the case and judges it by the wire alone, or with what `tracer` says. Captures are kept in `keep`.
     #[must_use]
     pub fn run(&self, tracer: Option<&Tracer>, keep: Option<&Path>) -> Outcome {
-        Outcome { name: self.name(), rows: self.play(tracer, keep) }
+        let mut netns = Vec::new();
+        let rows = self.play(tracer, keep, &mut netns);
+        Outcome { name: self.name(), rows, netns }
     }
 
-    fn play(&self, tracer: Option<&Tracer>, keep: Option<&Path>) -> Result<Vec<Row>> {
+    fn play(&self, tracer: Option<&Tracer>, keep: Option<&Path>, numbers: &mut Vec<u64>) -> Result<Vec<Row>> {
         let directory = TempDir::new().context("no temporary directory for the captures")?;
         let net = Net::build(self.family)?;
         let hosts = [(Side::Server, &net.server), (Side::Standby, &net.standby), (Side::Client, &net.client)];
@@ -57,6 +60,7 @@ impl Case {
             captures.push(Capture::start(host, keep.unwrap_or(directory.path()).join(file))?);
         }
         let netns = hosts.map(|(_, host)| host.inum());
+        numbers.extend(netns);
         if let Some(tracer) = tracer {
             tracer.forget(&netns);
         }
@@ -74,7 +78,8 @@ impl Case {
             let resets = resets
                 .as_ref()
                 .map(|resets| resets.iter().filter(|&reset| of_host(reset)).cloned().collect());
-            rows.extend(self.judge(side, &connection, &capture.finish(net.nowhere())?, resets));
+            let sight = tracer.map_or(Sight::WHOLE, |tracer| tracer.sight);
+            rows.extend(self.judge(side, &connection, &capture.finish(net.nowhere())?, resets, sight));
         }
         net.cut()?;
         Ok(rows)
@@ -86,6 +91,7 @@ impl Case {
         connection: &Connection,
         segments: &[Segment],
         resets: Option<Vec<Reset>>,
+        sight: Sight,
     ) -> Option<Row> {
         let (client, server) = (connection.client_endpoint, connection.server_endpoint);
         let evidence = weigh(segments, client, server, side);
@@ -95,7 +101,8 @@ impl Case {
             Side::Standby => None,
             Side::Client => connection.client_errno,
         };
-        let view = View { side, client, server, evidence: &evidence, errno, resets: resets.as_deref() };
+        let view =
+            View { side, client, server, evidence: &evidence, errno, resets: resets.as_deref(), sight };
         let difference = difference(expected, self.scenario.rsts, &view);
         // A standby that plays no part, and is not accused of one, needs no row.
         let idle_standby = side == Side::Standby && expected.is_none() && difference.is_none();
@@ -107,6 +114,7 @@ impl Case {
                 resets => resets.iter().map(describe).collect::<Vec<_>>().join(" + "),
             }),
             difference,
+            unseen: expected.is_some_and(|line| !sight.shows(line)),
         })
     }
 }

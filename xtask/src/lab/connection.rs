@@ -2,19 +2,24 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::errno::Errno;
+use nix::libc::{IPPROTO_TCP, TCP_LINGER2};
 use socket2::{SockRef, TcpKeepalive};
 
 use super::diag::{Diag, State, Status};
 use super::net::Net;
-use super::sockets::{accept, client, listen};
+use super::sockets::{accept, client, listen, multipath_client};
 use super::wait::until;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
+/// A socket that takes nothing when asked so often, once a millisecond, is full: acknowledgements are delayed for up to 200 ms.
+const FULL: u32 = 250;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 16;
 
@@ -61,6 +66,16 @@ impl<'net> Connection<'net> {
         Self::unaccepted_from(net, net.client_address())
     }
 
+    /// A client that offers MPTCP connects, and falls back to TCP.
+    pub(super) fn open_multipath(net: &'net Net) -> Result<Self> {
+        let listener = listen(net, &net.server, BACKLOG)?;
+        let client = multipath_client(net, net.client_address())?;
+        let mut connection = Self { listener: Some(listener), ..Self::between(net, client)? };
+        connection.client_connects().context("the client cannot connect")?;
+        connection.server = Some(accept(present(connection.listener.as_ref())?)?);
+        Ok(connection)
+    }
+
     fn unaccepted_from(net: &'net Net, from: SocketAddr) -> Result<Self> {
         let listener = listen(net, &net.server, BACKLOG)?;
         let connection = Self { listener: Some(listener), ..Self::unconnected(net, from)? };
@@ -78,17 +93,20 @@ impl<'net> Connection<'net> {
         Ok(connection)
     }
 
-    /// Two connections wait to be accepted, and there is no place for this third one.
+    /// Three connections wait to be accepted, and there is no place for this fourth one.
     pub(super) fn overflow(net: &'net Net) -> Result<Self> {
-        let listener = listen(net, &net.server, 1)?;
+        // It gives one place more. With a backlog of 1 the last SYN would get a cookie on 5.10.
+        let listener = listen(net, &net.server, 2)?;
         let server = net.server_endpoint().into();
-        let first = client(net, net.client_address())?;
-        SockRef::from(&first).connect(&server)?;
+        let first = [client(net, net.client_address())?, client(net, net.client_address())?];
+        for stream in &first {
+            SockRef::from(stream).connect(&server)?;
+        }
         // The last two SYNs arrive while there is still a place, the ACKs that complete the handshakes when there is but one.
         net.hold_packets_to_client()?;
-        let second = client(net, net.client_address())?;
-        let mut third = Self::unconnected(net, net.client_address())?;
-        for stream in [&second, present(third.client.as_ref())?] {
+        let third = client(net, net.client_address())?;
+        let mut fourth = Self::unconnected(net, net.client_address())?;
+        for stream in [&third, present(fourth.client.as_ref())?] {
             stream.set_nonblocking(true)?;
             let started = SockRef::from(stream).connect(&server);
             ensure!(
@@ -96,14 +114,19 @@ impl<'net> Connection<'net> {
                 "a held handshake is complete"
             );
             let from = stream.local_addr()?;
-            until("the server to have the SYN", || third.server_kernel.socket(third.server_endpoint, from))?;
+            until("the server to have the SYN", || {
+                fourth.server_kernel.socket(fourth.server_endpoint, from)
+            })?;
         }
         net.release_packets_to_client()?;
-        third.client_is_gone()?;
-        third.bystanders.streams.extend([first, second]);
-        third.bystanders.streams.extend([accept(&listener)?, accept(&listener)?]);
-        third.listener = Some(listener);
-        Ok(third)
+        fourth.client_is_gone()?;
+        for _ in 0..3 {
+            fourth.bystanders.streams.push(accept(&listener)?);
+        }
+        fourth.bystanders.streams.extend(first);
+        fourth.bystanders.streams.push(third);
+        fourth.listener = Some(listener);
+        Ok(fourth)
     }
 
     /// The client connects again from the same port, and the same server accepts.
@@ -116,7 +139,10 @@ impl<'net> Connection<'net> {
     }
 
     fn unconnected(net: &'net Net, from: SocketAddr) -> Result<Self> {
-        let client = client(net, from)?;
+        Self::between(net, client(net, from)?)
+    }
+
+    fn between(net: &'net Net, client: TcpStream) -> Result<Self> {
         Ok(Self {
             net,
             listener: None,
@@ -161,6 +187,35 @@ impl Connection<'_> {
 
     pub(super) fn client_reads_the_response(&self) -> Result<()> {
         read(self.client()?, RESPONSE)
+    }
+
+    /// A message other than the usual request and response.
+    pub(super) fn client_says(&self, message: &[u8]) -> Result<()> {
+        Ok(self.client()?.write_all(message)?)
+    }
+
+    /// A message other than the usual request and response.
+    pub(super) fn server_says(&self, message: &[u8]) -> Result<()> {
+        Ok(self.server()?.write_all(message)?)
+    }
+
+    /// A request so long that the rest of it waits until the server reads.
+    pub(super) fn client_uploads(&self) -> Result<()> {
+        let mut client = self.client()?;
+        client.write_all(REQUEST)?;
+        client.set_nonblocking(true)?;
+        let mut refused = 0;
+        until("both ends' buffers to be full", || match client.write(&[b'.'; 16 * 1024]) {
+            Ok(_) => {
+                refused = 0;
+                Ok(None)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                refused += 1;
+                Ok((refused == FULL).then_some(()))
+            }
+            Err(error) => Err(error.into()),
+        })
     }
 
     pub(super) fn client_closes(&mut self) {
@@ -215,6 +270,18 @@ impl Connection<'_> {
     /// The server's kernel acknowledges what comes next without delay.
     pub(super) fn server_acknowledges_at_once(&self) -> Result<()> {
         Ok(SockRef::from(self.server()?).set_tcp_quickack(true)?)
+    }
+
+    /// `TCP_LINGER2` below 0: once the server has closed, its kernel resets as soon as the FIN is acknowledged.
+    ///
+    /// Rust has no safe way to set it, but Perl is part of every Debian.
+    pub(super) fn server_lingers_not_at_all(&self) -> Result<()> {
+        let set = format!(r#"setsockopt(STDIN, {IPPROTO_TCP}, {TCP_LINGER2}, pack("i", -1)) or die $!"#);
+        let mut perl = Command::new("perl");
+        perl.args(["-e", &set]).stdin(OwnedFd::from(self.server()?.try_clone()?));
+        let status = perl.status().context("cannot run perl (Debian package perl-base)")?;
+        ensure!(status.success(), "perl cannot set TCP_LINGER2 ({status})");
+        Ok(())
     }
 
     /// An operator on the server host ends the socket.

@@ -34,7 +34,7 @@ const FIELDS: [&str; 23] = [
 ];
 
 /// The fields that the lab judges.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct Reset {
     pub(super) direction: String,
     pub(super) role: String,

@@ -90,9 +90,14 @@ impl Host {
     /// Waits until the host has sent `count` RST segments since it was made.
     pub(super) fn has_sent_resets(&self, count: u64) -> Result<()> {
         until(&format!("{} to send {count} RST segments", self.name), || {
-            let text = self.enter(|| Ok(fs::read_to_string("/proc/thread-self/net/snmp")?))?;
-            Ok((counter(&text, "Tcp:", "OutRsts") == Some(count)).then_some(()))
+            Ok((self.tcp_counter("OutRsts")? == count).then_some(()))
         })
+    }
+
+    /// A counter of the namespace's own TCP statistics (RFC 4022), which count IPv4 and IPv6 together.
+    pub(super) fn tcp_counter(&self, name: &str) -> Result<u64> {
+        let text = self.enter(|| Ok(fs::read_to_string("/proc/thread-self/net/snmp")?))?;
+        counter(&text, "Tcp:", name).with_context(|| format!("this kernel does not count {name}"))
     }
 
     /// Sets a kernel setting of this namespace only.

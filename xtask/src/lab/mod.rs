@@ -13,14 +13,20 @@ mod event;
 pub mod host;
 pub mod http;
 mod judge;
+mod mix;
 mod net;
 mod nginx;
 mod outcome;
 mod pcap;
 mod proxy;
+mod raw;
+mod record;
 mod scenario;
 mod scenarios;
+mod scrape;
+mod sight;
 mod sockets;
+mod stories;
 mod tracer;
 pub mod wait;
 mod wire;
@@ -33,10 +39,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 pub use batch::WORKERS;
 pub use case::Case;
+pub use mix::{Mixed, mix};
 pub use net::Family;
 pub use outcome::Outcome;
 pub use proxy::{Tally, race_with_nginx};
 pub use scenario::Scenario;
+use stories::STORIES;
+pub use stories::Story;
 pub use tracer::Tracer;
 
 use crate::privilege;
@@ -62,6 +71,15 @@ pub struct Args {
     /// Judge the scenarios themselves, without a tracer
     #[arg(long)]
     wire_only: bool,
+    /// Instead, write a recording of each scenario into this directory, for `tracer replay`
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    /// Instead, play so many connections of all kinds at once and compare all counts
+    #[arg(long, value_name = "N")]
+    mix: Option<usize>,
+    /// What the mix is made from (default: another one each time)
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
 }
 
 /// Plays the scenarios, prints the table, and fails if anything in it does.
@@ -70,21 +88,44 @@ pub fn run(args: Args) -> Result<()> {
         for scenario in scenarios::all() {
             println!("{:<14} {}", scenario.name, scenario.says);
         }
+        for story in STORIES {
+            println!("{:<14} {}", story.name, story.says);
+        }
         return Ok(());
     }
-    let cases = select(&args.only, args.ipv6)?.repeat(args.repeat);
+    let (cases, stories) = select(&args.only, args.ipv6)?;
+    let cases = cases.repeat(args.repeat);
     ensure!(privilege::is_root(), "the lab makes network namespaces: run it as root");
     prepare()?;
+    if let Some(into) = args.record {
+        return record::record(&cases, &into);
+    }
+    if let Some(connections) = args.mix {
+        let mixed = mix(connections, args.seed.unwrap_or_else(|| fastrand::u64(..)))?;
+        print!("{mixed}");
+        return mixed.is_exact();
+    }
     let keep = args.keep.map(directory).transpose()?;
     let tracer = if args.wire_only { None } else { Some(Tracer::start()?) };
     let began = Instant::now();
-    let failed = batch::play(&cases, tracer.as_ref(), keep.as_deref());
+    let mut failed = batch::play(&cases, tracer.as_ref(), keep.as_deref());
+    let mut played = cases.len();
+    if let Some(tracer) = &tracer {
+        failed += stories.iter().map(|(story, family)| tell(story, *family, tracer)).filter(|ok| !ok).count();
+        played += stories.len();
+    }
     let seconds = began.elapsed().as_secs_f64();
-    let ok = cases.len() - failed;
-    println!("{} cases, {ok} ok, {failed} FAIL in {seconds:.1} s", cases.len());
+    println!("{played} cases, {} ok, {failed} FAIL in {seconds:.1} s", played - failed);
     tracer.map_or(Ok(()), Tracer::stop)?;
-    ensure!(failed == 0, "{failed} of {} cases of the lab are not as expected", cases.len());
+    ensure!(failed == 0, "{failed} of {played} cases of the lab are not as expected");
     Ok(())
+}
+
+/// Plays a story, prints what came of it, and says whether it went well.
+fn tell(story: &Story, family: Family, tracer: &Tracer) -> bool {
+    let told = story.run(tracer, family);
+    println!("{:<18} {} {}", story.name, story.says, if told.is_ok() { "ok" } else { "FAIL" });
+    told.inspect_err(|error| println!("    {error:#}")).is_ok()
 }
 
 /// Every scenario on every address family.
@@ -96,23 +137,31 @@ pub fn cases() -> Vec<Case> {
         .collect()
 }
 
+/// Every story on IPv4 and IPv6.
+#[must_use]
+pub fn stories() -> Vec<(&'static Story, Family)> {
+    STORIES.iter().flat_map(|story| [(story, Family::V4), (story, Family::V6)]).collect()
+}
+
 /// Removes what a killed lab left behind. To be called before the first case.
 pub fn prepare() -> Result<()> {
     net::sweep().context("namespaces of an earlier lab cannot be removed")
 }
 
-/// The cases of the scenarios named, or of all, on IPv4 and perhaps the rest.
-fn select(only: &[String], ipv6: bool) -> Result<Vec<Case>> {
-    let named = |name: &str| only.iter().any(|only| only == name);
-    for name in only {
-        if scenarios::all().all(|scenario| scenario.name != name) {
-            bail!("there is no scenario {name} (see --list)");
-        }
+type Told = (&'static Story, Family);
+
+/// The cases and stories named, or all, on IPv4 and perhaps the rest.
+fn select(only: &[String], ipv6: bool) -> Result<(Vec<Case>, Vec<Told>)> {
+    let named = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
+    let known: Vec<_> =
+        scenarios::all().map(|row| row.name).chain(STORIES.iter().map(|row| row.name)).collect();
+    if let Some(unknown) = only.iter().find(|only| !known.contains(&only.as_str())) {
+        bail!("there is no scenario {unknown} (see --list)");
     }
-    let mut cases = cases();
-    cases.retain(|case| ipv6 || case.family == Family::V4);
-    cases.retain(|case| only.is_empty() || named(case.scenario.name));
-    Ok(cases)
+    let (mut cases, mut stories) = (cases(), stories());
+    cases.retain(|case| named(case.scenario.name) && (ipv6 || case.family == Family::V4));
+    stories.retain(|(story, family)| named(story.name) && (ipv6 || *family == Family::V4));
+    Ok((cases, stories))
 }
 
 fn directory(path: PathBuf) -> Result<PathBuf> {

@@ -1,8 +1,9 @@
 //! The judgement over one case, as rows of the table.
 
-use std::fmt;
+use std::{fmt, io};
 
-use anyhow::Result;
+use anyhow::{Error, Result};
+use nix::errno::Errno;
 
 use super::wire::Side;
 
@@ -11,6 +12,8 @@ pub struct Outcome {
     pub(super) name: String,
     /// An error if it could not be played to the end.
     pub(super) rows: Result<Vec<Row>>,
+    /// The numbers that its namespaces had.
+    pub(super) netns: Vec<u64>,
 }
 
 /// What came of it on one host.
@@ -19,13 +22,18 @@ pub(super) struct Row {
     pub(super) wire: String,
     pub(super) tracer: String,
     pub(super) difference: Option<String>,
+    /// The kernel hides some of it.
+    pub(super) unseen: bool,
 }
 
 impl Outcome {
     /// Everything is as the scenario expects.
     #[must_use]
     pub fn is_ok(&self) -> bool {
-        self.rows.as_ref().is_ok_and(|rows| rows.iter().all(|row| row.difference.is_none()))
+        match &self.rows {
+            Ok(rows) => rows.iter().all(|row| row.difference.is_none()),
+            Err(error) => is_unsupported(error),
+        }
     }
 
     /// The line above all outcomes.
@@ -39,10 +47,21 @@ impl fmt::Display for Outcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = match &self.rows {
             Ok(rows) => rows,
+            Err(error) if is_unsupported(error) => {
+                return writeln!(
+                    out,
+                    "{}",
+                    line(&self.name, "", "this kernel has no such protocol", "", "unseen")
+                );
+            }
             Err(error) => return writeln!(out, "{}\n    {error:#}", line(&self.name, "", "", "", "FAIL")),
         };
         for row in rows {
-            let verdict = if row.difference.is_some() { "FAIL" } else { "ok" };
+            let verdict = match &row.difference {
+                Some(_) => "FAIL",
+                None if row.unseen => "unseen",
+                None => "ok",
+            };
             writeln!(out, "{}", line(&self.name, row.side.letter(), &row.wire, &row.tracer, verdict))?;
             if let Some(difference) = &row.difference {
                 writeln!(out, "    {difference}")?;
@@ -50,6 +69,12 @@ impl fmt::Display for Outcome {
         }
         Ok(())
     }
+}
+
+/// The kernel was built without what the scenario is about.
+fn is_unsupported(error: &Error) -> bool {
+    let mut errors = error.chain().filter_map(|error| error.downcast_ref::<io::Error>());
+    errors.any(|error| error.raw_os_error() == Some(Errno::EPROTONOSUPPORT as i32))
 }
 
 fn line(scenario: &str, host: &str, wire: &str, tracer: &str, verdict: &str) -> String {

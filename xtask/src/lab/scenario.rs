@@ -34,6 +34,8 @@ pub(super) struct Line {
     pub(super) direction: &'static str,
     pub(super) role: &'static str,
     pub(super) cause: &'static str,
+    /// Where the kernel gives no reason and that makes a difference.
+    pub(super) cause_without_reason: Option<&'static str>,
     pub(super) race: Option<&'static str>,
     pub(super) mechanism: Option<&'static str>,
     /// The application must see it as well.
@@ -54,6 +56,7 @@ pub(super) const SENT: Line = Line {
     direction: "sent",
     role: "server",
     cause: "unknown",
+    cause_without_reason: None,
     race: None,
     mechanism: Some("unknown"),
     errno: None,
@@ -66,6 +69,7 @@ pub(super) const RECEIVED: Line = Line {
     direction: "received",
     role: "client",
     cause: "unknown",
+    cause_without_reason: None,
     race: None,
     mechanism: None,
     errno: Some("ECONNRESET"),

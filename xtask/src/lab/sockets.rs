@@ -14,6 +14,11 @@ const STEP: Duration = Duration::from_secs(10);
 
 /// A listening socket on `host`, at the server's port, for `backlog` connections that wait to be accepted.
 pub(super) fn listen(net: &Net, host: &Host, backlog: i32) -> Result<TcpListener> {
+    listen_on(net, host, net.server_endpoint().port(), backlog)
+}
+
+/// The same at another port.
+pub(super) fn listen_on(net: &Net, host: &Host, port: u16, backlog: i32) -> Result<TcpListener> {
     let (domain, address): (_, IpAddr) = match net.family {
         Family::V4 => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
         Family::V6 | Family::Mapped => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
@@ -24,7 +29,7 @@ pub(super) fn listen(net: &Net, host: &Host, backlog: i32) -> Result<TcpListener
         if domain == Domain::IPV6 {
             socket.set_only_v6(net.family == Family::V6)?;
         }
-        socket.bind(&SocketAddr::new(address, net.server_endpoint().port()).into())?;
+        socket.bind(&SocketAddr::new(address, port).into())?;
         socket.listen(backlog)?;
         // It bounds accept() too.
         socket.set_read_timeout(Some(STEP))?;
@@ -34,13 +39,25 @@ pub(super) fn listen(net: &Net, host: &Host, backlog: i32) -> Result<TcpListener
 
 /// A client socket that has its port already, so that the lab knows it whatever becomes of the connection.
 pub(super) fn client(net: &Net, from: SocketAddr) -> Result<TcpStream> {
-    net.client.enter(|| {
-        let socket = Socket::new(Domain::for_address(from), Type::STREAM, Some(Protocol::TCP))?;
-        socket.bind(&from.into()).with_context(|| format!("the client cannot bind {from}"))?;
-        let stream = TcpStream::from(socket);
-        bound(&stream)?;
-        Ok(stream)
-    })
+    net.client.enter(|| client_here(from))
+}
+
+/// The same on the host that the calling thread is in.
+pub(super) fn client_here(from: SocketAddr) -> Result<TcpStream> {
+    client_of(Protocol::TCP, from)
+}
+
+/// A client that speaks MPTCP with servers that do.
+pub(super) fn multipath_client(net: &Net, from: SocketAddr) -> Result<TcpStream> {
+    net.client.enter(|| client_of(Protocol::MPTCP, from))
+}
+
+fn client_of(protocol: Protocol, from: SocketAddr) -> Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(from), Type::STREAM, Some(protocol))?;
+    socket.bind(&from.into()).with_context(|| format!("the client cannot bind {from}"))?;
+    let stream = TcpStream::from(socket);
+    bound(&stream)?;
+    Ok(stream)
 }
 
 /// The connection that waits first, accepted.

@@ -1,6 +1,7 @@
 //! The tracer under test: the real release binary, as a user runs it.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -14,6 +15,7 @@ use nix::unistd::Pid;
 
 use super::event::Reset;
 use super::http;
+use super::sight::Sight;
 use super::wait::{let_pass, until};
 use crate::workspace;
 
@@ -23,13 +25,15 @@ const TOLD_WITHIN: Duration = Duration::from_secs(2);
 const SETTLED: Duration = Duration::from_millis(300);
 
 /// A busy machine may need longer than the default's 5 ms from one step of a race to the next.
-const RACE_WINDOW: &str = "50ms";
+pub(super) const RACE_WINDOW: &str = "100ms";
 
 /// A running tracer, killed when dropped and not stopped.
 pub struct Tracer {
     child: Child,
     port: u16,
     lines: Arc<Mutex<Lines>>,
+    /// What it can see under this kernel.
+    pub(super) sight: Sight,
 }
 
 #[derive(Default)]
@@ -49,12 +53,17 @@ impl Lines {
 impl Tracer {
     /// Starts it and waits until it says that it is ready.
     pub fn start() -> Result<Self> {
+        Self::start_with(&["--race-window", RACE_WINDOW])
+    }
+
+    /// The same with these flags only.
+    pub(super) fn start_with(flags: &[&str]) -> Result<Self> {
         let binary = workspace::daemon_under_test();
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let mut child = Command::new(&binary)
             .args(["--events", "json", "--listen-address", "127.0.0.1", "--port"])
             .arg(port.to_string())
-            .args(["--race-window", RACE_WINDOW])
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -64,8 +73,9 @@ impl Tracer {
         let lines = Arc::new(Mutex::new(Lines::default()));
         let into = Arc::clone(&lines);
         thread::spawn(move || read_lines(stdout, &into));
-        let mut tracer = Self { child, port, lines };
+        let mut tracer = Self { child, port, lines, sight: Sight::WHOLE };
         until("the tracer to be ready", || tracer.is_ready())?;
+        tracer.sight = Sight::read(&tracer.metrics()?, &fs::read_to_string("/proc/sys/kernel/osrelease")?);
         Ok(tracer)
     }
 
@@ -102,6 +112,38 @@ impl Tracer {
             }
             let_pass(Duration::from_millis(5));
         }
+    }
+
+    /// How many lines there are about these network namespaces, and about all others.
+    pub(super) fn told(&self, netns: &[u64]) -> (usize, usize) {
+        let lines = self.lines();
+        let of = |wanted: bool| {
+            let chosen = lines.resets.iter().filter(|(number, _)| netns.contains(number) == wanted);
+            chosen.map(|(_, resets)| resets.len()).sum()
+        };
+        (of(true), of(false))
+    }
+
+    /// Waits until `expected` lines about these network namespaces are there and no more come.
+    pub(super) fn settle(&self, netns: &[u64], expected: usize) {
+        let asked = Instant::now();
+        while asked.elapsed() < TOLD_WITHIN && self.told(netns).0 < expected {
+            let_pass(Duration::from_millis(5));
+        }
+        let_pass(SETTLED);
+    }
+
+    /// How often the kernel skipped one of the tracer's programs, because it was running on that CPU already: an interrupt in the
+    /// middle of it (`__bpf_trace_run`, `kernel/trace/bpf_trace.c`).
+    pub(super) fn skipped_runs(&self) -> Result<u64> {
+        let mut skipped = 0;
+        for descriptor in fs::read_dir(format!("/proc/{}/fdinfo", self.child.id()))? {
+            // Descriptors come and go.
+            let text = fs::read_to_string(descriptor?.path()).unwrap_or_default();
+            let misses = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
+            skipped += misses.map_or(Ok(0), |count| count.trim().parse::<u64>())?;
+        }
+        Ok(skipped)
     }
 
     /// The tracer's metrics in the text format.

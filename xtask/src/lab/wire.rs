@@ -1,8 +1,15 @@
 //! What a capture proves about a connection, judged without asking the tracer.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::capture::{ACK, FIN, RST, SYN, Segment};
+
+/// Bytes of the farewell that servers of the lab say: a TLS `close_notify` under AES-GCM.
+pub(super) const FAREWELL: u32 = 31;
+
+/// The tracer holds an incident for 100 ms: what comes later than this may miss its line.
+const HELD: Duration = Duration::from_millis(90);
 
 /// The host whose interface the capture is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +25,8 @@ pub(super) enum Side {
 pub(super) struct Evidence {
     pub(super) rsts_from_server: u32,
     pub(super) rsts_from_client: u32,
+    /// RSTs so long after the first that the tracer's line may not count them.
+    pub(super) late_rsts: u32,
     /// From the last payload in either direction, else the establishment, to the first payload of the last request.
     pub(super) idle: Option<f64>,
     /// From the first payload of the last request to the first RST.
@@ -39,8 +48,8 @@ pub(super) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr
     // The same endpoints may have had a connection before.
     let opens = |segment: &&Segment| segment.has(SYN) && segment.source == client;
     let segments = &segments[segments.iter().rposition(opens).unwrap_or(0)..];
-    let rsts_from = |endpoint| {
-        let count = segments.iter().filter(|segment| segment.has(RST) && segment.source == endpoint).count();
+    let rsts = |which: &dyn Fn(&Segment) -> bool| {
+        let count = segments.iter().filter(|segment| segment.has(RST) && which(segment)).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     };
     let reset = segments.iter().find(|segment| segment.has(RST)).copied();
@@ -48,8 +57,9 @@ pub(super) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr
     let last = last_request(segments, client);
     let response = segments.iter().rfind(|segment| segment.payload > 0 && segment.source == server).copied();
     Evidence {
-        rsts_from_server: rsts_from(server),
-        rsts_from_client: rsts_from(client),
+        rsts_from_server: rsts(&|segment| segment.source == server),
+        rsts_from_client: rsts(&|segment| segment.source == client),
+        late_rsts: rsts(&|segment| reset.is_some_and(|first| segment.time > first.time + HELD)),
         idle: last.and_then(|last| Some(between(last.quiet_since?, last.request))),
         request_to_reset: last.and_then(|last| Some(between(last.request, reset?))),
         fin_to_request: last.and_then(|last| Some(between(fin?, last.request))),
@@ -78,12 +88,22 @@ fn last_request<'a>(segments: &[&'a Segment], client: SocketAddr) -> Option<Last
         if segment.payload == 0 || segments[..at].iter().any(|earlier| earlier.repeats(segment)) {
             continue;
         }
+        if segment.source != client && is_farewell(&segments[at..]) {
+            continue;
+        }
         if segment.source == client && before.is_none_or(|before| before.source != client) {
             last = Some(LastRequest { request: segment, quiet_since: before.or(established.copied()) });
         }
         before = Some(segment);
     }
     last
+}
+
+/// A few bytes of the server's with its FIN at their heels are no response.
+fn is_farewell(segments: &[&Segment]) -> bool {
+    let [farewell, after @ ..] = segments else { return false };
+    let next = after.iter().find(|segment| segment.source == farewell.source);
+    farewell.payload == FAREWELL && (farewell.has(FIN) || next.is_some_and(|next| next.has(FIN)))
 }
 
 fn race(
@@ -197,6 +217,14 @@ mod tests {
         let lines = format!("{EXCHANGE}\nC A 600 15 107 5\nS RA 601 107 20 0");
         check(Side::Client, &lines, "R 1/0 idle 597 reset 1 fin - response 598 unknown");
         check(Side::Server, &lines, "R 1/0 idle 597 reset 1 fin - response 598 fin_not_sent");
+    }
+
+    #[test]
+    fn a_farewell_is_no_response() {
+        let lines = format!(
+            "{EXCHANGE}\nS A 600 107 15 31\nS FA 600 138 15 0\nC A 600 15 139 0\nC A 700 15 139 5\nS R 701 139 0 0"
+        );
+        check(Side::Client, &lines, "R 1/0 idle 697 reset 1 fin 100 response 101 fin_unprocessed");
     }
 
     #[test]

@@ -5,8 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::super::connection::Connection;
+use super::super::diag::State::TimeWait;
 use super::super::net::Net;
+use super::super::raw;
 use super::super::scenario::Scenario;
+use super::super::wait::until;
 use super::{ROW, idle_connection};
 
 pub(super) const ROWS: &[Scenario] = &[
@@ -20,6 +23,12 @@ pub(super) const ROWS: &[Scenario] = &[
         name: "NONE-server",
         says: "the server closes an idle connection",
         play: server_closes_idle,
+        ..ROW
+    },
+    Scenario {
+        name: "F",
+        says: "payload arrives at the server's time-wait socket after both sides have closed",
+        play: payload_into_time_wait,
         ..ROW
     },
     Scenario {
@@ -43,6 +52,22 @@ fn server_closes_idle(net: &Net) -> Result<Connection<'_>> {
     connection.server_closes();
     connection.client_reads_the_end()?;
     connection.client_closes();
+    Ok(connection)
+}
+
+fn payload_into_time_wait(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    connection.server_closes();
+    connection.client_reads_the_end()?;
+    connection.client_closes();
+    connection.server_reaches(TimeWait)?;
+    // The client's kernel has forgotten the connection, and would reset the answer.
+    net.hold_packets_to_client()?;
+    let answered = net.server.tcp_counter("OutSegs")? + 1;
+    raw::send_payload(&net.client, connection.client_endpoint, connection.server_endpoint)?;
+    until("the time-wait socket to answer", || {
+        Ok((net.server.tcp_counter("OutSegs")? >= answered).then_some(()))
+    })?;
     Ok(connection)
 }
 

@@ -9,7 +9,7 @@ use super::super::diag::State::Established;
 use super::super::net::Net;
 use super::super::scenario::{BY_SERVER, Idle, Line, RECEIVED, SENT, Scenario};
 use super::super::wait::let_pass;
-use super::{NO_RACE, ROW, idle_connection};
+use super::{IDLE, NO_RACE, ROW, idle_connection};
 
 pub(super) const ROWS: &[Scenario] = &[
     Scenario {
@@ -36,6 +36,24 @@ pub(super) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
+        name: "C2",
+        says: "the server closes an idle connection that TCP_LINGER2 = -1 keeps no FIN_WAIT2 of",
+        play: no_fin_wait,
+        rsts: BY_SERVER,
+        server: Some(Line { cause: "after_response", mechanism: Some("linger"), ..SENT }),
+        client: Some(Line { cause: "after_response", errno: Some("EPIPE"), ..RECEIVED }),
+        ..ROW
+    },
+    Scenario {
+        name: "413",
+        says: "the server answers a long upload after its head and closes, and the client is still sending",
+        play: answer_and_close_during_upload,
+        rsts: BY_SERVER,
+        server: Some(Line { cause: "early_close", mechanism: Some("unread_close"), ..SENT }),
+        client: Some(Line { cause: "early_close", ..RECEIVED }),
+        ..ROW
+    },
+    Scenario {
         name: "H",
         says: "the client does not answer the server's TCP keepalive probes",
         play: keepalive_probes_unanswered,
@@ -55,6 +73,8 @@ pub(super) const ROWS: &[Scenario] = &[
         rsts: BY_SERVER,
         server: Some(Line {
             cause: "backlog_overflow",
+            // The segment that completes a handshake could as well belong to a connection that is not known.
+            cause_without_reason: Some("unknown"),
             mechanism: Some("listener"),
             matched: "none",
             ..SENT
@@ -95,6 +115,32 @@ fn linger_reset_of_open_request(net: &Net) -> Result<Connection<'_>> {
     connection.server_reads_the_request()?;
     let_pass(NO_RACE);
     connection.server_resets()?;
+    connection.client_is_gone()?;
+    Ok(connection)
+}
+
+fn no_fin_wait(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = Connection::open(net)?;
+    connection.client_requests()?;
+    connection.server_reads_the_request()?;
+    // So that the client's kernel remembers in which order request and response came: the FIN hides what else tells it.
+    let_pass(NO_RACE);
+    connection.server_responds()?;
+    connection.client_reads_the_response()?;
+    let_pass(IDLE);
+    connection.server_lingers_not_at_all()?;
+    connection.server_closes();
+    connection.client_is_gone()?;
+    Ok(connection)
+}
+
+fn answer_and_close_during_upload(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = Connection::open(net)?;
+    connection.client_uploads()?;
+    connection.server_reads_the_request()?;
+    connection.server_responds()?;
+    connection.client_has_the_response_unread()?;
+    connection.server_closes();
     connection.client_is_gone()?;
     Ok(connection)
 }

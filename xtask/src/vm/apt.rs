@@ -1,0 +1,173 @@
+//! Packages of other Debian suites, by apt with lists and settings of its own. Apt checks the archive's signatures as ever.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{privilege, process};
+
+/// The keys by which every suite is signed, of the package debian-archive-keyring.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// One suite's main packages.
+pub(super) struct Suite {
+    /// Everything that apt reads and writes for it.
+    directory: PathBuf,
+}
+
+impl Suite {
+    /// Fetches the lists of the suite `name`.
+    pub(super) fn open(name: &str, directory: &Path) -> Result<Self> {
+        Self::open_at(&Archive::of_this_machine()?, name, directory)
+    }
+
+    fn open_at(archive: &Archive, names: &str, directory: &Path) -> Result<Self> {
+        let suite = Self { directory: directory.to_owned() };
+        let prepare = || {
+            for below in ["lists/partial", "cache/archives/partial", "packages"] {
+                fs::create_dir_all(directory.join(below))?;
+            }
+            // What this machine has installed is of no interest.
+            fs::write(directory.join("status"), "")
+        };
+        prepare().with_context(|| format!("cannot write below {}", directory.display()))?;
+        let sources = format!(
+            "Types: deb\nURIs: {}\nSuites: {names}\nComponents: main\nSigned-By: {KEYRING}\n",
+            archive.mirror
+        );
+        fs::write(directory.join("suite.sources"), sources)?;
+        process::run_quietly(suite.isolated("apt-get").args(["update", "-qq"]))?;
+        Ok(suite)
+    }
+
+    /// `package` and all packages that it depends on in one exact version: the parts of what is one thing.
+    pub(super) fn with_parts(&self, package: &str) -> Result<Vec<String>> {
+        let mut packages = vec![package.to_owned()];
+        let mut described = 0;
+        while let Some(package) = packages.get(described) {
+            let description = process::output(self.isolated("apt-cache").args(["show", package]))
+                .with_context(|| format!("no package {package}"))?;
+            for part in parts(&description) {
+                if !packages.contains(&part) {
+                    packages.push(part);
+                }
+            }
+            described += 1;
+        }
+        Ok(packages)
+    }
+
+    /// Downloads `packages` and returns the files.
+    pub(super) fn download(&self, packages: &[String]) -> Result<Vec<PathBuf>> {
+        let into = self.directory.join("packages");
+        for old in into.read_dir()? {
+            fs::remove_file(old?.path())?;
+        }
+        process::run_quietly(
+            self.isolated("apt-get").args(["download", "-qq"]).args(packages).current_dir(&into),
+        )?;
+        let files = into.read_dir()?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+        ensure!(!files.is_empty(), "apt-get download brought nothing");
+        Ok(files)
+    }
+
+    /// A command of apt that knows nothing but this suite, not even what this machine has installed.
+    fn isolated(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        self.options(&mut command);
+        command.arg("-o").arg(format!("Dir::State::status={}", self.directory.join("status").display()));
+        command
+    }
+
+    fn options(&self, command: &mut Command) {
+        for (setting, value) in [
+            ("Dir::Etc::sourcelist", "suite.sources"),
+            ("Dir::State::lists", "lists"),
+            ("Dir::Cache", "cache"),
+        ] {
+            command.arg("-o").arg(format!("{setting}={}", self.directory.join(value).display()));
+        }
+        for setting in [
+            "Dir::Etc::sourceparts=/dev/null",
+            "Acquire::Languages=none",
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
+            // The user that apt would become for downloads has no business in our directories.
+            "APT::Sandbox::User=root",
+        ] {
+            command.args(["-o", setting]);
+        }
+    }
+}
+
+/// Installs `packages` of the machine's suite or its backports: where some are from there already, others of the same source
+/// must be as well.
+pub(super) fn install_with_backports(packages: &[&str], directory: &Path) -> Result<()> {
+    let archive = Archive::of_this_machine()?;
+    let (own, backports) = (&archive.suite, format!("{}-backports", archive.suite));
+    let suite = Suite::open_at(&archive, &format!("{own} {own}-updates {backports}"), directory)?;
+    process::step(&format!("installing from {backports}: {}", packages.join(" ")));
+    let mut command = privilege::as_root(Path::new("/usr/bin/env"), &[])?;
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300"]);
+    suite.options(&mut command);
+    command.args(["install", "-y", "--no-install-recommends", "--no-remove", "-t", &backports]);
+    process::run_quietly(command.args(packages))
+}
+
+/// Where this machine gets its Debian packages from.
+struct Archive {
+    mirror: String,
+    /// The suite of the machine itself.
+    suite: String,
+}
+
+impl Archive {
+    fn of_this_machine() -> Result<Self> {
+        let format = "$(ORIGIN)|$(LABEL)|$(CODENAME)|$(REPO_URI)";
+        let mut command = Command::new("apt-get");
+        command.args(["indextargets", "--format", format, "Created-By: Packages"]);
+        let targets = process::output(&mut command).context("apt cannot list its sources")?;
+        Self::among(&targets).context("apt has no lists of Debian's archive here: run `apt-get update`")
+    }
+
+    /// Security and backports have labels of their own, updates a name behind a hyphen.
+    fn among(targets: &str) -> Option<Self> {
+        let (suite, mirror) =
+            targets.lines().find_map(|line| line.strip_prefix("Debian|Debian|")?.split_once('|'))?;
+        let (suite, _) = suite.split_once('-').unwrap_or((suite, ""));
+        Some(Self { mirror: mirror.to_owned(), suite: suite.to_owned() })
+    }
+}
+
+/// What a package depends on in one exact version.
+fn parts(description: &str) -> Vec<String> {
+    let depends = description.lines().filter_map(|line| line.strip_prefix("Depends: "));
+    let exact = |dependency: &str| {
+        let (name, version) = dependency.trim().split_once(' ')?;
+        version.starts_with("(= ").then(|| name.to_owned())
+    };
+    depends.flat_map(|names| names.split(',')).filter_map(exact).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_is_the_main_archives() {
+        let targets = "Other|Other|bookworm|http://other/\nDebian|Debian-Security|bookworm-security|http://security/\n\
+                       Debian|Debian Backports|bookworm-backports|http://mirror/\n\
+                       Debian|Debian|bookworm-updates|http://mirror/debian/\n";
+        let archive = Archive::among(targets).unwrap();
+        assert_eq!((archive.suite.as_str(), archive.mirror.as_str()), ("bookworm", "http://mirror/debian/"));
+        assert!(Archive::among("").is_none());
+    }
+
+    #[test]
+    fn only_exact_versions_are_parts() {
+        let description = "Package: linux-image-7\nDepends: dracut | initramfs-tools (>= 0.120), linux-base (>= 4.3~), \
+                           linux-binary-7 (= 7.2-1), linux-modules-7 (= 7.2-1), kmod\nDescription: Depends: x (= 1)\n";
+        assert_eq!(parts(description), ["linux-binary-7", "linux-modules-7"]);
+    }
+}

@@ -1,0 +1,90 @@
+//! The lab under other kernels: each boots in an emulated machine that needs no KVM, with an init that plays the lab.
+//!
+//! `cargo xtask vm` fetches Debian's kernels, checks their signatures with the machine's own archive keys, and keeps everything
+//! it makes under `target/vm/`. Nothing of the machine's own configuration is read or changed, but for the address of its mirror.
+
+mod apt;
+mod cpio;
+mod elf;
+mod guest;
+mod initramfs;
+mod kernel;
+mod modules;
+mod report;
+
+use std::env::consts::ARCH;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::debian::{self, Needed};
+use crate::{process, workspace};
+use kernel::Kernel;
+use report::Report;
+
+/// What emulated machines need besides what the lab needs.
+const NEEDED: [Needed; 6] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("busybox", "busybox-static"),
+    ("ldd", "libc-bin"),
+    ("timeout", "coreutils"),
+    ("xz", "xz-utils"),
+    ("dpkg-deb", "dpkg"),
+];
+
+/// Plays the lab under other kernels, in emulated machines.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// A kernel version or Debian suite (5.10, 6.1, 6.12, 7, sid), a kernel's .deb, or a directory it is unpacked in; the first
+    /// four unless told
+    #[arg(value_name = "KERNEL")]
+    kernels: Vec<String>,
+    /// Look for newer kernels than those fetched before
+    #[arg(long)]
+    update: bool,
+    /// How long one kernel may take
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    time_limit: u64,
+    /// Flags of the lab, after --
+    #[arg(last = true)]
+    lab: Vec<String>,
+}
+
+/// Boots one kernel after the other, prints the table of all, and fails if anything in it does.
+pub fn run(args: &Args) -> Result<()> {
+    ensure!(ARCH == "x86_64", "emulated machines are only made for x86_64");
+    let directory = workspace::target_dir().join("vm");
+    install(&directory)?;
+    let names = if args.kernels.is_empty() { kernel::usual() } else { args.kernels.clone() };
+    let limit = Duration::from_secs(args.time_limit);
+    let mut reports = Vec::new();
+    for name in &names {
+        let report = play(name, args, &directory, limit).unwrap_or_else(|error| Report::lost(name, &error));
+        print!("{}", report.details());
+        reports.push(report);
+    }
+    print!("{}", report::table(&reports));
+    let failed = reports.iter().filter(|report| !report.is_ok()).count();
+    ensure!(failed == 0, "{failed} of {} kernels are not as expected", reports.len());
+    Ok(())
+}
+
+/// Installs what emulated machines need.
+fn install(directory: &Path) -> Result<()> {
+    let Err(why) = debian::ensure(&NEEDED) else { return Ok(()) };
+    process::step(&format!("{why:#}: trying with backports"));
+    let missing = NEEDED.iter().filter(|(program, _)| process::find(program).is_none());
+    let packages: Vec<_> = missing.map(|(_, package)| *package).collect();
+    apt::install_with_backports(&packages, &directory.join("apt/own"))
+}
+
+fn play(name: &str, args: &Args, directory: &Path, limit: Duration) -> Result<Report> {
+    let kernel = Kernel::get(name, directory, args.update)?;
+    process::step(&format!("booting {}", kernel.release));
+    let logs: PathBuf = directory.join("logs").join(&kernel.release);
+    let initramfs = initramfs::build(&kernel, &args.lab, &logs)?;
+    let began = Instant::now();
+    let log = guest::run(&kernel, &initramfs, &logs, limit)?;
+    Ok(Report::read(&kernel.release, &log, began.elapsed(), &logs))
+}

@@ -1,0 +1,28 @@
+//! Every count of thousands of connections is the same, whoever counts.
+//!
+//! In a binary of its own: the tracer counts for the whole host, and cargo runs one test binary after the other.
+
+use anyhow::Result;
+use xtask::lab;
+use xtask::privilege::require_root;
+
+const CONNECTIONS: usize = 5000;
+/// Others on this host may reset connections too, but not all the time.
+const TRIES: usize = 3;
+
+#[test]
+fn segments_resets_and_events_of_a_mix_are_counted_exactly() -> Result<()> {
+    if !require_root("mix") {
+        return Ok(());
+    }
+    lab::prepare()?;
+    for attempt in 1.. {
+        let mixed = lab::mix(CONNECTIONS, fastrand::u64(..))?;
+        println!("{mixed}");
+        if attempt < TRIES && mixed.is_disturbed() {
+            continue;
+        }
+        return mixed.is_exact();
+    }
+    unreachable!()
+}
