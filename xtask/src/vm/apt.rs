@@ -11,6 +11,21 @@ use crate::{privilege, process};
 /// The keys by which every suite is signed, of the package debian-archive-keyring.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// What differs from the machine's settings.
+const SETTINGS: &str = r#"
+Dir::Etc::sourcelist "HERE/suite.sources";
+Dir::Etc::sourceparts "/dev/null";
+Dir::State::lists "HERE/lists";
+Dir::Cache "HERE/cache";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+// The user that apt would become for downloads has no business in our directories.
+APT::Sandbox::User "root";
+// What the machine does after an update of its own lists, such as emptying its cache.
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+"#;
+
 /// One suite's main packages.
 pub(super) struct Suite {
     /// Everything that apt reads and writes for it.
@@ -38,6 +53,9 @@ impl Suite {
             archive.mirror
         );
         fs::write(directory.join("suite.sources"), sources)?;
+        // Apt takes relative paths for its own.
+        let here = std::path::absolute(directory)?;
+        fs::write(suite.settings(), SETTINGS.replace("HERE", &here.display().to_string()))?;
         process::run_quietly(suite.isolated("apt-get").args(["update", "-qq"]))?;
         Ok(suite)
     }
@@ -76,28 +94,13 @@ impl Suite {
     /// A command of apt that knows nothing but this suite, not even what this machine has installed.
     fn isolated(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        self.options(&mut command);
+        command.arg("-c").arg(self.settings());
         command.arg("-o").arg(format!("Dir::State::status={}", self.directory.join("status").display()));
         command
     }
 
-    fn options(&self, command: &mut Command) {
-        for (setting, value) in [
-            ("Dir::Etc::sourcelist", "suite.sources"),
-            ("Dir::State::lists", "lists"),
-            ("Dir::Cache", "cache"),
-        ] {
-            command.arg("-o").arg(format!("{setting}={}", self.directory.join(value).display()));
-        }
-        for setting in [
-            "Dir::Etc::sourceparts=/dev/null",
-            "Acquire::Languages=none",
-            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
-            // The user that apt would become for downloads has no business in our directories.
-            "APT::Sandbox::User=root",
-        ] {
-            command.args(["-o", setting]);
-        }
+    fn settings(&self) -> PathBuf {
+        self.directory.join("apt.conf")
     }
 }
 
@@ -110,7 +113,7 @@ pub(super) fn install_with_backports(packages: &[&str], directory: &Path) -> Res
     process::step(&format!("installing from {backports}: {}", packages.join(" ")));
     let mut command = privilege::as_root(Path::new("/usr/bin/env"), &[])?;
     command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300"]);
-    suite.options(&mut command);
+    command.arg("-c").arg(suite.settings());
     command.args(["install", "-y", "--no-install-recommends", "--no-remove", "-t", &backports]);
     process::run_quietly(command.args(packages))
 }

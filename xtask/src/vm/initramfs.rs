@@ -14,7 +14,7 @@ use crate::{process, workspace};
 /// What the guest runs as its first process.
 const INIT: &str = include_str!("init.sh");
 /// What the init calls, and the lab.
-const PROGRAMS: [&str; 6] = ["busybox", "tcpdump", "ip", "tc", "ss", "timeout"];
+const PROGRAMS: [&str; 7] = ["busybox", "tcpdump", "ip", "tc", "ss", "timeout", "perl"];
 /// `tcpdump` wants to know who root is.
 const USERS: &str = "root:x:0:0:root:/:/bin/sh\n";
 

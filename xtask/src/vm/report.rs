@@ -106,12 +106,11 @@ impl Report {
 
     /// What the table has no place for.
     pub(super) fn details(&self) -> String {
-        let mut text = format!(
-            "{}: {:.0} s, sees {}\n",
-            self.release,
-            self.took.as_secs_f64(),
-            self.coverage.join(", ")
-        );
+        let mut text = format!("{}: {:.0} s", self.release, self.took.as_secs_f64());
+        if !self.coverage.is_empty() {
+            let _ = write!(text, ", sees {}", self.coverage.join(", "));
+        }
+        text.push('\n');
         for line in &self.details {
             let _ = writeln!(text, "    {line}");
         }
@@ -140,6 +139,9 @@ pub(super) fn table(reports: &[Report]) -> String {
         if !scenarios.contains(&scenario) {
             scenarios.push(scenario);
         }
+    }
+    if scenarios.is_empty() {
+        return String::new();
     }
     let widths: Vec<usize> = reports.iter().map(|report| report.release.len().max(6)).collect();
     let mut text = format!("{:<18}", "scenario");

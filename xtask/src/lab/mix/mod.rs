@@ -134,7 +134,7 @@ impl Both<'_> {
         let [mut large, mut small] = self.read()?;
         for _ in 0..TRIES {
             let [next_large, next_small] = self.read()?;
-            if next_large.since(&large).offered() == next_small.since(&small).offered() {
+            if next_large.since(&large).was_offered_the_same(&next_small.since(&small)) {
                 break;
             }
             [large, small] = [next_large, next_small];
@@ -150,7 +150,7 @@ impl Both<'_> {
             let [now_large, now_small] = self.read()?;
             let counts = [now_large.since(large), now_small.since(small)];
             tries += 1;
-            if tries == TRIES || counts[0].offered() == counts[1].offered() {
+            if tries == TRIES || counts[0].was_offered_the_same(&counts[1]) {
                 return Ok(counts);
             }
         }
@@ -170,10 +170,11 @@ impl Mixed {
         Ok(())
     }
 
-    /// Somebody else on this host made resets meanwhile, which the tracers' totals count as well.
+    /// It is the host's doing if the accounts differ: somebody else made resets meanwhile, or closed connections between the
+    /// scrapes of the two tracers; or the machine was so busy that even the large ring was full.
     #[must_use]
     pub fn is_disturbed(&self) -> bool {
-        self.others > 0
+        self.others > 0 || self.large.overflowed() > 0 || !self.large.was_offered_the_same(&self.small)
     }
 }
 

@@ -77,7 +77,8 @@ impl Verdicts {
     /// How many lines are right.
     pub(super) fn summary(&self) -> String {
         let Self { lines, missing, wrong, .. } = self;
-        format!("{lines} lines, {missing} missing, {} wrong", wrong.len())
+        let mistaken = self.mistakes().count();
+        format!("{lines} lines, {missing} missing, {} unknown, {mistaken} wrong", wrong.len() - mistaken)
     }
 
     /// What a tracer that lost records may not say either: a cause that is wrong, where it could have said that it does not know.
