@@ -122,15 +122,16 @@ pub mod counter {
     pub const RECEIVES: usize = 1;
     /// Those of them that were the kernel aborting an orphan, not a received RST.
     pub const FALSE_RECEIVES: usize = 2;
-    /// Records dropped because the ring was full.
-    pub const LOST: usize = 3;
     /// The socket that [`RECEIVES`] last counted in a state an orphan can be in, and the time: scratch
     /// that lets the kernel side recognise a false receive. No counters.
-    pub const LAST_RECEIVE_SK: usize = 4;
+    pub const LAST_RECEIVE_SK: usize = 3;
     /// See [`LAST_RECEIVE_SK`].
-    pub const LAST_RECEIVE_NS: usize = 5;
+    pub const LAST_RECEIVE_NS: usize = 4;
     /// When this CPU last woke the reader. No counter.
-    pub const LAST_WAKE_NS: usize = 6;
+    pub const LAST_WAKE_NS: usize = 5;
+    /// Records dropped because the ring was full: from here on one slot for each kind of record, because
+    /// programs of different kinds can run on top of one another.
+    pub const LOST: usize = 6;
     /// How many slots there are.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = LOST + super::KIND_RECEIVE_RESET as usize + 1;
 }

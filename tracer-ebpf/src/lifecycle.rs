@@ -16,14 +16,17 @@ pub fn state_changed(sk: u64, old: u8, new: u8) {
     if !matches!(new, state::FIN_WAIT1 | state::CLOSE_WAIT | state::CLOSE) || !sock::is_tcp(sk) {
         return;
     }
-    let kind = match new {
-        state::FIN_WAIT1 => KIND_FIN,
-        state::CLOSE_WAIT if may_explain_a_reset(sk) => KIND_FIN,
-        state::CLOSE if resets_or_dies_silently(sk, old) => KIND_CLOSE,
-        _ => return,
-    };
-    emit(Urgency::CanWait, sock::now_ns(), |record| {
-        record.kind = kind;
+    match new {
+        state::FIN_WAIT1 => report::<KIND_FIN>(sk, old, new),
+        state::CLOSE_WAIT if may_explain_a_reset(sk) => report::<KIND_FIN>(sk, old, new),
+        state::CLOSE if resets_or_dies_silently(sk, old) => report::<KIND_CLOSE>(sk, old, new),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn report<const KIND: u32>(sk: u64, old: u8, new: u8) {
+    emit(KIND, Urgency::CanWait, sock::now_ns(), |record| {
         record.old_state = old;
         record.new_state = new;
         sock::connection(record, sk);

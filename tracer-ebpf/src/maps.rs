@@ -64,8 +64,8 @@ pub fn idle_jiffies() -> u32 {
 #[inline(always)]
 pub fn counters() -> Option<&'static mut [u64; counter::COUNT]> {
     // SAFETY: the slot belongs to this CPU and outlives the program. The kernel does not run a program on top
-    // of itself on one CPU (`__bpf_trace_run`, kernel/trace/bpf_trace.c); two different ones count in
-    // different slots.
+    // of itself on one CPU (`__bpf_trace_run`, kernel/trace/bpf_trace.c); different ones can interrupt one
+    // another and count in different slots.
     COUNTERS.get_ptr_mut(0).map(|slot| unsafe { &mut *slot })
 }
 
@@ -94,12 +94,13 @@ const FULL_WAKE_INTERVAL_NS: u64 = 1_000_000;
 
 /// Reserves a record, lets `fill` write it in place and submits it; a full ring is counted.
 #[inline(always)]
-pub fn emit(urgency: Urgency, now_ns: u64, fill: impl FnOnce(&mut Record)) {
+pub fn emit(kind: u32, urgency: Urgency, now_ns: u64, fill: impl FnOnce(&mut Record)) {
     let Some(mut entry) = EVENTS.reserve::<Record>(0) else {
-        count(counter::LOST);
+        count(counter::LOST + kind as usize);
         return;
     };
     let record = zeroed(&mut entry);
+    record.kind = kind;
     record.at_ns = now_ns;
     fill(record);
     entry.submit(if wakes(urgency, now_ns) { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP });

@@ -21,8 +21,7 @@ pub fn received(sk: u64) {
         counters[counter::LAST_RECEIVE_SK] = if may_be_orphan(sk_state) { sk } else { 0 };
         counters[counter::LAST_RECEIVE_NS] = now;
     }
-    emit(Urgency::Now, now, |record| {
-        record.kind = KIND_RECEIVE_RESET;
+    emit(KIND_RECEIVE_RESET, Urgency::Now, now, |record| {
         record.reason = NO_REASON;
         record.old_state = sk_state;
         record.new_state = sk_state;
@@ -40,8 +39,7 @@ pub fn sent(sk: u64, skb: u64, reason: u32) {
         take_back_false_receive(sk, now);
     }
     let sk_state = if sk == 0 { 0 } else { sock::state_of(sk) };
-    emit(Urgency::Now, now, |record| {
-        record.kind = KIND_SEND_RESET;
+    emit(KIND_SEND_RESET, Urgency::Now, now, |record| {
         record.reason = reason;
         record.old_state = sk_state;
         record.new_state = sk_state;

@@ -139,11 +139,14 @@ fn client_was_reset(reset: &MatchedReset, traffic: &Traffic, rules: &Rules) -> C
         LastPayload::Remote => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
         LastPayload::Local if traffic.received == 0 => Cause::AwaitingResponse,
-        LastPayload::Local if fin_arrived(reset) => {
-            // Still writing when the FIN and the answer came: no new request.
-            let one_run = traffic.last_sent.since(traffic.last_received) <= round_trip(traffic, rules);
-            if traffic.unsent > 0 && one_run { Cause::EarlyClose } else { Cause::KeepaliveRace }
+        // Still writing when the answer came: no new request.
+        LastPayload::Local
+            if traffic.unsent > 0
+                && traffic.last_sent.since(traffic.last_received) <= round_trip(traffic, rules) =>
+        {
+            Cause::EarlyClose
         }
+        LastPayload::Local if fin_arrived(reset) => Cause::KeepaliveRace,
         LastPayload::Local => {
             let window = race_window(traffic, rules);
             let in_window = !traffic.retransmitting && reset.at.since(traffic.last_sent) <= window;
@@ -332,5 +335,5 @@ fn unread(reset: &MatchedReset) -> u32 {
 }
 
 fn never_accepted(reset: &MatchedReset) -> bool {
-    reset.socket.as_ref().is_some_and(|socket| socket.no_file && !socket.orphan)
+    reset.role == Role::Server && reset.socket.as_ref().is_some_and(|socket| socket.no_file && !socket.orphan)
 }

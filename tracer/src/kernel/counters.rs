@@ -49,7 +49,7 @@ impl KernelCounters {
         Ok(Counts {
             segments_sent: total(counter::SEGMENTS_SENT),
             segments_received: total(counter::RECEIVES).saturating_sub(total(counter::FALSE_RECEIVES)),
-            events_lost: total(counter::LOST),
+            events_lost: (counter::LOST..counter::COUNT).map(total).sum(),
         })
     }
 }

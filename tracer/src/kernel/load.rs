@@ -95,8 +95,16 @@ impl Tracer {
     /// Checks the machine, loads everything and attaches what can be attached. Fails when nothing can.
     pub fn start(ring_bytes: u32, with_diagnostics: bool) -> Result<Self> {
         let btf = preflight::check()?;
-        allow_locked_memory();
-        let mut programs = load(&btf, ring_bytes, with_diagnostics)?;
+        let locked_memory = allow_locked_memory();
+        let mut programs = load(&btf, ring_bytes, with_diagnostics).with_context(|| match locked_memory {
+            Ok(()) => {
+                "the kernel refused the eBPF object: it is older than 5.10, or lockdown=confidentiality is set"
+            }
+            Err(_) => {
+                "the kernel refused the eBPF object: before 5.11 it needs unlimited locked memory, so grant \
+                 CAP_SYS_RESOURCE or set LimitMEMLOCK=infinity (ulimit -l unlimited)"
+            }
+        })?;
         let ring = Ring::take(&mut programs)?;
         let counters = KernelCounters::take(&mut programs)?;
         let diagnostics = if with_diagnostics {
@@ -105,7 +113,7 @@ impl Tracer {
             None
         };
         let report = attach_all(&mut programs, &btf);
-        if !report.probes.iter().any(ProbeStatus::attached)
+        if !report.probes.iter().any(|probe| probe.required && probe.attached())
             && let Some((name, error)) = report.missing().next()
         {
             bail!("no probe could be attached; the first one, {name}, failed with: {error}");
@@ -143,10 +151,7 @@ fn load(btf: &Btf, ring_bytes: u32, with_diagnostics: bool) -> Result<Ebpf> {
         // The verifier then prunes every log call.
         loader.override_global(aya_log::LEVEL, &no_logs, false);
     }
-    loader.load(OBJECT).context(
-        "the kernel refused the eBPF object: it is older than 5.10, or loading is locked down \
-         (kernel.unprivileged_bpf_disabled does not matter, lockdown=confidentiality does)",
-    )
+    Ok(loader.load(OBJECT)?)
 }
 
 fn in_jiffies(duration: Duration) -> u32 {
@@ -199,9 +204,11 @@ fn program<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut Program> {
 }
 
 /// Before 5.11 maps count as locked memory, of which the default limit allows next to none.
-fn allow_locked_memory() {
-    use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
-    if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
-        debug!("cannot raise the limit of locked memory: {error}");
+fn allow_locked_memory() -> nix::Result<()> {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+    let (soft, _) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
+    if soft == RLIM_INFINITY {
+        return Ok(());
     }
+    setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)
 }
