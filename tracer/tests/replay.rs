@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value};
 
 /// What the lab's tracer was told when it recorded.
-const RACE_WINDOW: &str = "50ms";
+const RACE_WINDOW: &str = "100ms";
 
 #[test]
 fn recordings_are_explained_as_they_were_live() -> Result<()> {

@@ -36,7 +36,11 @@ pub fn test(flags: &[OsString]) -> Result<()> {
     process::run(tests.args(flags).env("TRACER_BIN", workspace::daemon()))
 }
 
-/// What a change must pass: formatting, lints, tests.
+/// The kernels that a change must pass on besides the machine's own: the oldest supported, and the last ones before and
+/// with reset reasons in Debian's stable releases.
+const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
+
+/// What a change must pass: formatting, lints, other kernels, tests.
 pub fn ci() -> Result<()> {
     process::step("checking the format");
     process::run(&mut cargo("fmt --all --check"))?;
@@ -46,6 +50,8 @@ pub fn ci() -> Result<()> {
     process::step("linting");
     ebpf::clippy()?;
     process::run(&mut cargo("clippy --workspace --all-targets --locked -- -D warnings"))?;
+    process::step("trying other kernels");
+    vm(&vm::Args::kernels(&KERNELS))?;
     test(&[])
 }
 
