@@ -23,7 +23,7 @@ mod raw;
 mod record;
 mod scenario;
 mod scenarios;
-mod scrape;
+pub mod scrape;
 mod sight;
 mod sockets;
 mod stories;

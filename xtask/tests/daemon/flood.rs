@@ -8,8 +8,8 @@ use xtask::lab::wait::let_pass;
 
 use crate::network::Network;
 use crate::process::{Daemon, tracer};
-use crate::scrape::Scrape;
 use crate::turn;
+use xtask::lab::scrape::Scrape;
 
 /// Of one burst. Each is one RST segment sent and one received, and a record of both: more than 400 times what the ring
 /// has room for.

@@ -11,8 +11,8 @@ use xtask::lab::wait::until;
 
 use crate::network::Network;
 use crate::process::{Daemon, tracer};
-use crate::scrape::Scrape;
 use crate::turn;
+use xtask::lab::scrape::Scrape;
 
 const METRICS: &str = "text/plain; version=0.0.4";
 const PLAIN: &str = "text/plain; charset=utf-8";

@@ -8,7 +8,6 @@ mod flood;
 mod http;
 mod network;
 mod process;
-mod scrape;
 mod slow_clients;
 mod start;
 mod stdout;

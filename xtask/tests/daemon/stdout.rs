@@ -10,8 +10,8 @@ use xtask::lab::wait::until;
 
 use crate::network::Network;
 use crate::process::{Daemon, tracer};
-use crate::scrape::Scrape;
 use crate::turn;
+use xtask::lab::scrape::Scrape;
 
 /// Refusals, each of which is a line for either end: far more than a pipe and the daemon's queue of 8192 lines hold.
 const MANY: usize = 10_000;
@@ -87,7 +87,8 @@ fn check_without_reader(daemon: Daemon, network: &Network) -> Result<()> {
 fn missed(daemon: &Daemon, refusals: usize) -> Result<u64> {
     until(&format!("{refusals} refusals to be judged"), || {
         let scrape = Scrape::take(daemon.port)?;
-        let judged = scrape.sum("tracer_resets_sent_total")? + scrape.sum("tracer_resets_received_total")?;
+        let judged =
+            scrape.sum("tracer_resets_sent_total", &[])? + scrape.sum("tracer_resets_received_total", &[])?;
         let missed = scrape.value("tracer_events_lost_total{buffer=\"stdout\"}")?;
         Ok((judged == 2 * refusals as u64).then_some(missed))
     })

@@ -12,8 +12,8 @@ use xtask::lab::{http, wait::until};
 
 use crate::network::Network;
 use crate::process::{Daemon, run, tracer};
-use crate::scrape::Scrape;
 use crate::turn;
+use xtask::lab::scrape::Scrape;
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 const PROBES: [&str; 3] = ["tcp_send_reset", "tcp_receive_reset", "inet_sock_set_state"];
