@@ -70,13 +70,9 @@ pub fn classify(reset: &MatchedReset, rules: &Rules) -> Verdict {
 /// The rules, first match wins.
 fn cause(reset: &MatchedReset, mechanism: Option<Mechanism>, rules: &Rules) -> Cause {
     let meaning = reset.reason.and_then(|reason| rules.reasons.meaning(reason));
-    let segment = match reset.trigger {
-        Trigger::Passive(segment) => Some(segment),
-        _ => None,
-    };
     match (mechanism, reset.state) {
         (None, Some(TcpState::SynSent)) => return Cause::Refused,
-        (Some(Mechanism::NoSocket), _) if segment.is_some_and(|segment| segment.opening) => {
+        (Some(Mechanism::NoSocket), _) if reset.segment().is_some_and(|segment| segment.opening) => {
             return Cause::Refused;
         }
         (Some(Mechanism::Listener), _) if meaning == Some(Reason::InvalidSyn) => {
@@ -96,7 +92,7 @@ fn cause(reset: &MatchedReset, mechanism: Option<Mechanism>, rules: &Rules) -> C
     let Some(socket) = &reset.socket else {
         return Cause::Unknown;
     };
-    let payload = segment.filter(|segment| segment.len > 0);
+    let payload = reset.payload();
     if !socket.traffic.any() && payload.is_none() {
         return Cause::NoRequest;
     }
@@ -118,8 +114,8 @@ fn cause(reset: &MatchedReset, mechanism: Option<Mechanism>, rules: &Rules) -> C
 /// connections, cannot say so; nor can one where the kernel gives no reason and the segment may have belonged to
 /// an unfinished handshake.
 fn stale(reset: &MatchedReset) -> Cause {
-    let bare = matches!(reset.trigger, Trigger::Passive(segment) if segment.len == 0);
-    let maybe_embryonic = reset.holder == Holder::Listener && reset.reason.is_none() && bare;
+    let maybe_embryonic =
+        reset.holder == Holder::Listener && reset.reason.is_none() && reset.payload().is_none();
     match reset.matched {
         Matched::None(Unmatched::NotSeen | Unmatched::Evicted) => Cause::Unknown,
         Matched::None(_) if maybe_embryonic => Cause::Unknown,
@@ -176,7 +172,7 @@ fn answers_farewell(reset: &MatchedReset, traffic: &Traffic) -> bool {
 
 /// The client side resets: it gave up on an exchange, or none was open.
 fn client_reset(reset: &MatchedReset, traffic: &Traffic, payload: Option<Segment>) -> Cause {
-    let at_close = reset.fin.filter(|fin| fin.by == Side::Local).map(|fin| fin.last_payload);
+    let at_close = reset.fin_by(Side::Local).map(|fin| fin.last_payload);
     if let Some(segment) = payload {
         // A response goes on, unless it may be a farewell.
         let response = at_close == Some(LastPayload::Local) || !may_be_farewell(segment.len);
@@ -194,11 +190,11 @@ fn client_reset(reset: &MatchedReset, traffic: &Traffic, payload: Option<Segment
 
 /// Payload met a connection that the server had closed.
 fn server_had_closed(reset: &MatchedReset, traffic: &Traffic, segment: &Segment) -> Cause {
-    let (order, rest_since, received, farewell) = match reset.fin {
-        Some(fin) if fin.by == Side::Local => (fin.last_payload, fin.rest_since, fin.received, fin.farewell),
-        _ => (traffic.last_payload, traffic.last_activity(), traffic.received, Farewell::None),
+    let (order, rest_since, received, farewell) = match reset.fin_by(Side::Local) {
+        Some(fin) => (fin.last_payload, fin.rest_since, fin.received, fin.farewell),
+        None => (traffic.last_payload, traffic.last_activity(), traffic.received, Farewell::None),
     };
-    let answered = acknowledges(segment, reset.fin, traffic) != Acknowledged::Part;
+    let answered = acknowledges(reset, segment, traffic) != Acknowledged::Part;
     match order {
         // It closed without an answer: to the first request, or to the one before.
         LastPayload::None | LastPayload::Remote => Cause::AwaitingResponse,
@@ -257,7 +253,7 @@ fn race(reset: &MatchedReset) -> Race {
         return Race::Unknown;
     };
     match reset.trigger {
-        Trigger::Passive(segment) => match acknowledges(&segment, reset.fin, traffic) {
+        Trigger::Passive(segment) => match acknowledges(reset, &segment, traffic) {
             Acknowledged::Fin => Race::FinUnprocessed,
             Acknowledged::All => Race::FinInFlight,
             Acknowledged::Part => Race::Unknown,
@@ -292,12 +288,9 @@ enum Acknowledged {
     Fin,
 }
 
-fn acknowledges(segment: &Segment, fin: Option<Fin>, traffic: &Traffic) -> Acknowledged {
+fn acknowledges(reset: &MatchedReset, segment: &Segment, traffic: &Traffic) -> Acknowledged {
     // A farewell stands between the response and the FIN, and need not have arrived.
-    let response_end = match fin {
-        Some(fin) if fin.by == Side::Local => fin.response_end,
-        _ => traffic.payload_end,
-    };
+    let response_end = reset.fin_by(Side::Local).map_or(traffic.payload_end, |fin| fin.response_end);
     let beyond = segment.ack.wrapping_sub(response_end);
     match segment.ack.wrapping_sub(traffic.payload_end) {
         1 => Acknowledged::Fin,
@@ -317,17 +310,17 @@ fn race_window(traffic: &Traffic, rules: &Rules) -> Duration {
 }
 
 fn fin_arrived(reset: &MatchedReset) -> bool {
-    reset.state.is_some_and(TcpState::fin_received) || reset.fin.is_some_and(|fin| fin.by == Side::Remote)
+    reset.state.is_some_and(TcpState::fin_received) || reset.fin_by(Side::Remote).is_some()
 }
 
 fn peers_farewell(reset: &MatchedReset) -> Farewell {
-    reset.fin.filter(|fin| fin.by == Side::Remote).map_or(Farewell::None, |fin| fin.farewell)
+    reset.fin_by(Side::Remote).map_or(Farewell::None, |fin| fin.farewell)
 }
 
 /// Whether this host told the peer that it closed. A connection that died silently (a timeout, a repaired
 /// socket) is as unknown to its peer's segments as one that never was.
 fn closed_here(reset: &MatchedReset) -> bool {
-    reset.matched == Matched::Closed && reset.fin.is_some_and(|fin| fin.by == Side::Local)
+    reset.matched == Matched::Closed && reset.fin_by(Side::Local).is_some()
 }
 
 fn unread(reset: &MatchedReset) -> u32 {

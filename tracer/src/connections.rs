@@ -12,7 +12,7 @@ use crate::{
     time::KernelNs,
 };
 
-/// How long a connection is kept: the kernel's time-wait (`TCP_TIMEWAIT_LEN`, include/`net/tcp.h`) and a margin.
+/// How long a connection is kept: the kernel's time-wait (`TCP_TIMEWAIT_LEN`, `include/net/tcp.h`) and a margin.
 pub const RETENTION: Duration = Duration::from_secs(65);
 
 /// How far a segment's acknowledgment may lie from what is known for it to belong to the same connection,
@@ -34,12 +34,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Takes a newer view of the socket, keeping what only the older one could tell.
-    pub fn update(&mut self, mut socket: Socket) {
+    /// Takes a newer view of the socket, keeping what only the older one could tell; this is then all there is
+    /// to know.
+    pub fn update(&mut self, mut socket: Socket) -> &Socket {
         if let Some(old) = &self.socket {
             inherit(&mut socket, old);
         }
-        self.socket = Some(socket);
+        self.socket.insert(socket)
     }
 
     /// Whether `socket` is this connection's, not a later one's on the same ports.
@@ -75,7 +76,7 @@ fn near(a: u32, b: u32) -> bool {
 
 /// A FIN or the step to CLOSE can hide the state, who sent last and who opened; what the older view told of
 /// it still holds, the order of payload as long as none passed since.
-pub fn inherit(socket: &mut Socket, old: &Socket) {
+fn inherit(socket: &mut Socket, old: &Socket) {
     let quiet = socket.traffic.sent == old.traffic.sent && socket.traffic.received == old.traffic.received;
     if quiet && socket.traffic.last_payload == LastPayload::Unknown {
         socket.traffic.last_payload = old.traffic.last_payload;

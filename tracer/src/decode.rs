@@ -63,7 +63,7 @@ fn event(record: &Record, jiffy: Duration) -> Option<Event> {
         (KIND_SEND_RESET, origin) => EventKind::SendReset {
             origin: match origin {
                 SOCKET_FULL => Origin::Connection(socket(record, jiffy)?),
-                SOCKET_TIME_WAIT => Origin::TimeWait { rcv_nxt: record.rcv_nxt, snd_nxt: record.snd_nxt },
+                SOCKET_TIME_WAIT => Origin::TimeWait { rcv_nxt: record.rcv_nxt },
                 SOCKET_LISTENER => Origin::Listener,
                 SOCKET_NONE => Origin::NoSocket,
                 _ => return None,

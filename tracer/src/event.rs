@@ -98,8 +98,6 @@ pub enum Origin {
     TimeWait {
         /// Next sequence number it expects.
         rcv_nxt: u32,
-        /// Next sequence number it would send; our FIN is included.
-        snd_nxt: u32,
     },
     /// A listener, for a segment that fits no connection of its.
     Listener,

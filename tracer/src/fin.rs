@@ -107,6 +107,7 @@ impl Fin {
     }
 }
 
+/// What left together with the FIN: a few bytes, either after a rest or against payload that was crossing.
 fn farewell(at: KernelNs, by: Side, socket: &Socket, crossed: bool) -> Farewell {
     let traffic = &socket.traffic;
     let (bytes, sent, before) = match by {

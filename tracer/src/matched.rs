@@ -1,7 +1,7 @@
 //! A reset together with everything known of the connection it ended.
 
 use crate::{
-    event::{Flow, Role, Segment, Socket, TcpState},
+    event::{Flow, Role, Segment, Side, Socket, TcpState},
     fin::Fin,
     time::KernelNs,
 };
@@ -35,6 +35,29 @@ pub struct MatchedReset {
     pub own_abort: bool,
     /// RST segments seen so far.
     pub segments: u32,
+}
+
+impl MatchedReset {
+    /// The segment that a passive reset answers.
+    #[must_use]
+    pub fn segment(&self) -> Option<Segment> {
+        match self.trigger {
+            Trigger::Passive(segment) => Some(segment),
+            _ => None,
+        }
+    }
+
+    /// That segment, if it carries payload.
+    #[must_use]
+    pub fn payload(&self) -> Option<Segment> {
+        self.segment().filter(|segment| segment.len > 0)
+    }
+
+    /// The first FIN, if this side sent it.
+    #[must_use]
+    pub fn fin_by(&self, side: Side) -> Option<Fin> {
+        self.fin.filter(|fin| fin.by == side)
+    }
 }
 
 /// How a reset came about.

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
-    connections::{Connection, Connections, inherit},
+    connections::{Connection, Connections},
     event::{Event, EventKind, Flow, LastPayload, Origin, Role, Segment, Side, Socket, TcpState},
     fin::Fin,
     matched::{Holder, Matched, MatchedReset, Trigger, Unmatched},
@@ -93,7 +93,7 @@ impl Matcher {
                 let sent = Sent { at, flow, segment, reason };
                 match origin {
                     Origin::Connection(socket) => self.sent_by_connection(&sent, socket),
-                    Origin::TimeWait { rcv_nxt, .. } => self.sent_by_time_wait(&sent, rcv_nxt),
+                    Origin::TimeWait { rcv_nxt } => self.sent_by_time_wait(&sent, rcv_nxt),
                     Origin::Listener => self.sent_without_socket(&sent, Holder::Listener),
                     Origin::NoSocket => self.sent_without_socket(&sent, Holder::NoSocket),
                 }
@@ -151,7 +151,7 @@ impl Matcher {
 
     /// A RST ended a socket, or the kernel aborts an orphan: then the passive reset that follows takes this
     /// incident over, see [`Self::sent_by_connection`].
-    fn received(&mut self, at: KernelNs, flow: Flow, mut socket: Socket) {
+    fn received(&mut self, at: KernelNs, flow: Flow, socket: Socket) {
         if socket.state == TcpState::SynSent {
             // No connection came to be: nothing that later segments could belong to.
             self.hold(received_by(&socket, at, flow, None));
@@ -162,24 +162,19 @@ impl Matcher {
             self.add_segment(id);
             return;
         }
-        if let Some(known) = &connection.socket {
-            inherit(&mut socket, known);
-        }
-        let reset = received_by(&socket, at, flow, connection.fin);
         connection.incident = Some(self.next_id);
-        connection.update(socket);
+        let fin = connection.fin;
+        let reset = received_by(connection.update(socket), at, flow, fin);
         self.hold(reset);
     }
 
-    fn sent_by_connection(&mut self, sent: &Sent, mut socket: Socket) {
+    fn sent_by_connection(&mut self, sent: &Sent, socket: Socket) {
         let connection = self.connections.touch(sent.flow, sent.at, |known| known.is(&socket));
         let after_close = socket.state == TcpState::Close;
-        if let Some(known) = &connection.socket {
-            inherit(&mut socket, known);
-        }
         let trigger = sent.segment.map_or(Trigger::Active { after_close }, Trigger::Passive);
-        let reset = sent.matched(trigger, Holder::Connection, Matched::Socket, Some(&socket), connection.fin);
-        connection.update(socket);
+        let fin = connection.fin;
+        let socket = connection.update(socket);
+        let reset = sent.matched(trigger, Holder::Connection, Matched::Socket, Some(socket), fin);
         let Some(id) = connection.incident else {
             connection.incident = Some(self.next_id);
             self.hold(reset);

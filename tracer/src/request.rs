@@ -6,7 +6,7 @@ use crate::{
     cause::{Cause, Race},
     event::{LastPayload, Role, Side, Traffic},
     fin::{Farewell, Fin},
-    matched::{MatchedReset, Trigger},
+    matched::MatchedReset,
     time::KernelNs,
 };
 
@@ -23,7 +23,6 @@ pub struct Request {
 #[must_use]
 pub fn request(reset: &MatchedReset, cause: Cause) -> Option<Request> {
     let traffic = &reset.socket.as_ref()?.traffic;
-    let payload = matches!(reset.trigger, Trigger::Passive(segment) if segment.len > 0);
     // Only the end of a request that was still being sent is known, and it says nothing of its beginning;
     // and of what is unknown it is not even clear that it was a request.
     if matches!(cause, Cause::EarlyClose | Cause::Unknown) {
@@ -37,7 +36,9 @@ pub fn request(reset: &MatchedReset, cause: Cause) -> Option<Request> {
             Some(request_at(traffic.last_received, Some(traffic.last_sent)))
         }
         // The segment that provoked the reset is the request.
-        (Role::Server, _) if payload => Some(request_at(reset.at, before_request(reset, traffic))),
+        (Role::Server, _) if reset.payload().is_some() => {
+            Some(request_at(reset.at, before_request(reset, traffic)))
+        }
         _ => None,
     }
 }
@@ -61,9 +62,11 @@ fn before_request(reset: &MatchedReset, traffic: &Traffic) -> Option<KernelNs> {
 
 /// The FIN that the server sent, if it was the first.
 fn servers_fin(reset: &MatchedReset) -> Option<Fin> {
-    reset.fin.filter(|fin| {
-        matches!((reset.role, fin.by), (Role::Server, Side::Local) | (Role::Client, Side::Remote))
-    })
+    match reset.role {
+        Role::Server => reset.fin_by(Side::Local),
+        Role::Client => reset.fin_by(Side::Remote),
+        Role::Unknown => None,
+    }
 }
 
 /// From the server's FIN to the request in seconds, negative when the request came first. The sign follows what
@@ -83,10 +86,9 @@ pub fn fin_to_request(reset: &MatchedReset, request: Request, race: Option<Race>
 #[must_use]
 pub fn since_response(reset: &MatchedReset) -> Option<Duration> {
     let traffic = &reset.socket.as_ref()?.traffic;
-    let payload = matches!(reset.trigger, Trigger::Passive(segment) if segment.len > 0);
     match reset.role {
         // What provoked the reset was a response, or a piece of one.
-        Role::Client if payload => Some(Duration::ZERO),
+        Role::Client if reset.payload().is_some() => Some(Duration::ZERO),
         Role::Client if traffic.received > 0 => Some(reset.at.since(traffic.last_received)),
         Role::Server if traffic.sent > 0 => Some(reset.at.since(traffic.last_sent)),
         _ => None,

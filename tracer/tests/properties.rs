@@ -89,7 +89,7 @@ fn kind() -> impl Strategy<Value = EventKind> {
     let side = prop::sample::select(vec![Side::Local, Side::Remote]);
     let reason = prop::option::of(0_u32..20);
     let closed = prop_oneof![
-        (RCV_NXT..RCV_NXT + 200).prop_map(|rcv_nxt| Origin::TimeWait { rcv_nxt, snd_nxt: 0 }),
+        (RCV_NXT..RCV_NXT + 200).prop_map(|rcv_nxt| Origin::TimeWait { rcv_nxt }),
         Just(Origin::Listener),
         Just(Origin::NoSocket),
     ];
