@@ -8,10 +8,6 @@
 pub struct Record {
     /// `bpf_ktime_get_ns` (`CLOCK_MONOTONIC`) when the probe ran.
     pub at_ns: u64,
-    /// Address of the socket: tells apart sockets alive at the same time, is no identity over time.
-    pub sk: u64,
-    /// `skc_cookie`, 0 where the kernel never made one.
-    pub cookie: u64,
     /// Payload bytes sent, retransmissions included.
     pub bytes_sent: u64,
     /// Payload bytes received in order.
@@ -30,6 +26,11 @@ pub struct Record {
     pub since_received: u32,
     /// Jiffies since a segment with an ACK was last processed.
     pub since_ack: u32,
+    /// Segments with payload sent, retransmissions included (`__tcp_transmit_skb`, `net/ipv4/tcp_output.c`).
+    pub data_segs_out: u32,
+    /// Segments with payload received, in order or not (`tcp_segs_in`, `include/net/tcp.h`): counted before anything else, so one
+    /// that is answered with a RST is among them.
+    pub data_segs_in: u32,
     /// Oldest unacknowledged sequence number.
     pub snd_una: u32,
     /// Next sequence number to send.
@@ -78,7 +79,7 @@ pub struct Record {
     pub padding: [u8; 3],
 }
 
-const _: () = assert!(size_of::<Record>() == 168 && align_of::<Record>() == 8);
+const _: () = assert!(size_of::<Record>() == 160 && align_of::<Record>() == 8);
 
 /// First FIN of a connection: ours (to `FIN_WAIT1`) or the peer's (to `CLOSE_WAIT`).
 pub const KIND_FIN: u32 = 1;

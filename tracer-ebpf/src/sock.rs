@@ -118,8 +118,6 @@ pub fn unacknowledged(sk: u64) -> bool {
 /// What every kind of socket has: `struct sock_common`.
 #[inline(always)]
 fn common(record: &mut Record, sk: u64) {
-    record.sk = sk;
-    record.cookie = read(sk, Field::SkcCookie);
     record.netns = netns(read(sk, Field::SkcNet));
     record.family = read(sk, Field::SkcFamily);
     record.local_port = read(sk, Field::SkcNum);
@@ -154,6 +152,8 @@ pub fn connection(record: &mut Record, sk: u64) {
     record.bytes_received = read(sk, Field::BytesReceived);
     record.bytes_acked = read(sk, Field::BytesAcked);
     record.bytes_retrans = read(sk, Field::BytesRetrans);
+    record.data_segs_out = read(sk, Field::DataSegsOut);
+    record.data_segs_in = read(sk, Field::DataSegsIn);
     record.snd_una = read(sk, Field::SndUna);
     record.snd_nxt = read(sk, Field::SndNxt);
     record.snd_wl1 = read(sk, Field::SndWl1);
@@ -187,7 +187,6 @@ pub fn time_wait(record: &mut Record, sk: u64) {
     record.socket = SOCKET_TIME_WAIT;
     common(record, sk);
     record.rcv_nxt = read(sk, Field::SkcTwRcvNxt);
-    record.snd_nxt = read(sk, Field::SkcTwSndNxt);
 }
 
 /// A listener knows no peer: the addresses come from the segment.
@@ -195,7 +194,6 @@ pub fn time_wait(record: &mut Record, sk: u64) {
 pub fn listener(record: &mut Record, sk: u64, skb: u64) {
     addresses(record, skb);
     record.socket = SOCKET_LISTENER;
-    record.sk = sk;
     record.netns = netns(read(sk, Field::SkcNet));
 }
 

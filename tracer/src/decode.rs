@@ -169,6 +169,8 @@ fn traffic(record: &Record, state: TcpState, jiffy: Duration) -> Traffic {
     Traffic {
         sent: payload_sent(record),
         received: payload_received(record),
+        segments_sent: record.data_segs_out,
+        segments_received: record.data_segs_in,
         last_sent: ago(record.since_sent),
         last_received: ago(record.since_received),
         last_ack: ago(record.since_ack),

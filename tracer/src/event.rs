@@ -134,6 +134,10 @@ pub struct Traffic {
     pub sent: u64,
     /// Payload bytes received in order.
     pub received: u64,
+    /// Segments that carried payload sent; unlike in `sent`, retransmissions count.
+    pub segments_sent: u32,
+    /// Segments that carried payload received, in order or not; unlike in `received`, one that is answered with a RST counts.
+    pub segments_received: u32,
     /// When payload was last sent; while none was, when the connection was established.
     pub last_sent: KernelNs,
     /// When payload was last received; while none was, when the connection was established.

@@ -17,6 +17,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use log::debug;
+use serde::Serialize;
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::{mpsc, oneshot},
@@ -25,8 +26,10 @@ use tokio::{
 };
 
 use crate::{
+    keepalive::{AdviceView, ServerView},
     kernel::{ProbeReport, counters::KernelCounters, programs::Loaded},
     metrics::Metrics,
+    page,
     reset::ResetView,
 };
 
@@ -39,18 +42,21 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 /// Connections open at once; one more takes the place of the oldest, so that idle ones never keep a scrape out.
 const MAX_CONNECTIONS: usize = 64;
 
-/// What `/api/v1/resets` returns when not told how many.
+/// What `/api/v1/resets` and `/api/v1/servers` return when not told how many.
 const DEFAULT_LIMIT: usize = 100;
 
-/// What it returns at the most: many slow readers must not hold much memory.
+/// What they return at the most: many slow readers must not hold much memory.
 const MAX_LIMIT: usize = 1000;
 
-/// A question to the task that owns the state.
-pub struct Query {
-    /// How many resets at most.
-    pub limit: usize,
-    /// Where the answer goes.
-    pub answer: oneshot::Sender<Vec<ResetView>>,
+/// A question to the task that owns the state, with the number of answers wanted at the most and where they go.
+#[expect(missing_docs, reason = "the same fields in each")]
+pub enum Query {
+    /// The newest resets.
+    Resets { limit: usize, answer: oneshot::Sender<Vec<ResetView>> },
+    /// The servers most in need of attention.
+    Servers { limit: usize, answer: oneshot::Sender<Vec<ServerView>> },
+    /// All advice that stands.
+    Advice { answer: oneshot::Sender<Vec<AdviceView>> },
 }
 
 /// What the handlers can reach.
@@ -131,21 +137,18 @@ async fn answer(request: Request<Incoming>, service: &Service) -> Result<Answer,
         return Ok(refusal);
     }
     Ok(match request.uri().path() {
-        "/" => page(StatusCode::OK, "text/html; charset=utf-8", INDEX),
         "/metrics" => metrics(&request, service),
         "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
         "/-/ready" => ready(&service.report),
-        "/api/v1/resets" => resets(&request, service).await,
-        _ => plain(StatusCode::NOT_FOUND, "nothing here; see /\n"),
+        "/api/v1/resets" => limited(&request, service, |limit, answer| Query::Resets { limit, answer }).await,
+        "/api/v1/servers" => {
+            limited(&request, service, |limit, answer| Query::Servers { limit, answer }).await
+        }
+        "/api/v1/advice" => ask(service, |answer| Query::Advice { answer }).await,
+        path => page::answer(path)
+            .unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "nothing here; see /\n")),
     })
 }
-
-const INDEX: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>tracer</title>\
-<h1>tracer</h1><p>TCP resets on this host, matched with the last request.</p><ul>\
-<li><a href=\"/metrics\">/metrics</a> for Prometheus</li>\
-<li><a href=\"/api/v1/resets\">/api/v1/resets</a> the latest resets as JSON</li>\
-<li><a href=\"/-/ready\">/-/ready</a> whether all probes are attached</li>\
-<li><a href=\"/-/healthy\">/-/healthy</a> whether the process lives</li></ul></html>\n";
 
 fn metrics(request: &Request<Incoming>, service: &Service) -> Answer {
     let mut counts = service.counters.read().inspect_err(|error| debug!("{error:#}")).ok();
@@ -199,18 +202,29 @@ fn ready(report: &ProbeReport) -> Answer {
     }
 }
 
-async fn resets(request: &Request<Incoming>, service: &Service) -> Answer {
-    let limit = match limit(request.uri().query().unwrap_or("")) {
-        Ok(limit) => limit,
-        Err(sentence) => return plain(StatusCode::BAD_REQUEST, sentence),
-    };
+/// Asks for at most as many as the request says.
+async fn limited<T: Serialize>(
+    request: &Request<Incoming>,
+    service: &Service,
+    query: impl FnOnce(usize, oneshot::Sender<Vec<T>>) -> Query,
+) -> Answer {
+    match limit(request.uri().query().unwrap_or("")) {
+        Ok(limit) => ask(service, |answer| query(limit, answer)).await,
+        Err(sentence) => plain(StatusCode::BAD_REQUEST, sentence),
+    }
+}
+
+async fn ask<T: Serialize>(
+    service: &Service,
+    query: impl FnOnce(oneshot::Sender<Vec<T>>) -> Query,
+) -> Answer {
     let (answer, answered) = oneshot::channel();
     // The queue is short: when it is full, the events come first.
-    let resets = match service.queries.try_send(Query { limit, answer }) {
+    let found = match service.queries.try_send(query(answer)) {
         Ok(()) => answered.await.ok(),
         Err(_) => None,
     };
-    match resets.map(|resets| serde_json::to_vec(&resets)) {
+    match found.map(|found| serde_json::to_vec(&found)) {
         Some(Ok(json)) => page(StatusCode::OK, "application/json", json),
         _ => plain(StatusCode::SERVICE_UNAVAILABLE, "busy, try again\n"),
     }
@@ -233,7 +247,7 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> Answer {
     page(status, "text/plain; charset=utf-8", text)
 }
 
-fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+pub(crate) fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();

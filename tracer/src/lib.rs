@@ -10,12 +10,14 @@ pub mod decode;
 pub mod event;
 pub mod fin;
 pub mod http;
+pub mod keepalive;
 pub mod kernel;
 pub mod matched;
 pub mod matcher;
 pub mod mechanism;
 pub mod metrics;
 pub mod output;
+mod page;
 pub mod pipeline;
 pub mod recent;
 pub mod recording;
@@ -39,7 +41,8 @@ use tokio::{
 use crate::{
     classify::Rules,
     config::{Command, Config},
-    http::{Query, Service},
+    http::Service,
+    keepalive::Fingerprints,
     kernel::{Tracer, preflight, ring::Ring},
     matcher::Matcher,
     metrics::Metrics,
@@ -112,9 +115,7 @@ async fn trace(config: Config) -> Result<()> {
         let wait = pipeline.next_due().map_or(rest, |due| due.since(now).min(rest));
         tokio::select! {
             woken = ring.woken() => woken.context("the ring buffer broke")?,
-            Some(Query { limit, answer }) = asked.recv() => {
-                let _ = answer.send(pipeline.newest(limit));
-            }
+            Some(query) = asked.recv() => pipeline.answer(query),
             () = sleep(wait) => {}
             () = stop.asked() => break,
         }
@@ -153,6 +154,7 @@ fn pipeline<'a>(
         metrics,
         output: Output::start(config.events, when_full).context("cannot start a thread")?,
         recent: Recent::new(config.recent as usize),
+        fingerprints: Fingerprints::new(config.max_series),
         recorder,
         server_ports: config.server_ports.clone(),
         clock: WallClock::now(),

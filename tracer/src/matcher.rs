@@ -41,6 +41,8 @@ pub enum Outcome {
 /// A FIN on a connection that rested for at least [`crate::fin::IDLE`] with no request open.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct IdleClose {
+    /// When.
+    pub at: KernelNs,
     /// The connection.
     pub flow: Flow,
     /// Which end this host is.
@@ -50,6 +52,20 @@ pub struct IdleClose {
     /// From the last payload, or from establishment if there was none, to the FIN. With a farewell, from the
     /// last payload of the side that did not say it.
     pub idle: Duration,
+    /// The connection had carried payload.
+    pub exchanged: bool,
+}
+
+impl IdleClose {
+    /// Which end of the connection closed; `None` where it is not known which one the server is.
+    #[must_use]
+    pub fn closed_by(&self) -> Option<Role> {
+        match (self.role, self.by) {
+            (Role::Unknown, _) => None,
+            (Role::Server, Side::Local) | (Role::Client, Side::Remote) => Some(Role::Server),
+            _ => Some(Role::Client),
+        }
+    }
 }
 
 /// The state of the matching.
@@ -140,7 +156,9 @@ impl Matcher {
         connection.fin.get_or_insert(fin);
         let idle = fin.idle(&socket).filter(|_| connection.incident.is_none());
         if let Some(idle) = idle {
-            self.outcomes.push(Outcome::IdleClose(IdleClose { flow, role: socket.role, by, idle }));
+            let exchanged = socket.traffic.any();
+            let close = IdleClose { at, flow, role: socket.role, by, idle, exchanged };
+            self.outcomes.push(Outcome::IdleClose(close));
         }
         socket.state = match by {
             Side::Local => TcpState::FinWait1,

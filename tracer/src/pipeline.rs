@@ -1,15 +1,21 @@
 //! From the ring's bytes to everything users see, in one direction: decode → match → judge → count, print, keep.
 
+use log::info;
+
 use crate::{
+    cause::Cause,
     classify::{Rules, classify},
     decode::{Malformed, decode},
     event::{Flow, Role},
+    http::Query,
+    keepalive::Fingerprints,
     matched::MatchedReset,
     matcher::{Matcher, Outcome},
     metrics::Metrics,
     output::Output,
     recent::Recent,
     recording::Recorder,
+    request::request_segments,
     reset::{ResetView, server_endpoint},
     time::{KernelNs, WallClock},
 };
@@ -26,6 +32,8 @@ pub struct Pipeline<'a> {
     pub output: Output,
     /// Keeps the latest.
     pub recent: Recent,
+    /// Infers keep-alive timeouts.
+    pub fingerprints: Fingerprints,
     /// Writes down what comes in.
     pub recorder: Option<Recorder>,
     /// Only connections with one of these server ports; all if empty.
@@ -51,6 +59,7 @@ impl Pipeline<'_> {
         self.clock = WallClock::now();
         self.matcher.advance(now);
         self.publish();
+        self.review(now);
         if let Some(recorder) = &mut self.recorder {
             recorder.flush();
         }
@@ -62,10 +71,13 @@ impl Pipeline<'_> {
         self.matcher.next_due()
     }
 
-    /// The newest resets, at most `limit`.
-    #[must_use]
-    pub fn newest(&self, limit: usize) -> Vec<ResetView> {
-        self.recent.newest(limit)
+    /// Answers a question; the one who asked may be gone.
+    pub fn answer(&self, query: Query) {
+        match query {
+            Query::Resets { limit, answer } => drop(answer.send(self.recent.newest(limit))),
+            Query::Servers { limit, answer } => drop(answer.send(self.fingerprints.servers(limit))),
+            Query::Advice { answer } => drop(answer.send(self.fingerprints.advice(self.clock))),
+        }
     }
 
     /// Passes on everything, at the end.
@@ -84,6 +96,7 @@ impl Pipeline<'_> {
                 Outcome::Segment { id } => self.recent.add_segment(id),
                 Outcome::IdleClose(close) if self.is_wanted(close.role, &close.flow) => {
                     self.metrics.idle_close(&close);
+                    self.fingerprints.close(&close);
                 }
                 Outcome::IdleClose(_) => {}
             }
@@ -97,9 +110,22 @@ impl Pipeline<'_> {
         }
         let verdict = classify(reset, &self.rules);
         self.metrics.reset(reset, &verdict);
+        if verdict.cause == Cause::KeepaliveRace {
+            let requests = request_segments(reset);
+            self.fingerprints.race(reset.role, &reset.flow, reset.at, verdict.idle, requests);
+        }
         let view = ResetView::new(reset, &verdict, self.clock, &self.rules.reasons);
         self.output.print(&view);
         self.recent.push(view);
+    }
+
+    /// Shows what has been inferred of servers.
+    fn review(&mut self, now: KernelNs) {
+        let Some(review) = self.fingerprints.review(now) else { return };
+        self.metrics.keepalive(&review);
+        for sentence in review.told {
+            info!("{sentence}");
+        }
     }
 
     /// Whether the connection's server port was asked for; either port may be it where the role is unknown.

@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use crate::{
     classify::Rules,
     config::Replay,
+    keepalive::Fingerprints,
     kernel::reasons::Reasons,
     matcher::Matcher,
     metrics::Metrics,
@@ -52,6 +53,7 @@ fn pipeline<'a>(header: &Header, replay: &Replay, metrics: &'a Metrics, output: 
         metrics,
         output,
         recent: Recent::new(0),
+        fingerprints: Fingerprints::new(1),
         recorder: None,
         server_ports: Vec::new(),
         clock: WallClock::fixed(Duration::from_nanos(header.boot_ns)),

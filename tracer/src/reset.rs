@@ -130,7 +130,8 @@ impl ResetView {
     }
 }
 
-fn seconds(duration: Duration) -> f64 {
+/// A time as JSON shows it.
+pub(crate) fn seconds(duration: Duration) -> f64 {
     rounded(duration.as_secs_f64())
 }
 

@@ -33,6 +33,7 @@ prop_compose! {
     fn traffic()(
         sent in prop::sample::select(vec![0_u64, 1, 31, 200]),
         received in prop::sample::select(vec![0_u64, 1, 100]),
+        segments in prop::array::uniform2(0_u32..4),
         times in prop::array::uniform3(0_u64..5_000),
         last_payload in prop::sample::select(vec![
             LastPayload::None, LastPayload::Local, LastPayload::Remote, LastPayload::Unknown,
@@ -46,6 +47,8 @@ prop_compose! {
         Traffic {
             sent,
             received,
+            segments_sent: segments[0],
+            segments_received: segments[1],
             last_sent: ms(times[0]),
             last_received: ms(times[1]),
             last_ack: ms(times[2]),

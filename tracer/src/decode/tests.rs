@@ -14,6 +14,7 @@ fn idle_server() -> Record {
     record.remote_addr[..4].copy_from_slice(&[10, 0, 0, 2]);
     (record.local_port, record.remote_port) = (80, 40_000);
     (record.bytes_sent, record.bytes_acked, record.bytes_received) = (200, 200, 100);
+    (record.data_segs_out, record.data_segs_in) = (2, 1);
     (record.snd_una, record.snd_nxt, record.write_seq) = (5_200, 5_200, 5_200);
     (record.rcv_nxt, record.copied_seq, record.snd_wl1) = (9_100, 9_100, 9_100);
     (record.since_sent, record.since_received, record.since_ack) = (2_499, 2_500, 2_490);
@@ -41,11 +42,12 @@ fn changed(change: impl Fn(&mut Record)) -> Record {
 
 #[test]
 fn bytes_that_are_no_record_are_told_apart_from_records_that_make_no_sense() {
-    for len in [0, 1, 167, 169, 336] {
+    const SIZE: usize = size_of::<Record>();
+    for len in [0, 1, SIZE - 1, SIZE + 1, 2 * SIZE] {
         assert_eq!(decode(&vec![0; len], JIFFY), Err(Malformed::Size), "{len} bytes");
     }
-    assert_eq!(decode(&[0; 168], JIFFY), Err(Malformed::Value));
-    assert_eq!(decode(&[0xff; 168], JIFFY), Err(Malformed::Value));
+    assert_eq!(decode(&[0; SIZE], JIFFY), Err(Malformed::Value));
+    assert_eq!(decode(&[0xff; SIZE], JIFFY), Err(Malformed::Value));
     for nonsense in [
         changed(|r| r.kind = 9),
         changed(|r| r.family = 1),
@@ -146,6 +148,12 @@ fn our_fin_stands_behind_the_payload_and_is_none() {
     let record = changed(|r| (r.old_state, r.snd_nxt, r.write_seq) = (4, 5_201, 5_201));
     let traffic = socket_of(&record).traffic;
     assert_eq!((traffic.payload_end, traffic.unacknowledged), (5_200, 0));
+}
+
+#[test]
+fn segments_with_payload_are_counted_each_way() {
+    let traffic = socket_of(&idle_server()).traffic;
+    assert_eq!((traffic.segments_sent, traffic.segments_received), (2, 1));
 }
 
 #[test]

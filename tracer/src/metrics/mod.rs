@@ -1,20 +1,25 @@
 //! Every exported metric: its name, help and unit stand where it is made.
 
+mod keepalive;
 mod process;
 mod servers;
 
-use std::sync::Mutex;
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+};
 
 use prometheus::{
     CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
 
-use self::{process::Process, servers::Servers};
+use self::{keepalive::Keepalive, process::Process, servers::Servers};
 use crate::{
     cause::{Cause, Mechanism},
     classify::Verdict,
-    event::{EventKind, Role, Side},
+    event::{EventKind, Role},
+    keepalive::Review,
     kernel::{Counts, ProbeReport, programs::RunStats},
     matched::{Matched, MatchedReset, Unmatched},
     matcher::IdleClose,
@@ -22,7 +27,7 @@ use crate::{
 };
 
 /// Non-integer bounds around the usual keep-alive timeouts, so that `le` reads the same in every format.
-const IDLE_BUCKETS: [f64; 26] = [
+pub const IDLE_BUCKETS: [f64; 26] = [
     0.1, 0.5, 0.95, 1.95, 2.5, 3.95, 4.5, 4.95, 5.5, 6.5, 9.5, 15.5, 20.5, 29.5, 31.5, 58.5, 61.5, 64.5,
     67.5, 74.5, 77.5, 92.5, 131.5, 299.5, 599.5, 625.5,
 ];
@@ -42,6 +47,7 @@ pub struct Metrics {
     reset_idle: HistogramVec,
     request_to_reset: HistogramVec,
     idle_close: HistogramVec,
+    keepalive: Keepalive,
     unmatched: IntCounterVec,
     events: IntCounterVec,
     /// Resets that were not printed because stdout did not keep up.
@@ -105,6 +111,7 @@ impl Metrics {
                 &["role", "server", "closed_by"],
                 &IDLE_BUCKETS,
             )?,
+            keepalive: Keepalive::register(&registry)?,
             unmatched: counters(
                 &registry,
                 "tracer_resets_unmatched_total",
@@ -237,23 +244,23 @@ impl Metrics {
 
     /// Counts the close of an idle connection; nothing where it is not known which side is the server.
     pub fn idle_close(&self, close: &IdleClose) {
-        let server_closed = match (close.role, close.by) {
-            (Role::Unknown, _) => return,
-            (Role::Server, Side::Local) | (Role::Client, Side::Remote) => true,
-            _ => false,
-        };
+        let Some(by) = close.closed_by() else { return };
         let server = server_endpoint(close.role, close.flow.local, close.flow.remote);
         let server = self.server_label(close.role, server);
-        let by = if server_closed { Role::Server } else { Role::Client };
         self.idle_close
             .with_label_values(&[close.role.name(), server.as_str(), by.name()])
             .observe(close.idle.as_secs_f64());
     }
 
+    /// Shows the timeouts that are inferred now, and the advice that stands.
+    pub fn keepalive(&self, review: &Review) {
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        self.keepalive.show(review, &servers);
+    }
+
     /// The label of a server. A server's races start at 0 when it is first seen, so that the first one counts.
-    fn server_label(&self, role: Role, server: Option<std::net::SocketAddr>) -> String {
-        let label =
-            self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).label(role, server);
+    fn server_label(&self, role: Role, server: Option<SocketAddr>) -> String {
+        let label = self.servers.lock().unwrap_or_else(PoisonError::into_inner).label(role, server);
         if label.overflow {
             self.label_overflow.inc();
         }

@@ -50,6 +50,11 @@ impl Servers {
         self.known.insert((role, server), value.clone());
         Label { value, first: true, overflow: false }
     }
+
+    /// The label of a server that has one of its own.
+    pub(super) fn own_label(&self, role: Role, server: SocketAddr) -> Option<&str> {
+        self.known.get(&(role, server)).map(String::as_str)
+    }
 }
 
 #[cfg(test)]

@@ -62,6 +62,8 @@ pub(crate) fn server() -> Socket {
         traffic: Traffic {
             sent: 200,
             received: 100,
+            segments_sent: 1,
+            segments_received: 1,
             last_sent: ms(1_010),
             last_received: ms(1_000),
             last_ack: ms(1_050),

@@ -1,0 +1,244 @@
+//! What is known of one server's keep-alive: who closes its idle connections, at which age, and who raced with it.
+
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+
+use serde::Serialize;
+
+use super::{
+    advice::Finding,
+    timeout::{Ages, Timeout},
+};
+use crate::{
+    event::Role, fin::IDLE, matcher::IdleClose, metrics::IDLE_BUCKETS, reset::seconds, time::KernelNs,
+};
+
+/// Evidence older than this, or than three timeouts, is not held against a server any more.
+const HOLD: Duration = Duration::from_hours(1);
+
+/// Idle closes by clients, one after the other, that show that the server does not close first any more.
+const CLIENTS_FIRST: u64 = 20;
+
+/// Races with a close right behind a response that are looked at, the latest ones.
+const SHORT_RACES: usize = 16;
+
+/// How many of them must have come after the same number of requests.
+const ENOUGH_SHORT_RACES: usize = 5;
+
+/// Which server: its address and our role, and the namespace where the address means something only there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Server {
+    /// Which end this host is.
+    pub role: Role,
+    /// The server's end.
+    pub endpoint: SocketAddr,
+    /// Inode number of the network namespace, for loopback addresses.
+    pub netns: Option<u32>,
+}
+
+/// What is known of one server.
+#[derive(Clone, Debug)]
+pub struct Fingerprint {
+    /// Closes by the server.
+    pub by_server: Closes,
+    /// Closes by its clients.
+    pub by_client: Closes,
+    /// Races of requests with the close of an idle connection.
+    pub idle_races: Races,
+    /// Races right behind a response.
+    pub short_races: Races,
+    /// When something was last seen of it.
+    pub touched: KernelNs,
+    last_server_close: Option<KernelNs>,
+    /// Idle closes by clients since the server's last one.
+    clients_first: u64,
+    /// Requests that the connections of short races had carried.
+    requests: VecDeque<u32>,
+}
+
+/// Requests that met a close.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Races {
+    /// How many.
+    pub count: u64,
+    last: Option<KernelNs>,
+}
+
+impl Races {
+    fn add(&mut self, at: KernelNs) {
+        self.count += 1;
+        self.last = Some(at);
+    }
+
+    /// Whether there was one lately.
+    #[must_use]
+    pub fn lately(&self, now: KernelNs) -> bool {
+        self.last.is_some_and(|last| now.since(last) < HOLD)
+    }
+}
+
+/// Closes of idle connections by one side.
+#[derive(Clone, Debug, Default)]
+pub struct Closes {
+    /// How many.
+    pub count: u64,
+    /// By age, in the buckets of `tracer_idle_close_seconds`; the last one has no upper bound.
+    pub buckets: [u64; IDLE_BUCKETS.len() + 1],
+    /// What they have in common.
+    pub ages: Ages,
+}
+
+impl Closes {
+    fn add(&mut self, close: &IdleClose) {
+        self.count += 1;
+        let seconds = close.idle.as_secs_f64();
+        self.buckets[IDLE_BUCKETS.partition_point(|&bound| bound < seconds)] += 1;
+        // What closes a connection that never carried a request is no keep-alive timeout.
+        if close.exchanged {
+            self.ages.add(close.at, close.idle);
+        }
+    }
+}
+
+impl Fingerprint {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(now: KernelNs) -> Self {
+        Self {
+            by_server: Closes::default(),
+            by_client: Closes::default(),
+            idle_races: Races::default(),
+            short_races: Races::default(),
+            touched: now,
+            last_server_close: None,
+            clients_first: 0,
+            requests: VecDeque::new(),
+        }
+    }
+
+    /// Takes the close of an idle connection.
+    pub fn close(&mut self, close: &IdleClose) {
+        self.touched = close.at;
+        if close.closed_by() == Some(Role::Server) {
+            self.by_server.add(close);
+            self.last_server_close = Some(close.at);
+            self.clients_first = 0;
+        } else {
+            self.by_client.add(close);
+            self.clients_first += 1;
+        }
+    }
+
+    /// Takes a keep-alive race: a request that met the close after `idle`, on a connection that had carried
+    /// `requests` requests with it, as far as known.
+    pub fn race(&mut self, at: KernelNs, idle: Option<Duration>, requests: Option<u32>) {
+        self.touched = at;
+        if idle.is_none_or(|idle| idle >= IDLE) {
+            self.idle_races.add(at);
+            return;
+        }
+        self.short_races.add(at);
+        self.requests.extend(requests);
+        if self.requests.len() > SHORT_RACES {
+            self.requests.pop_front();
+        }
+    }
+
+    /// Keep-alive races of both kinds.
+    #[must_use]
+    pub fn races(&self) -> u64 {
+        self.idle_races.count + self.short_races.count
+    }
+
+    /// Lets time pass.
+    pub fn settle(&mut self, now: KernelNs) {
+        self.by_server.ages.settle(now);
+        self.by_client.ages.settle(now);
+    }
+
+    /// The server's timeout, while its closes come before its clients'.
+    #[must_use]
+    pub fn server_closes_first(&self, now: KernelNs) -> Option<Timeout> {
+        let timeout = self.by_server.ages.timeout()?;
+        let last = self.last_server_close?;
+        let lately = now.since(last) < HOLD.max(timeout.value * 3);
+        (lately && self.clients_first < CLIENTS_FIRST).then_some(timeout)
+    }
+
+    /// After how many requests the server ends connections, where races right behind a response show it.
+    #[must_use]
+    pub fn request_limit(&self, now: KernelNs) -> Option<u32> {
+        let within =
+            |limit: u32, by| self.requests.iter().filter(|other| other.abs_diff(limit) <= by).count();
+        let limit =
+            self.requests.iter().copied().max_by_key(|&limit| (within(limit, 1), within(limit, 0)))?;
+        let alike = within(limit, 1);
+        let enough = alike >= ENOUGH_SHORT_RACES && alike * 4 >= self.requests.len() * 3;
+        (enough && self.short_races.lately(now)).then_some(limit)
+    }
+
+    /// The idle timeout of the clients, where it shows and is longer than the server's.
+    #[must_use]
+    pub fn longer_client_timeout(&self) -> Option<Timeout> {
+        let server = self.by_server.ages.timeout()?;
+        self.by_client.ages.timeout().filter(|client| client.value > server.value)
+    }
+
+    /// When something was last seen that a finding stands on.
+    #[must_use]
+    pub fn last_seen(&self, finding: Finding) -> KernelNs {
+        let last = match finding {
+            Finding::ServerClosesFirst(_) => self.last_server_close.max(self.idle_races.last),
+            Finding::RequestLimit(_) => self.short_races.last,
+        };
+        last.unwrap_or(self.touched)
+    }
+}
+
+/// What is known of one server, as `/api/v1/servers` shows it. Unknown is `null`; times are in seconds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are explained in the README")]
+pub struct ServerView {
+    pub server: String,
+    pub role: &'static str,
+    pub netns: Option<u32>,
+    pub keepalive_timeout_seconds: Option<f64>,
+    pub keepalive_timeout_samples: u64,
+    pub client_timeout_seconds: Option<f64>,
+    pub client_timeout_samples: u64,
+    pub races: u64,
+    pub idle_closes: IdleCloses,
+}
+
+/// Closes of idle connections by age.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct IdleCloses {
+    /// Upper bounds of the buckets but the last, which has none.
+    pub bounds: [f64; IDLE_BUCKETS.len()],
+    /// Closes by the server in each bucket.
+    pub server: Vec<u64>,
+    /// Closes by its clients.
+    pub client: Vec<u64>,
+}
+
+impl ServerView {
+    /// Says what is known.
+    #[must_use]
+    pub fn new(server: &Server, known: &Fingerprint) -> Self {
+        let (by_server, by_client) = (known.by_server.ages.timeout(), known.by_client.ages.timeout());
+        Self {
+            server: server.endpoint.to_string(),
+            role: server.role.name(),
+            netns: server.netns,
+            keepalive_timeout_seconds: by_server.map(|timeout| seconds(timeout.value)),
+            keepalive_timeout_samples: by_server.map_or(0, |timeout| timeout.samples),
+            client_timeout_seconds: by_client.map(|timeout| seconds(timeout.value)),
+            client_timeout_samples: by_client.map_or(0, |timeout| timeout.samples),
+            races: known.races(),
+            idle_closes: IdleCloses {
+                bounds: IDLE_BUCKETS,
+                server: known.by_server.buckets.to_vec(),
+                client: known.by_client.buckets.to_vec(),
+            },
+        }
+    }
+}

@@ -1,0 +1,18 @@
+// What each cause means and what to do, as the README has it.
+
+export const CAUSES = {
+  refused: 'A SYN met a port without listener. Start the server, or correct the address.',
+  backlog_overflow: 'The accept queue was full, or a handshake was reset. Raise the backlog, accept faster.',
+  killed: 'Somebody ended it: ss -K, or a listener closed with connections it had not accepted. Look at who restarts the server.',
+  out_of_resources: 'Memory or orphan limits. See net.ipv4.tcp_mem and tcp_max_orphans.',
+  tcp_keepalive: 'TCP keepalive probes went unanswered: the peer or the path is gone.',
+  protocol_error: 'Wrong acknowledgment, sequence number, timestamp or flag. Look for a middlebox.',
+  stale_connection: 'A segment for a connection this host does not know and did not just close: a restart, failover or expired NAT entry.',
+  no_request: 'The connection never carried payload: health checks and port scans. Nothing to do.',
+  keepalive_race: 'The server closed an idle connection while the next request crossed the close. Let the side that sends requests close first: its idle timeout must be shorter than the server’s.',
+  early_close: 'The server had answered and closed while the client was still sending that request. Let it read the whole request, or send smaller ones.',
+  client_abort: 'The client closed or reset while an exchange was open. It gave up: look at its timeout and the response time.',
+  awaiting_response: 'The server side reset after it took a request, before any response byte: a crash or restart of the server, or its timeout.',
+  after_response: 'No request was open: an abrupt close of an idle connection. since_response_seconds says how long it idled.',
+  unknown: 'None of the causes can be shown, and it is never guessed.',
+};
