@@ -276,6 +276,17 @@ impl Traffic {
         self.sent > 0 || self.received > 0
     }
 
+    /// How many segments with payload the client had sent, seen from the end with this role: as many as requests, where each
+    /// fits into one.
+    #[must_use]
+    pub fn request_segments(&self, role: Role) -> Option<u32> {
+        match role {
+            Role::Client => Some(self.segments_sent),
+            Role::Server => Some(self.segments_received),
+            Role::Unknown => None,
+        }
+    }
+
     /// Whether `other` is the same connection's, given that the addresses are the same.
     #[must_use]
     pub fn same_connection(&self, other: &Self) -> bool {

@@ -52,8 +52,8 @@ pub struct IdleClose {
     /// From the last payload, or from establishment if there was none, to the FIN. With a farewell, from the
     /// last payload of the side that did not say it.
     pub idle: Duration,
-    /// The connection had carried payload.
-    pub exchanged: bool,
+    /// Requests that the connection had carried, as far as known: see `Traffic::request_segments`.
+    pub requests: Option<u32>,
 }
 
 impl IdleClose {
@@ -156,8 +156,8 @@ impl Matcher {
         connection.fin.get_or_insert(fin);
         let idle = fin.idle(&socket).filter(|_| connection.incident.is_none());
         if let Some(idle) = idle {
-            let exchanged = socket.traffic.any();
-            let close = IdleClose { at, flow, role: socket.role, by, idle, exchanged };
+            let requests = socket.traffic.request_segments(socket.role);
+            let close = IdleClose { at, flow, role: socket.role, by, idle, requests };
             self.outcomes.push(Outcome::IdleClose(close));
         }
         socket.state = match by {

@@ -15,7 +15,6 @@ use crate::{
     output::Output,
     recent::Recent,
     recording::Recorder,
-    request::request_segments,
     reset::{ResetView, server_endpoint},
     time::{KernelNs, WallClock},
 };
@@ -111,7 +110,8 @@ impl Pipeline<'_> {
         let verdict = classify(reset, &self.rules);
         self.metrics.reset(reset, &verdict);
         if verdict.cause == Cause::KeepaliveRace {
-            let requests = request_segments(reset);
+            let traffic = reset.socket.as_ref().map(|socket| &socket.traffic);
+            let requests = traffic.and_then(|traffic| traffic.request_segments(reset.role));
             self.fingerprints.race(reset.role, &reset.flow, reset.at, verdict.idle, requests);
         }
         let view = ResetView::new(reset, &verdict, self.clock, &self.rules.reasons);

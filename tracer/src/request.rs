@@ -60,17 +60,6 @@ fn before_request(reset: &MatchedReset, traffic: &Traffic) -> Option<KernelNs> {
     }
 }
 
-/// How many segments with payload the client had sent: as many as requests, where each fits into one.
-#[must_use]
-pub fn request_segments(reset: &MatchedReset) -> Option<u32> {
-    let traffic = &reset.socket.as_ref()?.traffic;
-    match reset.role {
-        Role::Client => Some(traffic.segments_sent),
-        Role::Server => Some(traffic.segments_received),
-        Role::Unknown => None,
-    }
-}
-
 /// The FIN that the server sent, if it was the first.
 fn servers_fin(reset: &MatchedReset) -> Option<Fin> {
     match reset.role {

@@ -53,6 +53,8 @@ pub struct Fingerprint {
     clients_first: u64,
     /// Requests that the connections of short races had carried.
     requests: VecDeque<u32>,
+    /// The most requests that a connection carried, and when.
+    most_requests: Option<(u32, KernelNs)>,
 }
 
 /// Requests that met a close.
@@ -93,7 +95,7 @@ impl Closes {
         let seconds = close.idle.as_secs_f64();
         self.buckets[IDLE_BUCKETS.partition_point(|&bound| bound < seconds)] += 1;
         // What closes a connection that never carried a request is no keep-alive timeout.
-        if close.exchanged {
+        if close.requests.is_some_and(|requests| requests > 0) {
             self.ages.add(close.at, close.idle);
         }
     }
@@ -112,12 +114,14 @@ impl Fingerprint {
             last_server_close: None,
             clients_first: 0,
             requests: VecDeque::new(),
+            most_requests: None,
         }
     }
 
     /// Takes the close of an idle connection.
     pub fn close(&mut self, close: &IdleClose) {
         self.touched = close.at;
+        self.carried(close.at, close.requests);
         if close.closed_by() == Some(Role::Server) {
             self.by_server.add(close);
             self.last_server_close = Some(close.at);
@@ -132,6 +136,7 @@ impl Fingerprint {
     /// `requests` requests with it, as far as known.
     pub fn race(&mut self, at: KernelNs, idle: Option<Duration>, requests: Option<u32>) {
         self.touched = at;
+        self.carried(at, requests);
         if idle.is_none_or(|idle| idle >= IDLE) {
             self.idle_races.add(at);
             return;
@@ -140,6 +145,14 @@ impl Fingerprint {
         self.requests.extend(requests);
         if self.requests.len() > SHORT_RACES {
             self.requests.pop_front();
+        }
+    }
+
+    /// Notes the most requests that a connection carried lately.
+    fn carried(&mut self, at: KernelNs, requests: Option<u32>) {
+        let Some(requests) = requests else { return };
+        if self.most_requests.is_none_or(|(most, when)| requests >= most || at.since(when) >= HOLD) {
+            self.most_requests = Some((requests, at));
         }
     }
 
@@ -164,7 +177,8 @@ impl Fingerprint {
         (lately && self.clients_first < CLIENTS_FIRST).then_some(timeout)
     }
 
-    /// After how many requests the server ends connections, where races right behind a response show it.
+    /// After how many requests the server ends connections, where races right behind a response show it, and no connection
+    /// carried more.
     #[must_use]
     pub fn request_limit(&self, now: KernelNs) -> Option<u32> {
         let within =
@@ -173,7 +187,8 @@ impl Fingerprint {
             self.requests.iter().copied().max_by_key(|&limit| (within(limit, 1), within(limit, 0)))?;
         let alike = within(limit, 1);
         let enough = alike >= ENOUGH_SHORT_RACES && alike * 4 >= self.requests.len() * 3;
-        (enough && self.short_races.lately(now)).then_some(limit)
+        let most = self.most_requests.map_or(0, |(most, _)| most);
+        (enough && most <= limit + 1 && self.short_races.lately(now)).then_some(limit)
     }
 
     /// The idle timeout of the clients, where it shows and is longer than the server's.
