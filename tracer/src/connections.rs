@@ -2,9 +2,13 @@
 //! abruptly or were reset a short while ago. Bounded in time and number.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
+    hash::BuildHasher as _,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::{
     event::{Flow, LastPayload, Role, Segment, Socket, TcpState},
@@ -91,33 +95,77 @@ fn inherit(socket: &mut Socket, old: &Socket) {
     }
 }
 
+/// A flow in as few bytes as it takes. IPv4 addresses stand as IPv4-mapped ones, which no flow has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    netns: u32,
+    ports: [u16; 2],
+    addresses: [Ipv6Addr; 2],
+}
+
+impl From<&Flow> for Key {
+    fn from(flow: &Flow) -> Self {
+        let address = |end: SocketAddr| match end.ip() {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        Self {
+            netns: flow.netns,
+            ports: [flow.local.port(), flow.remote.port()],
+            addresses: [address(flow.local), address(flow.remote)],
+        }
+    }
+}
+
 /// The table.
+///
+/// Connections leave it from the front of one queue only, so a connection's number never changes while it stays
+/// in its place, and the index needs nothing but numbers: little memory is what lets many be remembered.
 #[derive(Debug)]
 pub struct Connections {
-    by_flow: HashMap<Flow, Connection>,
-    /// Every flow of the table once, with the time from which its age counts at the least.
-    order: VecDeque<(KernelNs, Flow)>,
+    /// In the order of `queued`.
+    queue: VecDeque<Entry>,
+    /// The number of the first in the queue; the others follow. Numbers wrap.
+    first: u32,
+    /// Every connection's number, found by its key.
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
     limit: usize,
     last_eviction: Option<KernelNs>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: Key,
+    /// From when its age counts at the least.
+    queued: KernelNs,
+    connection: Connection,
 }
 
 impl Connections {
     /// A table of at most `limit` connections.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { by_flow: HashMap::new(), order: VecDeque::new(), limit, last_eviction: None }
+        Self {
+            queue: VecDeque::new(),
+            first: 0,
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            limit: limit.min(u32::MAX as usize),
+            last_eviction: None,
+        }
     }
 
     /// How many connections are kept.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.by_flow.len()
+        self.queue.len()
     }
 
     /// Whether none is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_flow.is_empty()
+        self.queue.is_empty()
     }
 
     /// The connection known at these addresses, if it is `wanted`; kept for [`RETENTION`] from now.
@@ -127,7 +175,9 @@ impl Connections {
         now: KernelNs,
         wanted: impl Fn(&Connection) -> bool,
     ) -> Option<&mut Connection> {
-        let connection = self.by_flow.get_mut(flow).filter(|known| wanted(known))?;
+        let key = Key::from(flow);
+        let position = self.position(self.hasher.hash_one(key), &key)?;
+        let connection = Some(&mut self.queue[position].connection).filter(|known| wanted(known))?;
         connection.touched = now;
         Some(connection)
     }
@@ -139,11 +189,17 @@ impl Connections {
         now: KernelNs,
         wanted: impl Fn(&Connection) -> bool,
     ) -> &mut Connection {
-        if !self.by_flow.contains_key(&flow) {
-            self.make_room(now);
-            self.order.push_back((now, flow));
-        }
-        let connection = self.by_flow.entry(flow).or_default();
+        let key = Key::from(&flow);
+        let hash = self.hasher.hash_one(key);
+        let position = match self.position(hash, &key) {
+            Some(position) => position,
+            None => {
+                self.make_room(now);
+                self.push(hash, Entry { key, queued: now, connection: Connection::default() });
+                self.queue.len() - 1
+            }
+        };
+        let connection = &mut self.queue[position].connection;
         if !wanted(connection) {
             *connection = Connection::default();
         }
@@ -153,17 +209,13 @@ impl Connections {
 
     /// Forgets what is older than [`RETENTION`].
     pub fn expire(&mut self, now: KernelNs) {
-        while let Some(&(since, flow)) = self.order.front() {
-            if now.since(since) < RETENTION {
-                break;
-            }
-            self.order.pop_front();
-            match self.by_flow.get(&flow) {
-                // Touched again since: looked at again when that has aged.
-                Some(connection) if now.since(connection.touched) < RETENTION => {
-                    self.order.push_back((connection.touched, flow));
-                }
-                _ => drop(self.by_flow.remove(&flow)),
+        let is_old = |since| now.since(since) >= RETENTION;
+        while self.queue.front().is_some_and(|oldest| is_old(oldest.queued)) {
+            let Some((hash, mut entry)) = self.pop() else { return };
+            // Touched again since: looked at again when that has aged.
+            if !is_old(entry.connection.touched) {
+                entry.queued = entry.connection.touched;
+                self.push(hash, entry);
             }
         }
     }
@@ -175,10 +227,41 @@ impl Connections {
     }
 
     fn make_room(&mut self, now: KernelNs) {
-        while self.by_flow.len() >= self.limit {
-            let Some((_, flow)) = self.order.pop_front() else { return };
-            self.by_flow.remove(&flow);
+        while self.queue.len() >= self.limit && self.pop().is_some() {
             self.last_eviction = Some(now);
         }
+    }
+
+    /// Where in the queue the connection is.
+    fn position(&self, hash: u64, key: &Key) -> Option<usize> {
+        let position = |number: u32| number.wrapping_sub(self.first) as usize;
+        self.index
+            .find(hash, |&number| self.queue[position(number)].key == *key)
+            .map(|&number| position(number))
+    }
+
+    fn push(&mut self, hash: u64, entry: Entry) {
+        let Self { queue, first, index, hasher, limit, .. } = self;
+        if queue.len() == queue.capacity() {
+            // Twice as much as there is, but no room that is never used.
+            queue.reserve_exact(queue.len().max(64).min(*limit - queue.len()));
+        }
+        let number = first.wrapping_add(u32::try_from(queue.len()).unwrap_or(u32::MAX));
+        queue.push_back(entry);
+        index.insert_unique(hash, number, |number| {
+            hasher.hash_one(queue[number.wrapping_sub(*first) as usize].key)
+        });
+    }
+
+    /// Takes the first out of the queue.
+    fn pop(&mut self) -> Option<(u64, Entry)> {
+        let entry = self.queue.pop_front()?;
+        let hash = self.hasher.hash_one(entry.key);
+        let number = self.first;
+        if let Ok(indexed) = self.index.find_entry(hash, |&other| other == number) {
+            indexed.remove();
+        }
+        self.first = number.wrapping_add(1);
+        Some((hash, entry))
     }
 }

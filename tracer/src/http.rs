@@ -145,8 +145,7 @@ async fn answer(request: Request<Incoming>, service: &Service) -> Result<Answer,
             limited(&request, service, |limit, answer| Query::Servers { limit, answer }).await
         }
         "/api/v1/advice" => ask(service, |answer| Query::Advice { answer }).await,
-        path => page::answer(path)
-            .unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "nothing here; see /\n")),
+        path => page::answer(path).unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "nothing here; see /\n")),
     })
 }
 

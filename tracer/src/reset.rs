@@ -10,7 +10,7 @@ use crate::{
     event::{Role, TcpState},
     kernel::reasons::Reasons,
     matched::{MatchedReset, Trigger},
-    time::WallClock,
+    time::{WallClock, WallTime},
 };
 
 /// The server end of a connection as seen from this host: what joins the series of both hosts.
@@ -66,15 +66,15 @@ impl MatchedReset {
 pub struct ResetView {
     #[serde(skip)]
     pub id: u64,
-    pub time: String,
+    pub time: WallTime,
     pub direction: &'static str,
     pub role: &'static str,
     pub cause: &'static str,
     pub race: Option<&'static str>,
     pub mechanism: Option<&'static str>,
-    pub local: String,
-    pub remote: String,
-    pub server: Option<String>,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub server: Option<SocketAddr>,
     pub netns: u32,
     pub state: Option<&'static str>,
     pub kernel_reason: Option<String>,
@@ -98,15 +98,15 @@ impl ResetView {
         let traffic = reset.socket.as_ref().map(|socket| &socket.traffic);
         Self {
             id: reset.id,
-            time: clock.format(reset.at),
+            time: clock.at(reset.at),
             direction: reset.direction().name(),
             role: reset.role.name(),
             cause: verdict.cause.name(),
             race: verdict.race.map(Race::name),
             mechanism: verdict.mechanism.map(Mechanism::name),
-            local: reset.flow.local.to_string(),
-            remote: reset.flow.remote.to_string(),
-            server: reset.server().map(|server| server.to_string()),
+            local: reset.flow.local,
+            remote: reset.flow.remote,
+            server: reset.server(),
             netns: reset.flow.netns,
             state: reset.state.map(TcpState::name),
             kernel_reason: reset
@@ -147,8 +147,11 @@ impl fmt::Display for ResetView {
         if let Some(race) = self.race {
             write!(f, "/{race}")?;
         }
-        let server = self.server.as_deref().unwrap_or("unknown");
-        write!(f, " server={server} {} -> {}", self.local, self.remote)?;
+        match self.server {
+            Some(server) => write!(f, " server={server}")?,
+            None => f.write_str(" server=unknown")?,
+        }
+        write!(f, " {} -> {}", self.local, self.remote)?;
         for (name, value) in [
             ("idle", self.idle_seconds),
             ("request_to_reset", self.request_to_reset_seconds),

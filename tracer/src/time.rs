@@ -1,9 +1,13 @@
 //! The one clock: the kernel's monotonic nanoseconds, as `bpf_ktime_get_ns` and `CLOCK_MONOTONIC` give them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use jiff::Timestamp;
 use nix::time::{ClockId, clock_getres, clock_gettime};
+use serde::{Serialize, Serializer};
 
 /// A moment in nanoseconds since boot, suspend not included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,15 +89,36 @@ impl WallClock {
         self.boot
     }
 
-    /// RFC 3339 with milliseconds, in UTC.
+    /// The wall-clock time of a kernel moment.
     #[must_use]
-    pub fn format(self, at: KernelNs) -> String {
-        let since_epoch = self.boot + Duration::from_nanos(at.0);
-        let millis = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
-        Timestamp::from_millisecond(millis).map_or_else(
-            |_| String::from("unknown"),
-            |time| time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
-        )
+    pub fn at(self, moment: KernelNs) -> WallTime {
+        WallTime(self.boot + Duration::from_nanos(moment.0))
+    }
+
+    /// The same as text.
+    #[must_use]
+    pub fn format(self, moment: KernelNs) -> String {
+        self.at(moment).to_string()
+    }
+}
+
+/// A moment since 1970. Reads as RFC 3339 with milliseconds, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WallTime(Duration);
+
+impl fmt::Display for WallTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX);
+        match Timestamp::from_millisecond(millis) {
+            Ok(time) => write!(f, "{}", time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")),
+            Err(_) => f.write_str("unknown"),
+        }
+    }
+}
+
+impl Serialize for WallTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

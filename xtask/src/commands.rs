@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{ebpf, lab, privilege, process, setup, vm, workspace};
+use crate::{bench, ebpf, lab, privilege, process, setup, vm, workspace};
 
 /// Builds both sides.
 pub fn build() -> Result<()> {
@@ -40,7 +40,7 @@ pub fn test(flags: &[OsString]) -> Result<()> {
 /// with reset reasons in Debian's stable releases.
 const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
 
-/// What a change must pass: formatting, lints, other kernels, tests.
+/// What a change must pass: formatting, lints, other kernels, tests, and the longer keep-alive timeouts of real servers.
 pub fn ci() -> Result<()> {
     process::step("checking the format");
     process::run(&mut cargo("fmt --all --check"))?;
@@ -52,7 +52,12 @@ pub fn ci() -> Result<()> {
     process::run(&mut cargo("clippy --workspace --all-targets --locked -- -D warnings"))?;
     process::step("trying other kernels");
     vm(&vm::Args::kernels(&KERNELS))?;
-    test(&[])
+    test(&[])?;
+    if privilege::require_root("the comparison of keep-alive timeouts") {
+        process::step("comparing keep-alive timeouts");
+        servers(&lab::servers::Args::all())?;
+    }
+    Ok(())
 }
 
 /// Builds both sides and plays the laboratory's resets under the daemon; under `TRACER_BIN` instead if that is set.
@@ -64,6 +69,16 @@ pub fn lab(arguments: lab::Args) -> Result<()> {
     lab::run(arguments)
 }
 
+/// Builds both sides and compares the keep-alive timeouts of real servers with what the daemon infers; the one of
+/// `TRACER_BIN` instead if that is set.
+pub fn servers(arguments: &lab::servers::Args) -> Result<()> {
+    setup::tests()?;
+    if env::var_os("TRACER_BIN").is_none() {
+        build()?;
+    }
+    lab::servers::run(arguments)
+}
+
 /// Builds both sides and plays the laboratory's resets under other kernels; with `TRACER_BIN` instead if that is set.
 pub fn vm(arguments: &vm::Args) -> Result<()> {
     setup::lab()?;
@@ -71,6 +86,18 @@ pub fn vm(arguments: &vm::Args) -> Result<()> {
         build()?;
     }
     vm::run(arguments)
+}
+
+/// Builds both sides and measures what the daemon costs; the one of `TRACER_BIN` instead if that is set.
+pub fn bench(arguments: &bench::Args) -> Result<()> {
+    bench::setup()?;
+    if !arguments.instructions() {
+        setup::tests()?;
+    }
+    if env::var_os("TRACER_BIN").is_none() {
+        build()?;
+    }
+    bench::run(arguments)
 }
 
 fn cargo(words: &str) -> Command {

@@ -1,6 +1,7 @@
 //! The developer's commands of tracer, as functions: `main.rs` only reads the command line.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod commands;
 pub mod debian;
 pub mod ebpf;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
-use xtask::{commands, lab, setup, vm};
+use xtask::{bench, commands, lab, setup, vm};
 
 /// Build, run and test tracer. Everything needed is found or installed on the way.
 #[derive(Parser)]
@@ -35,6 +35,10 @@ enum Xtask {
     Ci,
     /// Make real resets on this machine and watch tracer explain them
     Lab(lab::Args),
+    /// Watch real servers close idle connections and compare the timeouts that tracer infers
+    Servers(lab::servers::Args),
+    /// Measure what tracer costs, beside what people use today
+    Bench(bench::Args),
     /// Play the lab under other kernels, in emulated machines
     Vm(vm::Args),
 }
@@ -47,6 +51,8 @@ fn main() -> ExitCode {
         Xtask::Test { flags } => commands::test(&flags),
         Xtask::Ci => commands::ci(),
         Xtask::Lab(arguments) => commands::lab(arguments),
+        Xtask::Servers(arguments) => commands::servers(&arguments),
+        Xtask::Bench(arguments) => commands::bench(&arguments),
         Xtask::Vm(arguments) => commands::vm(&arguments),
     };
     match result {

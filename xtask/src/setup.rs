@@ -17,8 +17,23 @@ const TEST_PROGRAMS: [Needed; 5] =
     [("tcpdump", "tcpdump"), ("ip", "iproute2"), ("ss", "iproute2"), ("sysctl", "procps"), ("ps", "procps")];
 
 /// Test programs whose packages bring a service that would start by itself, with its unit.
-const TEST_SERVERS: [(Needed, &str); 2] =
-    [(("nginx", "nginx-light"), "nginx.service"), (("promtool", "prometheus"), "prometheus.service")];
+const TEST_SERVERS: [(Needed, &str); 3] = [
+    (("nginx", "nginx-light"), "nginx.service"),
+    (("promtool", "prometheus"), "prometheus.service"),
+    (("haproxy", "haproxy"), "haproxy.service"),
+];
+
+/// Servers whose keep-alive timeouts are watched, in packages without a service.
+const KEEP_ALIVE_SERVERS: [Needed; 4] = [
+    ("apache2", "apache2-bin"),
+    ("gunicorn", "gunicorn"),
+    // One of its worker classes, with no program of its own.
+    ("gunicorn", "python3-gevent"),
+    ("node", "nodejs"),
+];
+
+/// What opens the live page.
+const TEST_BROWSER: [Needed; 2] = [("chromium", "chromium"), ("chromedriver", "chromium-driver")];
 
 /// What the eBPF build needs: a compiler, and a linker that reads what it writes.
 pub fn build() -> Result<(Toolchain, PathBuf)> {
@@ -52,5 +67,5 @@ pub fn tests() -> Result<()> {
     if !units.is_empty() {
         debian::mask_services(&units)?;
     }
-    debian::ensure(&servers)
+    debian::ensure(&[servers.as_slice(), &KEEP_ALIVE_SERVERS, &TEST_BROWSER].concat())
 }

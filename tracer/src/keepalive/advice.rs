@@ -286,9 +286,9 @@ fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A time for people: milliseconds below two seconds, tenths of a second above.
+/// A time for people: milliseconds below a second, tenths of a second above.
 fn spoken(time: Duration) -> String {
-    if time < Duration::from_secs(2) {
+    if time < Duration::from_millis(950) {
         format!("{} ms", time.as_millis())
     } else {
         let tenths = format!("{:.1}", time.as_secs_f64());

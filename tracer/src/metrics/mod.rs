@@ -6,7 +6,7 @@ mod servers;
 
 use std::{
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use prometheus::{
@@ -49,7 +49,8 @@ pub struct Metrics {
     idle_close: HistogramVec,
     keepalive: Keepalive,
     unmatched: IntCounterVec,
-    events: IntCounterVec,
+    /// One for each of [`EVENTS`].
+    events: [IntCounter; EVENTS.len()],
     /// Resets that were not printed because stdout did not keep up.
     pub lines_lost: IntCounter,
     label_overflow: IntCounter,
@@ -75,6 +76,12 @@ impl Metrics {
             "tracer_events_lost_total",
             "Events that a full buffer could not take: records between kernel and tracer, lines on stdout.",
             &["buffer"],
+        )?;
+        let events = counters(
+            &registry,
+            "tracer_events_total",
+            "Records that the kernel side delivered.",
+            &["event"],
         )?;
         let metrics = Self {
             resets_sent: counters(
@@ -118,12 +125,7 @@ impl Metrics {
                 "Resets that belong to no connection the tracer could know, by the reason why.",
                 &["why"],
             )?,
-            events: counters(
-                &registry,
-                "tracer_events_total",
-                "Records that the kernel side delivered.",
-                &["event"],
-            )?,
+            events: EVENTS.map(|event| events.with_label_values(&[event])),
             lines_lost: lost.with_label_values(&["stdout"]),
             label_overflow: counters(
                 &registry,
@@ -166,9 +168,6 @@ impl Metrics {
 
     /// What can be known in advance starts at 0, so that its first increase shows in rates.
     fn start_known_series(&self) {
-        for event in EVENTS {
-            self.events.with_label_values(&[event]);
-        }
         for why in Unmatched::ALL {
             self.unmatched.with_label_values(&[why.name()]);
         }
@@ -207,21 +206,22 @@ impl Metrics {
 
     /// Counts a record from the ring; `None` is one that could not be decoded.
     pub fn event(&self, kind: Option<&EventKind>) {
-        let event = match kind {
-            Some(EventKind::Fin { .. }) => "fin",
-            Some(EventKind::Close { .. }) => "close",
-            Some(EventKind::SendReset { .. }) => "send_reset",
-            Some(EventKind::ReceiveReset { .. }) => "receive_reset",
-            None => "malformed",
+        let [fin, close, send_reset, receive_reset, malformed] = &self.events;
+        let counter = match kind {
+            Some(EventKind::Fin { .. }) => fin,
+            Some(EventKind::Close { .. }) => close,
+            Some(EventKind::SendReset { .. }) => send_reset,
+            Some(EventKind::ReceiveReset { .. }) => receive_reset,
+            None => malformed,
         };
-        self.events.with_label_values(&[event]).inc();
+        counter.inc();
     }
 
     /// Counts a reset.
     pub fn reset(&self, reset: &MatchedReset, verdict: &Verdict) {
         let (role, cause) = (reset.role.name(), verdict.cause.name());
-        let server = self.server_label(reset.role, reset.server());
-        let server = server.as_str();
+        let mut servers = self.servers();
+        let server = self.server_label(&mut servers, reset.role, reset.server());
         match (reset.direction(), verdict.mechanism) {
             (Direction::Sent, mechanism) => {
                 let mechanism = mechanism.unwrap_or(Mechanism::Unknown).name();
@@ -246,28 +246,32 @@ impl Metrics {
     pub fn idle_close(&self, close: &IdleClose) {
         let Some(by) = close.closed_by() else { return };
         let server = server_endpoint(close.role, close.flow.local, close.flow.remote);
-        let server = self.server_label(close.role, server);
+        let mut servers = self.servers();
+        let server = self.server_label(&mut servers, close.role, server);
         self.idle_close
-            .with_label_values(&[close.role.name(), server.as_str(), by.name()])
+            .with_label_values(&[close.role.name(), server, by.name()])
             .observe(close.idle.as_secs_f64());
     }
 
     /// Shows the timeouts that are inferred now, and the advice that stands.
     pub fn keepalive(&self, review: &Review) {
-        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        self.keepalive.show(review, &servers);
+        self.keepalive.show(review, &self.servers());
     }
 
     /// The label of a server. A server's races start at 0 when it is first seen, so that the first one counts.
-    fn server_label(&self, role: Role, server: Option<SocketAddr>) -> String {
-        let label = self.servers.lock().unwrap_or_else(PoisonError::into_inner).label(role, server);
+    fn server_label<'a>(&self, servers: &'a mut Servers, role: Role, server: Option<SocketAddr>) -> &'a str {
+        let label = servers.label(role, server);
         if label.overflow {
             self.label_overflow.inc();
         }
         if label.first {
-            self.start_races(role, &label.value);
+            self.start_races(role, label.value);
         }
         label.value
+    }
+
+    fn servers(&self) -> MutexGuard<'_, Servers> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn start_races(&self, role: Role, server: &str) {

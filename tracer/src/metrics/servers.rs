@@ -1,6 +1,8 @@
 //! The bounded set of servers that become labels.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::net::SocketAddr;
+
+use hashbrown::{HashMap, hash_map::Entry};
 
 use crate::event::Role;
 
@@ -19,9 +21,9 @@ pub(super) struct Servers {
 
 /// A label for a server.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Label {
+pub(super) struct Label<'a> {
     /// The label's value.
-    pub(super) value: String,
+    pub(super) value: &'a str,
     /// Seen for the first time.
     pub(super) first: bool,
     /// The server had to be counted as [`OTHER`].
@@ -36,19 +38,18 @@ impl Servers {
     }
 
     /// The label for a server.
-    pub(super) fn label(&mut self, role: Role, server: Option<SocketAddr>) -> Label {
+    pub(super) fn label(&mut self, role: Role, server: Option<SocketAddr>) -> Label<'_> {
         let Some(server) = server else {
-            return Label { value: UNKNOWN.to_owned(), first: false, overflow: false };
+            return Label { value: UNKNOWN, first: false, overflow: false };
         };
-        if let Some(value) = self.known.get(&(role, server)) {
-            return Label { value: value.clone(), first: false, overflow: false };
+        let full = self.known.len() >= self.limit;
+        match self.known.entry((role, server)) {
+            Entry::Occupied(known) => Label { value: known.into_mut(), first: false, overflow: false },
+            Entry::Vacant(_) if full => Label { value: OTHER, first: false, overflow: true },
+            Entry::Vacant(new) => {
+                Label { value: new.insert(server.to_string()), first: true, overflow: false }
+            }
         }
-        if self.known.len() >= self.limit {
-            return Label { value: OTHER.to_owned(), first: false, overflow: true };
-        }
-        let value = server.to_string();
-        self.known.insert((role, server), value.clone());
-        Label { value, first: true, overflow: false }
     }
 
     /// The label of a server that has one of its own.
@@ -65,12 +66,15 @@ mod tests {
     fn servers_beyond_the_limit_share_one_label_and_known_ones_keep_theirs() {
         let mut servers = Servers::new(2);
         let server = |port| Some(SocketAddr::from(([10, 0, 0, 1], port)));
-        let mut label = |role, port| servers.label(role, server(port));
-        assert_eq!(label(Role::Server, 80).value, "10.0.0.1:80");
-        assert_eq!(label(Role::Client, 80).value, "10.0.0.1:80");
-        assert!(label(Role::Server, 81).overflow);
-        assert_eq!(label(Role::Server, 81).value, OTHER);
-        assert!(!label(Role::Server, 80).overflow);
+        for (role, port, value, overflow) in [
+            (Role::Server, 80, "10.0.0.1:80", false),
+            (Role::Client, 80, "10.0.0.1:80", false),
+            (Role::Server, 81, OTHER, true),
+            (Role::Server, 80, "10.0.0.1:80", false),
+        ] {
+            let label = servers.label(role, server(port));
+            assert_eq!((label.value, label.overflow), (value, overflow));
+        }
         assert_eq!(servers.label(Role::Unknown, None).value, UNKNOWN);
     }
 }

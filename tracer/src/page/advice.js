@@ -1,7 +1,10 @@
 // The advice: what to set to what, and what was seen that says so.
 
-import { byId, element, keyed, write } from './dom.js';
-import { ago, count, seconds, text } from './format.js';
+import { byId, element, keyed, shortened, write } from './dom.js';
+import { age, count, place, seconds, text } from './format.js';
+
+/** Cards shown before somebody asks for all of them. */
+const FEW = 5;
 
 const KINDS = {
   server_closes_first: 'the server closes idle connections first',
@@ -22,25 +25,32 @@ const EVIDENCE = {
 const timeout = (value, samples) =>
   (typeof value === 'number' ? `${seconds(value)} (${count(samples, 'close')})` : 'not known');
 
-const keyOf = (advice) => JSON.stringify([advice.role, advice.server, advice.kind]);
+const keyOf = (advice) => JSON.stringify([advice.role, advice.server, advice.netns, advice.kind]);
+
+const plain = (sentences) => text(sentences).replaceAll('`', '');
+
+/** What stands between backticks becomes code. */
+const withCode = (sentences) =>
+  text(sentences).split('`').map((part, at) => (at % 2 ? element('code', {}, part) : part));
 
 function card(advice) {
   const severity = element('span', { class: 'badge' });
   const title = element('h3', {}, element('code', {}, text(advice.server)));
-  const kind = element('span', { class: 'soft' }, KINDS[advice.kind] ?? text(advice.kind));
+  const kind = element('span', { class: 'soft' }, `${place(advice)}: ${KINDS[advice.kind] ?? text(advice.kind)}`);
   const since = element('span', { class: 'soft since' });
   const says = element('p');
   const evidence = Object.keys(EVIDENCE).map((name) => [name, element('dd')]);
   const facts = element('dl', { class: 'facts' });
   for (const [name, value] of evidence) facts.append(element('div', {}, element('dt', {}, name), value));
   const settings = element('div', { class: 'settings' });
-  const node = element('article', {}, element('div', { class: 'head' }, severity, title, kind, since), says, facts, settings);
+  const head = element('div', { class: 'head' }, severity, title, kind, since);
+  const node = element('article', {}, head, says, facts, settings);
   let suggested = '';
   const update = (advice) => {
     node.dataset.severity = advice.severity;
     write(severity, text(advice.severity));
-    write(says, text(advice.text));
-    write(since, `since ${ago(Date.parse(advice.since))}`.replace('since now', 'new'));
+    if (says.textContent !== plain(advice.text)) says.replaceChildren(...withCode(advice.text));
+    write(since, `for ${age(Date.parse(advice.since))}`);
     for (const [name, value] of evidence) {
       const now = EVIDENCE[name](advice.evidence);
       write(value, text(now));
@@ -77,7 +87,7 @@ function line(setting) {
   return element('li', {}, element('span', { class: 'soft' }, text(setting.software)), code);
 }
 
-const cards = keyed(byId('advice'), keyOf, card);
+const cards = shortened(byId('advice-more'), FEW, keyed(byId('advice'), keyOf, card));
 let known;
 
 /** Shows the advice, and tells those who listen of what is new. */
@@ -85,6 +95,6 @@ export function showAdvice(list) {
   cards(list);
   byId('advice-empty').hidden = list.length > 0;
   const fresh = known ? list.filter((advice) => !known.has(keyOf(advice))) : [];
-  if (fresh.length) write(byId('news'), `New advice: ${fresh.map((advice) => text(advice.text)).join(' ')}`);
+  if (fresh.length) write(byId('news'), `New advice: ${fresh.map((advice) => plain(advice.text)).join(' ')}`);
   known = new Set(list.map(keyOf));
 }

@@ -46,3 +46,19 @@ export function keyed(parent, key, make, keep = () => false) {
     views = next;
   };
 }
+
+/** A function that gives `show` the first few items of a list, or all after a click on the button. */
+export function shortened(button, few, show) {
+  let [last, all] = [[], false];
+  const render = (items) => {
+    last = items;
+    show(all ? items : items.slice(0, few));
+    button.hidden = items.length <= few;
+    write(button, all ? `Show the first ${few}` : `Show all ${items.length}`);
+  };
+  button.addEventListener('click', () => {
+    all = !all;
+    render(last);
+  });
+  return render;
+}

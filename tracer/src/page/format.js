@@ -33,10 +33,17 @@ export function clock(time) {
 }
 
 /** How long ago a time in milliseconds was. */
-export function ago(time) {
+export function age(time) {
   const past = Math.max(0, Math.round((Date.now() - time) / 1000));
   if (!Number.isFinite(past)) return UNKNOWN;
-  if (past < 1) return 'now';
-  if (past < 120) return `${past} s ago`;
-  return past < 7200 ? `${Math.round(past / 60)} min ago` : `${Math.round(past / 3600)} h ago`;
+  if (past < 120) return `${past} s`;
+  return past < 7200 ? `${Math.round(past / 60)} min` : `${Math.round(past / 3600)} h`;
+}
+
+const PLACES = { client: 'this host is its client', server: 'on this host' };
+
+/** Where a server is, as seen from this host. A loopback address says little without its network namespace. */
+export function place({ role, netns }) {
+  const where = PLACES[role] ?? text(role);
+  return typeof netns === 'number' ? `${where}, network namespace ${netns}` : where;
 }

@@ -2,7 +2,7 @@
 
 import { showAdvice } from './advice.js';
 import { byId, write } from './dom.js';
-import { ago, clock, count } from './format.js';
+import { age, clock, count } from './format.js';
 import { showResets } from './resets.js';
 import { showServers } from './servers.js';
 
@@ -15,9 +15,15 @@ let paused = false;
 let updated;
 let lost = true;
 
+function get(path) {
+  return fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE) }).catch(() => {
+    throw new Error('The tracer cannot be reached.');
+  });
+}
+
 async function ask(path) {
-  const answer = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE) });
-  if (!answer.ok) throw new Error(`tracer answers ${answer.status} to ${path}`);
+  const answer = await get(path);
+  if (!answer.ok) throw new Error(`The tracer answers ${answer.status} to ${path}.`);
   return answer.json();
 }
 
@@ -43,7 +49,7 @@ async function round() {
 }
 
 async function readiness() {
-  const answer = await fetch('-/ready', { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE) });
+  const answer = await get('-/ready');
   const missing = answer.ok ? '' : (await answer.text()).trim();
   const health = byId('health');
   health.dataset.health = answer.ok ? 'ready' : 'missing';
@@ -54,20 +60,18 @@ async function readiness() {
 
 /** What was shown last stays; a sentence says since when nothing is new. */
 function complain(error) {
-  const unreachable = error.name === 'TypeError' || error.name === 'TimeoutError';
-  const what = unreachable ? 'The tracer cannot be reached.' : `${error.message}.`;
   const since = updated ? ` Everything below is as of ${clock(updated)}.` : '';
   byId('lost').hidden = false;
-  write(byId('lost'), what + since);
+  write(byId('lost'), error.message + since);
   byId('health').dataset.health = 'lost';
-  write(byId('health'), unreachable ? 'unreachable' : 'failing');
+  write(byId('health'), 'out of date');
   lost = true;
 }
 
 /** How old the page is. */
 function tell() {
-  const age = updated ? `updated ${ago(updated)}` : '';
-  write(byId('updated'), paused ? `paused, ${age}` : age);
+  const old = updated ? `updated ${age(updated)} ago` : '';
+  write(byId('updated'), paused ? `paused, ${old}` : old);
 }
 
 byId('pause').addEventListener('click', () => {

@@ -1,8 +1,11 @@
 // The recent resets: a table with filters, and all fields of each reset when unfolded.
 
 import { CAUSES } from './causes.js';
-import { byId, element, keyed, write } from './dom.js';
+import { byId, element, keyed, shortened, write } from './dom.js';
 import { clock, count, seconds, text } from './format.js';
+
+/** Rows shown before somebody asks for all of them. */
+const FEW = 50;
 
 const COLUMNS = [
   ['server', 'Server', (reset) => text(reset.server)],
@@ -25,7 +28,8 @@ let newest = '~';
 /** Two rows: one with the facts, and one that unfolds. */
 function row(reset) {
   const id = `reset-${(made += 1)}`;
-  const button = element('button', { type: 'button', 'aria-expanded': 'false', 'aria-controls': id, title: text(reset.time) }, clock(reset.time));
+  const state = { type: 'button', 'aria-expanded': 'false', 'aria-controls': id, title: text(reset.time) };
+  const button = element('button', state, clock(reset.time));
   const cause = element('span', { class: 'cause' }, words(reset.cause));
   const race = element('span', { class: 'soft' }, reset.race ? words(reset.race) : '');
   cause.dataset.cause = reset.cause;
@@ -66,7 +70,8 @@ const matches = (reset) =>
   && (!filters.server.value || reset.server === filters.server.value)
   && Object.values(reset).join(' ').toLowerCase().includes(filters.text.value.trim().toLowerCase());
 
-const rows = keyed(byId('resets'), keyOf, row, (view) => view.inUse() && matches(view.reset()));
+const inUse = (view) => view.inUse() && matches(view.reset());
+const rows = shortened(byId('resets-more'), FEW, keyed(byId('resets'), keyOf, row, inUse));
 
 const option = (value) => ({ node: element('option', { value }, value), update() {} });
 const choices = {

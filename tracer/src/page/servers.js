@@ -1,14 +1,13 @@
 // Per server: how long connections had idled when one side closed them, and the timeouts that this shows.
 
-import { byId, element, keyed, write } from './dom.js';
-import { count, seconds, text } from './format.js';
+import { byId, element, keyed, shortened, write } from './dom.js';
+import { count, place, seconds, text } from './format.js';
 
 /** Servers shown before somebody asks for all of them. */
 const FEW = 8;
 /** Pixels for the highest bar of closes by the server, above the line, and by the client, below it, together. */
 const HEIGHT = 76;
 
-const ROLES = { client: 'this host is its client', server: 'on this host' };
 const SIDES = ['server', 'client'];
 const TIMEOUTS = { server: 'keepalive_timeout', client: 'client_timeout' };
 
@@ -92,8 +91,9 @@ function card(server) {
   const chart = histogram(server.idle_closes.bounds);
   const numbers = table();
   const title = element('h3', {}, element('code', {}, text(server.server)));
-  const role = element('p', { class: 'soft' }, ROLES[server.role] ?? text(server.role));
-  const node = element('article', {}, element('div', { class: 'facts' }, title, role, found, closes, races, numbers.node), chart.node);
+  const role = element('p', { class: 'soft' }, place(server));
+  const facts = element('div', { class: 'facts' }, title, role, found, closes, races, numbers.node);
+  const node = element('article', {}, facts, chart.node);
   const update = (server) => {
     const rows = buckets(server.idle_closes);
     const [byServer, byClient] = SIDES.map((side) => rows.reduce((sum, row) => sum + row[side], 0));
@@ -112,19 +112,11 @@ function card(server) {
   return { node, update };
 }
 
-const cards = keyed(byId('servers'), (server) => JSON.stringify([server.role, server.server]), card);
-const more = byId('servers-more');
-let [last, all] = [[], false];
-more.addEventListener('click', () => {
-  all = !all;
-  showServers(last);
-});
+const keyOf = (server) => JSON.stringify([server.role, server.server, server.netns]);
+const cards = shortened(byId('servers-more'), FEW, keyed(byId('servers'), keyOf, card));
 
 /** Shows the servers, in the order in which they are told. */
 export function showServers(list) {
-  last = list;
-  cards(all ? list : list.slice(0, FEW));
+  cards(list);
   byId('servers-empty').hidden = list.length > 0;
-  more.hidden = list.length <= FEW;
-  write(more, all ? `Show the first ${FEW}` : `Show all ${list.length}`);
 }

@@ -14,10 +14,10 @@ use nix::sched::{CloneFlags, setns};
 use super::wait::until;
 
 /// Where `ip netns` keeps its namespaces.
-pub(super) const NAMESPACES: &str = "/run/netns";
+pub(crate) const NAMESPACES: &str = "/run/netns";
 
 /// A network namespace, deleted when dropped.
-pub(super) struct Host {
+pub(crate) struct Host {
     name: String,
     namespace: File,
     inum: u64,
@@ -25,7 +25,7 @@ pub(super) struct Host {
 
 impl Host {
     /// Makes the namespace, with its IPv6 ready for addresses that need no duplicate detection.
-    pub(super) fn create(name: String) -> Result<Self> {
+    pub(crate) fn create(name: String) -> Result<Self> {
         ip(None, &format!("netns add {name}"))?;
         let open = || -> Result<(File, u64)> {
             let namespace = File::open(format!("{NAMESPACES}/{name}"))?;
@@ -42,41 +42,41 @@ impl Host {
         Ok(host)
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The inode number by which the kernel, and tracer, name the namespace.
-    pub(super) fn inum(&self) -> u64 {
+    pub(crate) fn inum(&self) -> u64 {
         self.inum
     }
 
     /// Runs `work` on a thread inside the namespace: sockets, children and `/proc` it opens there belong to this host for good.
-    pub(super) fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         inside(&self.namespace, work)
     }
 
     /// Runs `ip` commands, one per line, inside the namespace.
-    pub(super) fn ip(&self, commands: &str) -> Result<()> {
+    pub(crate) fn ip(&self, commands: &str) -> Result<()> {
         ip(Some(&self.name), commands)
     }
 
     /// Runs `tc` with these blank-separated arguments inside the namespace.
-    pub(super) fn tc(&self, arguments: &str) -> Result<String> {
+    pub(crate) fn tc(&self, arguments: &str) -> Result<String> {
         let mut command = Command::new("tc");
         command.args(["-netns", &self.name]).args(arguments.split_whitespace());
         finish(command, "")
     }
 
     /// Runs `ss` with these blank-separated arguments inside the namespace.
-    pub(super) fn ss(&self, arguments: &str) -> Result<String> {
+    pub(crate) fn ss(&self, arguments: &str) -> Result<String> {
         let mut command = Command::new("ss");
         command.args(["--net", &self.name]).args(arguments.split_whitespace());
         finish(command, "")
     }
 
     /// Sends one UDP datagram.
-    pub(super) fn datagram(&self, to: SocketAddr, payload: &[u8]) -> Result<()> {
+    pub(crate) fn datagram(&self, to: SocketAddr, payload: &[u8]) -> Result<()> {
         let from: IpAddr = match to {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -88,20 +88,20 @@ impl Host {
     }
 
     /// Waits until the host has sent `count` RST segments since it was made.
-    pub(super) fn has_sent_resets(&self, count: u64) -> Result<()> {
+    pub(crate) fn has_sent_resets(&self, count: u64) -> Result<()> {
         until(&format!("{} to send {count} RST segments", self.name), || {
             Ok((self.tcp_counter("OutRsts")? == count).then_some(()))
         })
     }
 
     /// A counter of the namespace's own TCP statistics (RFC 4022), which count IPv4 and IPv6 together.
-    pub(super) fn tcp_counter(&self, name: &str) -> Result<u64> {
+    pub(crate) fn tcp_counter(&self, name: &str) -> Result<u64> {
         let text = self.enter(|| Ok(fs::read_to_string("/proc/thread-self/net/snmp")?))?;
         counter(&text, "Tcp:", name).with_context(|| format!("this kernel does not count {name}"))
     }
 
     /// Sets a kernel setting of this namespace only.
-    pub(super) fn sysctl(&self, setting: &str, value: &str) -> Result<()> {
+    pub(crate) fn sysctl(&self, setting: &str, value: &str) -> Result<()> {
         let path = format!("/proc/sys/{}", setting.replace('.', "/"));
         self.enter(|| fs::write(&path, value).with_context(|| format!("cannot set {setting} to {value}")))
     }
@@ -134,7 +134,7 @@ pub fn counter(text: &str, protocol: &str, name: &str) -> Option<u64> {
 }
 
 /// Runs a batch of `ip` commands, in namespace `netns` if there is one.
-pub(super) fn ip(netns: Option<&str>, commands: &str) -> Result<()> {
+pub(crate) fn ip(netns: Option<&str>, commands: &str) -> Result<()> {
     let mut command = Command::new("ip");
     if let Some(name) = netns {
         command.args(["-netns", name]);

@@ -24,10 +24,12 @@ mod record;
 mod scenario;
 mod scenarios;
 pub mod scrape;
+pub mod servers;
 mod sight;
 mod sockets;
 mod stories;
 mod tracer;
+mod upstream;
 pub mod wait;
 mod wire;
 
@@ -47,6 +49,7 @@ pub use scenario::Scenario;
 use stories::STORIES;
 pub use stories::Story;
 pub use tracer::Tracer;
+pub use upstream::{Account, Upstream};
 
 use crate::privilege;
 
@@ -71,7 +74,7 @@ pub struct Args {
     /// Judge the scenarios themselves, without a tracer
     #[arg(long)]
     wire_only: bool,
-    /// Instead, write a recording of each scenario into this directory, for `tracer replay`
+    /// Instead, write recordings into DIR/<kernel>/, for `tracer replay`: each scenario on IPv4, some on IPv6 too
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
     /// Instead, play so many connections of all kinds at once and compare all counts
@@ -93,7 +96,7 @@ pub fn run(args: Args) -> Result<()> {
         }
         return Ok(());
     }
-    let (cases, stories) = select(&args.only, args.ipv6)?;
+    let (cases, stories) = select(&args.only, args.ipv6 || args.record.is_some())?;
     let cases = cases.repeat(args.repeat);
     ensure!(privilege::is_root(), "the lab makes network namespaces: run it as root");
     prepare()?;

@@ -36,6 +36,11 @@ impl Outcome {
         }
     }
 
+    /// The kernel was built without what the scenario is about: nothing was played.
+    pub(super) fn is_unsupported(&self) -> bool {
+        self.rows.as_ref().is_err_and(is_unsupported)
+    }
+
     /// The line above all outcomes.
     #[must_use]
     pub fn header() -> String {

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use super::event::Reset;
 use super::http;
@@ -31,6 +32,8 @@ pub(super) const RACE_WINDOW: &str = "100ms";
 pub struct Tracer {
     child: Child,
     port: u16,
+    /// What it writes on its standard error: read all the time, for a tracer whose pipe is full would wait.
+    stderr: Option<JoinHandle<String>>,
     lines: Arc<Mutex<Lines>>,
     /// What it can see under this kernel.
     pub(super) sight: Sight,
@@ -57,7 +60,7 @@ impl Tracer {
     }
 
     /// The same with these flags only.
-    pub(super) fn start_with(flags: &[&str]) -> Result<Self> {
+    pub fn start_with(flags: &[&str]) -> Result<Self> {
         let binary = workspace::daemon_under_test();
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let mut child = Command::new(&binary)
@@ -73,10 +76,17 @@ impl Tracer {
         let lines = Arc::new(Mutex::new(Lines::default()));
         let into = Arc::clone(&lines);
         thread::spawn(move || read_lines(stdout, &into));
-        let mut tracer = Self { child, port, lines, sight: Sight::WHOLE };
+        let stderr = child.stderr.take().map(|stderr| thread::spawn(move || read_all(stderr)));
+        let mut tracer = Self { child, port, stderr, lines, sight: Sight::WHOLE };
         until("the tracer to be ready", || tracer.is_ready())?;
         tracer.sight = Sight::read(&tracer.metrics()?, &fs::read_to_string("/proc/sys/kernel/osrelease")?);
         Ok(tracer)
+    }
+
+    /// Where it serves HTTP on this host's loopback.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     fn is_ready(&mut self) -> Result<Option<()>> {
@@ -89,11 +99,8 @@ impl Tracer {
 
     /// What an ended tracer wrote on its standard error.
     fn complaints(&mut self) -> String {
-        let mut text = String::new();
-        if let Some(mut stderr) = self.child.stderr.take() {
-            let _ = stderr.read_to_string(&mut text);
-        }
-        text.trim().to_owned()
+        let text = self.stderr.take().and_then(|stderr| stderr.join().ok());
+        text.unwrap_or_default().trim().to_owned()
     }
 
     /// Forgets the lines about these network namespaces: their numbers may have had another meaning before.
@@ -151,6 +158,13 @@ impl Tracer {
         http::get(self.port, "/metrics")?.text()
     }
 
+    /// What it answers as JSON.
+    pub(super) fn json(&self, path: &str) -> Result<Value> {
+        let response = http::get(self.port, path)?;
+        ensure!(response.status == 200, "the tracer answers {} to {path}", response.status);
+        Ok(serde_json::from_slice(&response.body)?)
+    }
+
     /// Ends it as a service manager would; it must end well, and must have printed nothing but the contract's JSON.
     pub fn stop(mut self) -> Result<()> {
         kill(Pid::from_raw(self.child.id().try_into()?), Signal::SIGTERM)?;
@@ -186,4 +200,10 @@ fn read_lines(stdout: ChildStdout, into: &Mutex<Lines>) {
             Err(error) => lines.unreadable.push(format!("{error:#}")),
         }
     }
+}
+
+fn read_all(mut stderr: ChildStderr) -> String {
+    let mut bytes = Vec::new();
+    let _ = stderr.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
 }

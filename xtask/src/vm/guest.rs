@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::kernel::Kernel;
+use super::recordings;
 
 const MEMORY: &str = "768";
 const PROCESSORS: &str = "2";
@@ -16,11 +17,13 @@ const PROCESSORS: &str = "2";
 const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 panic=-1 mitigations=off";
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Boots `kernel` and returns what the guest's init said. What it and the kernel say is kept in `logs`.
+/// Boots `kernel` and returns what the guest's init said. What it and the kernel say is kept in `logs`, as are its recordings.
 pub(super) fn run(kernel: &Kernel, initramfs: &Path, logs: &Path, limit: Duration) -> Result<String> {
-    let (console, init, complaints) = (logs.join("console"), logs.join("lab"), logs.join("qemu"));
-    for log in [&console, &init] {
-        fs::write(log, "").with_context(|| format!("cannot write {}", log.display()))?;
+    let (init, complaints) = (logs.join("lab"), logs.join("qemu"));
+    // What comes out of the serial ports, in their order.
+    let ports = [&logs.join("console"), &init, &recordings::brought_to(logs)];
+    for port in ports {
+        fs::write(port, "").with_context(|| format!("cannot write {}", port.display()))?;
     }
     let mut command = Command::new("qemu-system-x86_64");
     // No KVM: where it is there at all, it may be broken.
@@ -29,8 +32,8 @@ pub(super) fn run(kernel: &Kernel, initramfs: &Path, logs: &Path, limit: Duratio
     command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs).arg("-append");
     // What the kernel does not know becomes a variable of the init's.
     command.arg(format!("{COMMAND_LINE} time_limit={}", limit.as_secs()));
-    for log in [&console, &init] {
-        command.arg("-serial").arg(format!("file:{}", log.display()));
+    for port in ports {
+        command.arg("-serial").arg(format!("file:{}", port.display()));
     }
     let machine =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&complaints)?).spawn();

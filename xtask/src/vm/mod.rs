@@ -10,6 +10,7 @@ mod guest;
 mod initramfs;
 mod kernel;
 mod modules;
+mod recordings;
 mod report;
 
 use std::env::consts::ARCH;
@@ -33,6 +34,9 @@ const NEEDED: [Needed; 6] = [
     ("dpkg-deb", "dpkg"),
 ];
 
+/// In seconds, more than twice what recordings take, which are made one after the other.
+const TIME_LIMIT: u64 = 600;
+
 /// Plays the lab under other kernels, in emulated machines.
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -43,8 +47,11 @@ pub struct Args {
     /// Look for newer kernels than those fetched before
     #[arg(long)]
     update: bool,
+    /// Instead, bring recordings of the lab to DIR/<kernel>/, for `tracer replay`
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
     /// How long one kernel may take
-    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    #[arg(long, default_value_t = TIME_LIMIT, value_name = "SECONDS")]
     time_limit: u64,
     /// Flags of the lab, after --
     #[arg(last = true)]
@@ -57,9 +64,19 @@ impl Args {
         Self {
             kernels: names.iter().map(ToString::to_string).collect(),
             update: false,
-            time_limit: 300,
+            record: None,
+            time_limit: TIME_LIMIT,
             lab: Vec::new(),
         }
+    }
+
+    /// The flags that the guest's lab gets.
+    fn lab_flags(&self) -> Vec<String> {
+        let mut flags = self.lab.clone();
+        if self.record.is_some() {
+            flags.extend(["--record".to_owned(), recordings::IN_GUEST.to_owned()]);
+        }
+        flags
     }
 }
 
@@ -69,11 +86,9 @@ pub fn run(args: &Args) -> Result<()> {
     let directory = workspace::target_dir().join("vm");
     install(&directory)?;
     let names = if args.kernels.is_empty() { kernel::usual() } else { args.kernels.clone() };
-    let limit = Duration::from_secs(args.time_limit);
     let mut reports = Vec::new();
     for name in &names {
-        let attempt =
-            || play(name, args, &directory, limit).unwrap_or_else(|error| Report::lost(name, &error));
+        let attempt = || play(name, args, &directory).unwrap_or_else(|error| Report::lost(name, &error));
         let mut report = attempt();
         print!("{}", report.details());
         // Emulation is slow and its clock uneven: what fails by chance does not fail twice.
@@ -99,12 +114,18 @@ fn install(directory: &Path) -> Result<()> {
     apt::install_with_backports(&packages, &directory.join("apt/own"))
 }
 
-fn play(name: &str, args: &Args, directory: &Path, limit: Duration) -> Result<Report> {
+fn play(name: &str, args: &Args, directory: &Path) -> Result<Report> {
     let kernel = Kernel::get(name, directory, args.update)?;
     process::step(&format!("booting {}", kernel.release));
     let logs: PathBuf = directory.join("logs").join(&kernel.release);
-    let initramfs = initramfs::build(&kernel, &args.lab, &logs)?;
+    let initramfs = initramfs::build(&kernel, &args.lab_flags(), &logs)?;
     let began = Instant::now();
-    let log = guest::run(&kernel, &initramfs, &logs, limit)?;
-    Ok(Report::read(&kernel.release, &log, began.elapsed(), &logs))
+    let log = guest::run(&kernel, &initramfs, &logs, Duration::from_secs(args.time_limit))?;
+    let mut report = Report::read(&kernel.release, &log, began.elapsed(), &logs);
+    if let Some(into) = &args.record
+        && let Err(error) = recordings::unpack(&recordings::brought_to(&logs), into)
+    {
+        report.fail(&error);
+    }
+    Ok(report)
 }

@@ -34,7 +34,15 @@ pub(super) struct Report {
 impl Report {
     /// Nothing could be played.
     pub(super) fn lost(name: &str, error: &anyhow::Error) -> Self {
-        Self { details: vec![format!("FAIL: {error:#}")], ..Self::empty(name, Duration::ZERO) }
+        let mut report = Self::empty(name, Duration::ZERO);
+        report.fail(error);
+        report
+    }
+
+    /// Something went wrong of which the guest knows nothing.
+    pub(super) fn fail(&mut self, error: &anyhow::Error) {
+        self.succeeded = false;
+        self.details.push(format!("FAIL: {error:#}"));
     }
 
     /// Reads what the guest's init said.

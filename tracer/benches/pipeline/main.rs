@@ -1,0 +1,81 @@
+//! What an event costs in user space: decode → match → classify → count, over many connections of all kinds.
+//!
+//! `cargo bench -p tracer` measures the time. With `--once` the stream passes once, for an instruction count:
+//! `cargo xtask bench --instructions`.
+
+mod stream;
+
+use std::{env, hint::black_box, time::Duration};
+
+use anyhow::Result;
+use criterion::{Criterion, SamplingMode, Throughput};
+use tracer::{
+    classify::Rules,
+    config::EventFormat,
+    decode,
+    keepalive::Fingerprints,
+    kernel::reasons::Reasons,
+    matcher::Matcher,
+    metrics::Metrics,
+    output::{Output, WhenFull},
+    pipeline::Pipeline,
+    recent::Recent,
+    time::{KernelNs, WallClock},
+};
+
+use crate::stream::Stream;
+
+/// Connections of the stream.
+const CONNECTIONS: usize = 100_000;
+/// Records between two looks at what came of them, as in the daemon.
+const BATCH: usize = 1024;
+
+fn main() -> Result<()> {
+    let stream = Stream::of_connections(CONNECTIONS)?;
+    if env::args().any(|argument| argument == "--once") {
+        black_box(pass_through(&stream)?);
+        println!("{} events", stream.records.len());
+        return Ok(());
+    }
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("pipeline");
+    group
+        .throughput(Throughput::Elements(stream.records.len() as u64))
+        .sampling_mode(SamplingMode::Flat)
+        .sample_size(20)
+        .bench_function("events", |bencher| bencher.iter(|| pass_through(&stream)));
+    group.finish();
+    criterion.final_summary();
+    Ok(())
+}
+
+/// The whole stream through a new daemon's pipeline with default flags, less its standard output.
+#[inline(never)]
+fn pass_through(stream: &Stream) -> Result<u64> {
+    let metrics = Metrics::new(500)?;
+    let mut pipeline = Pipeline {
+        matcher: Matcher::new(KernelNs(0), 65_536),
+        rules: Rules {
+            race_window: None,
+            jiffy: Duration::from_nanos(stream.header.jiffy_ns),
+            reasons: Reasons::from_names(stream.header.reasons.clone()),
+        },
+        metrics: &metrics,
+        output: Output::start(EventFormat::Off, WhenFull::Wait)?,
+        recent: Recent::new(1000),
+        fingerprints: Fingerprints::new(500),
+        recorder: None,
+        server_ports: Vec::new(),
+        clock: WallClock::now(),
+    };
+    let mut malformed = 0;
+    for batch in stream.records.chunks(BATCH) {
+        for record in batch {
+            malformed += u64::from(pipeline.record(record).is_err());
+        }
+        let last = batch.last().and_then(|bytes| decode::record(bytes)).map_or(0, |record| record.at_ns);
+        pipeline.advance(KernelNs(last));
+    }
+    pipeline.finish();
+    Ok(malformed)
+}
