@@ -23,53 +23,89 @@ pub const RETENTION: Duration = Duration::from_secs(65);
 /// where only another segment is known.
 const NEARBY: u32 = 1 << 24;
 
+/// Room for so many connections is reserved at once.
+const RESERVED: usize = 1 << 20;
+
 /// What is remembered of one connection.
 #[derive(Clone, Debug, Default)]
 pub struct Connection {
-    /// Its socket when it was last seen.
-    pub socket: Option<Socket>,
+    known_by: KnownBy,
     /// Its first FIN.
     pub fin: Option<Fin>,
     /// The incident that ended it.
     pub incident: Option<u64>,
-    /// A segment of it, for one that was known by nothing else.
-    pub segment: Option<Segment>,
     touched: KernelNs,
+}
+
+/// How a connection is told from others at the same addresses.
+#[derive(Clone, Debug, Default)]
+enum KnownBy {
+    #[default]
+    Nothing,
+    /// A segment of it.
+    Segment(Segment),
+    /// Its socket when it was last seen.
+    Socket(Socket),
 }
 
 impl Connection {
     /// Takes a newer view of the socket, keeping what only the older one could tell; this is then all there is
     /// to know.
-    pub fn update(&mut self, mut socket: Socket) -> &Socket {
-        if let Some(old) = &self.socket {
+    pub fn update(&mut self, mut socket: Socket) -> Socket {
+        if let KnownBy::Socket(old) = &self.known_by {
             inherit(&mut socket, old);
         }
-        self.socket.insert(socket)
+        self.known_by = KnownBy::Socket(socket.clone());
+        socket
+    }
+
+    /// Takes a segment of it, where nothing better is known.
+    pub fn note(&mut self, segment: Segment) {
+        if !matches!(self.known_by, KnownBy::Socket(_)) {
+            self.known_by = KnownBy::Segment(segment);
+        }
+    }
+
+    /// Its socket when it was last seen.
+    #[must_use]
+    pub fn socket(&self) -> Option<&Socket> {
+        match &self.known_by {
+            KnownBy::Socket(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn socket_mut(&mut self) -> Option<&mut Socket> {
+        match &mut self.known_by {
+            KnownBy::Socket(socket) => Some(socket),
+            _ => None,
+        }
     }
 
     /// Whether `socket` is this connection's, not a later one's on the same ports.
     #[must_use]
     pub fn is(&self, socket: &Socket) -> bool {
-        match (&self.socket, self.segment) {
-            (Some(own), _) => own.traffic.same_connection(&socket.traffic),
-            (None, Some(segment)) => near(segment.ack, socket.traffic.snd_una),
-            (None, None) => false,
+        match &self.known_by {
+            KnownBy::Socket(own) => own.traffic.same_connection(&socket.traffic),
+            KnownBy::Segment(segment) => near(segment.ack, socket.traffic.snd_una),
+            KnownBy::Nothing => false,
         }
     }
 
     /// Whether `segment` was sent on this connection: it acknowledges something that this end sent.
     #[must_use]
     pub fn owns(&self, segment: &Segment) -> bool {
-        match (&self.socket, self.segment) {
-            (Some(socket), _) => {
+        match &self.known_by {
+            KnownBy::Socket(socket) => {
                 let traffic = &socket.traffic;
                 // All that was written, and a FIN behind it. A retransmission may acknowledge less than
                 // was acknowledged already.
                 let end = traffic.payload_end.wrapping_add(1);
                 end.wrapping_sub(segment.ack) <= end.wrapping_sub(traffic.snd_una).saturating_add(NEARBY)
             }
-            (None, Some(known)) => near(known.ack, segment.ack) && near(known.seq, segment.seq),
-            (None, None) => false,
+            KnownBy::Segment(known) => near(known.ack, segment.ack) && near(known.seq, segment.seq),
+            KnownBy::Nothing => false,
         }
     }
 }
@@ -147,7 +183,8 @@ impl Connections {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
-            queue: VecDeque::new(),
+            // Memory that nothing was written to costs nothing, and to grow would leave holes in it.
+            queue: VecDeque::with_capacity(limit.min(RESERVED)),
             first: 0,
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
@@ -191,14 +228,11 @@ impl Connections {
     ) -> &mut Connection {
         let key = Key::from(&flow);
         let hash = self.hasher.hash_one(key);
-        let position = match self.position(hash, &key) {
-            Some(position) => position,
-            None => {
-                self.make_room(now);
-                self.push(hash, Entry { key, queued: now, connection: Connection::default() });
-                self.queue.len() - 1
-            }
-        };
+        let position = self.position(hash, &key).unwrap_or_else(|| {
+            self.make_room(now);
+            self.push(hash, Entry { key, queued: now, connection: Connection::default() });
+            self.queue.len() - 1
+        });
         let connection = &mut self.queue[position].connection;
         if !wanted(connection) {
             *connection = Connection::default();
@@ -241,11 +275,7 @@ impl Connections {
     }
 
     fn push(&mut self, hash: u64, entry: Entry) {
-        let Self { queue, first, index, hasher, limit, .. } = self;
-        if queue.len() == queue.capacity() {
-            // Twice as much as there is, but no room that is never used.
-            queue.reserve_exact(queue.len().max(64).min(*limit - queue.len()));
-        }
+        let Self { queue, first, index, hasher, .. } = self;
         let number = first.wrapping_add(u32::try_from(queue.len()).unwrap_or(u32::MAX));
         queue.push_back(entry);
         index.insert_unique(hash, number, |number| {

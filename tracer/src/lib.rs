@@ -7,6 +7,7 @@ pub mod classify;
 pub mod config;
 pub mod connections;
 pub mod decode;
+pub mod diagnostics;
 pub mod event;
 pub mod fin;
 pub mod http;

@@ -5,17 +5,19 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use clap::Parser;
-use tracer::config::Config;
+use tracer::{config::Config, diagnostics};
 
 fn main() -> ExitCode {
     let config = Config::parse();
-    env_logger::Builder::new()
-        .filter_level(config.log_level)
-        .format_timestamp_millis()
-        .format_target(false)
-        .init();
-    match tracer::run(config) {
+    let result = diagnostics::start(config.log_level).context("cannot start a thread").and_then(|log| {
+        let result = tracer::run(config);
+        // What was logged comes before the last word.
+        drop(log);
+        result
+    });
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody may be reading: then the exit code has to do.

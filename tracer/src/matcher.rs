@@ -182,7 +182,7 @@ impl Matcher {
         }
         connection.incident = Some(self.next_id);
         let fin = connection.fin;
-        let reset = received_by(connection.update(socket), at, flow, fin);
+        let reset = received_by(&connection.update(socket), at, flow, fin);
         self.hold(reset);
     }
 
@@ -192,7 +192,7 @@ impl Matcher {
         let trigger = sent.segment.map_or(Trigger::Active { after_close }, Trigger::Passive);
         let fin = connection.fin;
         let socket = connection.update(socket);
-        let reset = sent.matched(trigger, Holder::Connection, Matched::Socket, Some(socket), fin);
+        let reset = sent.matched(trigger, Holder::Connection, Matched::Socket, Some(&socket), fin);
         let Some(id) = connection.incident else {
             connection.incident = Some(self.next_id);
             self.hold(reset);
@@ -214,7 +214,7 @@ impl Matcher {
     fn sent_by_time_wait(&mut self, sent: &Sent, rcv_nxt: u32) {
         let Some(segment) = sent.segment else { return };
         if let Some(connection) = self.connections.find(&sent.flow, sent.at, |known| known.owns(&segment))
-            && let Some(socket) = &mut connection.socket
+            && let Some(socket) = connection.socket_mut()
         {
             // Payload that was received after our FIN shows only in the mini-socket's sequence number.
             let traffic = &mut socket.traffic;
@@ -251,9 +251,9 @@ impl Matcher {
             return;
         }
         connection.incident = Some(self.next_id);
-        connection.segment = Some(segment);
-        let matched = if connection.socket.is_some() { Matched::Closed } else { Matched::None(unmatched) };
-        let mut reset = sent.matched(trigger, holder, matched, connection.socket.as_ref(), connection.fin);
+        connection.note(segment);
+        let matched = if connection.socket().is_some() { Matched::Closed } else { Matched::None(unmatched) };
+        let mut reset = sent.matched(trigger, holder, matched, connection.socket(), connection.fin);
         if reset.role == Role::Unknown && holder == Holder::Listener {
             reset.role = Role::Server;
         }

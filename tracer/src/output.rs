@@ -2,8 +2,9 @@
 //! the queue full are dropped and counted.
 
 use std::{
-    io::{self, BufWriter, Write},
-    sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+    fmt::Write as _,
+    io::{self, Write},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
@@ -29,53 +30,72 @@ pub enum WhenFull {
 /// Prints resets in one format.
 pub struct Output {
     format: EventFormat,
-    lines: Option<SyncSender<String>>,
-    done: Receiver<()>,
+    queue: Arc<Queue>,
     when_full: WhenFull,
 }
 
 impl Output {
     /// Starts the writer.
     pub fn start(format: EventFormat, when_full: WhenFull) -> io::Result<Self> {
-        let (lines, queue) = mpsc::sync_channel(QUEUE);
-        let (finished, done) = mpsc::channel();
+        let queue = Arc::new(Queue::default());
         if format != EventFormat::Off {
+            let lines = Arc::clone(&queue);
             thread::Builder::new().name(String::from("stdout")).spawn(move || {
                 // A closed stdout ends the writing, not the tracing.
-                let _ = write_lines(&queue, &mut BufWriter::new(io::stdout().lock()));
-                let _ = finished.send(());
+                let _ = lines.write_to(&mut io::stdout().lock());
+                lines.change().written = true;
+                lines.changed.notify_all();
             })?;
         }
-        Ok(Self { format, lines: Some(lines), done, when_full })
+        Ok(Self { format, queue, when_full })
     }
 
-    /// Queues a line.
+    /// Queues a line; [`Self::flush`] tells the writer.
     pub fn print(&self, reset: &ResetView) {
-        let line = match self.format {
-            EventFormat::Off => return,
-            EventFormat::Text => reset.to_string(),
-            EventFormat::Json => serde_json::to_string(reset).unwrap_or_default(),
-        };
-        let Some(lines) = &self.lines else { return };
-        match &self.when_full {
-            WhenFull::Drop(lost) => {
-                if lines.try_send(line).is_err() {
-                    lost.inc();
-                }
+        if self.format == EventFormat::Off {
+            return;
+        }
+        let mut lines = self.queue.change();
+        if lines.count >= QUEUE && matches!(self.when_full, WhenFull::Wait) {
+            self.queue.changed.notify_all();
+            lines = self.queue.wait_while(lines, |lines| lines.count >= QUEUE && !lines.written);
+        }
+        // Nobody wants what comes after stdout was closed.
+        if lines.count >= QUEUE || lines.written {
+            if let WhenFull::Drop(lost) = &self.when_full {
+                lost.inc();
             }
-            // Fails only when stdout is closed: then nobody wants the line.
-            WhenFull::Wait => drop(lines.send(line)),
+            return;
+        }
+        lines.count += 1;
+        match self.format {
+            EventFormat::Json => lines.text += &serde_json::to_string(reset).unwrap_or_default(),
+            // To write into memory cannot fail.
+            _ => drop(write!(lines.text, "{reset}")),
+        }
+        lines.text.push('\n');
+    }
+
+    /// Lets the writer have what was queued.
+    pub fn flush(&self) {
+        if !self.queue.change().text.is_empty() {
+            self.queue.changed.notify_all();
         }
     }
 
     /// Waits until all lines are written, but not for ever on a reader that must not be waited for.
-    pub fn finish(mut self) {
-        self.lines = None;
+    pub fn finish(self) {
+        if self.format == EventFormat::Off {
+            return;
+        }
+        let mut lines = self.queue.change();
+        lines.closed = true;
+        self.queue.changed.notify_all();
         match self.when_full {
-            _ if self.format == EventFormat::Off => {}
-            WhenFull::Wait => drop(self.done.recv()),
+            WhenFull::Wait => drop(self.queue.wait_while(lines, |lines| !lines.written)),
             WhenFull::Drop(_) => {
-                if self.done.recv_timeout(FAREWELL) == Err(RecvTimeoutError::Timeout) {
+                let waited = self.queue.changed.wait_timeout_while(lines, FAREWELL, |lines| !lines.written);
+                if waited.unwrap_or_else(PoisonError::into_inner).1.timed_out() {
                     log::warn!("stdout did not take the last lines within {} s", FAREWELL.as_secs());
                 }
             }
@@ -83,14 +103,49 @@ impl Output {
     }
 }
 
-fn write_lines(queue: &Receiver<String>, out: &mut impl Write) -> io::Result<()> {
-    while let Ok(line) = queue.recv() {
-        writeln!(out, "{line}")?;
-        // What is there already goes out in one write.
-        while let Ok(line) = queue.try_recv() {
-            writeln!(out, "{line}")?;
-        }
-        out.flush()?;
+/// Lines between those who print and the one who writes, who takes all there are at once.
+#[derive(Default)]
+struct Queue {
+    lines: Mutex<Lines>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Lines {
+    text: String,
+    /// Lines in `text`, and those being written.
+    count: usize,
+    /// No more will come.
+    closed: bool,
+    /// No more will be written.
+    written: bool,
+}
+
+impl Queue {
+    fn change(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    Ok(())
+
+    fn wait_while<'a>(
+        &self,
+        lines: MutexGuard<'a, Lines>,
+        condition: impl Fn(&mut Lines) -> bool,
+    ) -> MutexGuard<'a, Lines> {
+        self.changed.wait_while(lines, condition).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        loop {
+            let mut lines = self.wait_while(self.change(), |lines| lines.text.is_empty() && !lines.closed);
+            if lines.text.is_empty() {
+                return Ok(());
+            }
+            let (text, count) = (std::mem::take(&mut lines.text), lines.count);
+            drop(lines);
+            out.write_all(text.as_bytes())?;
+            out.flush()?;
+            self.change().count -= count;
+            self.changed.notify_all();
+        }
+    }
 }

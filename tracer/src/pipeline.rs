@@ -7,6 +7,7 @@ use crate::{
     classify::{Rules, classify},
     decode::{Malformed, decode},
     event::{Flow, Role},
+    fin::IDLE,
     http::Query,
     keepalive::Fingerprints,
     matched::MatchedReset,
@@ -100,6 +101,7 @@ impl Pipeline<'_> {
                 Outcome::IdleClose(_) => {}
             }
         }
+        self.output.flush();
         self.metrics.connections_tracked.set(i64::try_from(self.matcher.connections()).unwrap_or(i64::MAX));
     }
 
@@ -110,9 +112,11 @@ impl Pipeline<'_> {
         let verdict = classify(reset, &self.rules);
         self.metrics.reset(reset, &verdict);
         if verdict.cause == Cause::KeepaliveRace {
+            // A farewell hides how long the connection was idle, and counts as a response: so a short time says nothing then.
+            let rested = verdict.idle.or(verdict.since_response.filter(|&time| time >= IDLE));
             let traffic = reset.socket.as_ref().map(|socket| &socket.traffic);
             let requests = traffic.and_then(|traffic| traffic.request_segments(reset.role));
-            self.fingerprints.race(reset.role, &reset.flow, reset.at, verdict.idle, requests);
+            self.fingerprints.race(reset.role, &reset.flow, reset.at, rested, requests);
         }
         let view = ResetView::new(reset, &verdict, self.clock, &self.rules.reasons);
         self.output.print(&view);

@@ -110,7 +110,7 @@ impl fmt::Display for WallTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX);
         match Timestamp::from_millisecond(millis) {
-            Ok(time) => write!(f, "{}", time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")),
+            Ok(time) => write!(f, "{time:.3}"),
             Err(_) => f.write_str("unknown"),
         }
     }

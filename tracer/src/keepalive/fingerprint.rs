@@ -15,8 +15,15 @@ use crate::{
 /// Evidence older than this, or than three timeouts, is not held against a server any more.
 const HOLD: Duration = Duration::from_hours(1);
 
-/// Idle closes by clients, one after the other, that show that the server does not close first any more.
+/// Idle closes by clients, one after the other, that show that the server does not close first any more, once it has not
+/// for [`CLIENTS_FIRST_FOR`] and ten timeouts: a few clients may keep connections for longer than all others.
 const CLIENTS_FIRST: u64 = 20;
+
+/// See [`CLIENTS_FIRST`].
+const CLIENTS_FIRST_FOR: Duration = Duration::from_mins(5);
+
+/// Races so soon after the one before come from one event, such as a reload.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Races with a close right behind a response that are looked at, the latest ones.
 const SHORT_RACES: usize = 16;
@@ -46,6 +53,8 @@ pub struct Fingerprint {
     pub idle_races: Races,
     /// Races right behind a response.
     pub short_races: Races,
+    /// Races after nobody knows which rest.
+    other_races: u64,
     /// When something was last seen of it.
     pub touched: KernelNs,
     last_server_close: Option<KernelNs>,
@@ -110,6 +119,7 @@ impl Fingerprint {
             by_client: Closes::default(),
             idle_races: Races::default(),
             short_races: Races::default(),
+            other_races: 0,
             touched: now,
             last_server_close: None,
             clients_first: 0,
@@ -132,19 +142,23 @@ impl Fingerprint {
         }
     }
 
-    /// Takes a keep-alive race: a request that met the close after `idle`, on a connection that had carried
-    /// `requests` requests with it, as far as known.
-    pub fn race(&mut self, at: KernelNs, idle: Option<Duration>, requests: Option<u32>) {
+    /// Takes a keep-alive race: a request that met the close after `rest` without payload, on a connection that had carried
+    /// `requests` requests with it, both as far as known.
+    pub fn race(&mut self, at: KernelNs, rest: Option<Duration>, requests: Option<u32>) {
         self.touched = at;
         self.carried(at, requests);
-        if idle.is_none_or(|idle| idle >= IDLE) {
-            self.idle_races.add(at);
-            return;
-        }
-        self.short_races.add(at);
-        self.requests.extend(requests);
-        if self.requests.len() > SHORT_RACES {
-            self.requests.pop_front();
+        match rest {
+            None => self.other_races += 1,
+            Some(rest) if rest >= IDLE => self.idle_races.add(at),
+            Some(_) => {
+                if self.short_races.last.is_none_or(|last| at.since(last) >= MOMENT) {
+                    self.requests.extend(requests);
+                }
+                if self.requests.len() > SHORT_RACES {
+                    self.requests.pop_front();
+                }
+                self.short_races.add(at);
+            }
         }
     }
 
@@ -156,10 +170,10 @@ impl Fingerprint {
         }
     }
 
-    /// Keep-alive races of both kinds.
+    /// Keep-alive races of all kinds.
     #[must_use]
     pub fn races(&self) -> u64 {
-        self.idle_races.count + self.short_races.count
+        self.idle_races.count + self.short_races.count + self.other_races
     }
 
     /// Lets time pass.
@@ -173,8 +187,10 @@ impl Fingerprint {
     pub fn server_closes_first(&self, now: KernelNs) -> Option<Timeout> {
         let timeout = self.by_server.ages.timeout()?;
         let last = self.last_server_close?;
-        let lately = now.since(last) < HOLD.max(timeout.value * 3);
-        (lately && self.clients_first < CLIENTS_FIRST).then_some(timeout)
+        let quiet = now.since(last);
+        let clients_first =
+            self.clients_first >= CLIENTS_FIRST && quiet >= CLIENTS_FIRST_FOR.max(timeout.value * 10);
+        (quiet < HOLD.max(timeout.value * 3) && !clients_first).then_some(timeout)
     }
 
     /// After how many requests the server ends connections, where races right behind a response show it, and no connection

@@ -73,11 +73,11 @@ impl Fingerprints {
         role: Role,
         flow: &Flow,
         at: KernelNs,
-        idle: Option<Duration>,
+        rest: Option<Duration>,
         requests: Option<u32>,
     ) {
         if let Some(known) = self.server(role, flow, at) {
-            known.race(at, idle, requests);
+            known.race(at, rest, requests);
         }
     }
 

@@ -40,10 +40,29 @@ impl Counts {
     }
 }
 
-/// Storms for so long under a daemon with default flags, scraped all the while, and shows the accounts.
+/// The daemon's flags, a column each.
+const COLUMNS: [(&str, &[&str]); 2] = [("default flags", &[]), ("`--events off`", &["--events", "off"])];
+
+/// Storms for so long under a daemon that is scraped all the while, and shows the accounts.
 pub(super) fn account(time: Duration) -> Result<String> {
     let storm = Storm::prepare()?;
-    let daemon = Daemon::start(&[])?;
+    let mut head = vec!["SYNs to a closed port and abortive closes".to_owned()];
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for (name, flags) in COLUMNS {
+        head.push(name.to_owned());
+        for (number, (what, value)) in under(flags, &storm, time)?.into_iter().enumerate() {
+            match rows.get_mut(number) {
+                Some(row) => row.push(value),
+                None => rows.push(vec![what.to_owned(), value]),
+            }
+        }
+    }
+    Ok(table(&head, rows))
+}
+
+/// One column: what it holds, and the values.
+fn under(flags: &[&str], storm: &Storm, time: Duration) -> Result<[(&'static str, String); 9]> {
+    let daemon = Daemon::start(flags)?;
     let before = Counts::of(&daemon.scrape()?)?;
     let cpu_before = daemon.cpu_ns()?;
     let over = AtomicBool::new(false);
@@ -62,35 +81,21 @@ pub(super) fn account(time: Duration) -> Result<String> {
     let (sent, received) = (counted.sent - before.sent, counted.received - before.received);
     let (taken, lost) = (counted.taken - before.taken, counted.lost - before.lost);
     let slowest = scrapes.iter().max().copied().unwrap_or_default();
-    let rows = [
-        (
-            "RST segments sent: the namespace's `OutRsts`, the tracer's counter",
-            format!("{}, {sent}", made.out_rsts),
-        ),
-        (
-            "RST segments received: connections refused and aborted, the tracer's counter",
-            format!("{}, {received}", made.rsts()),
-        ),
-        ("records due, taken and counted as lost", format!("{records}, {taken} + {lost} = {}", taken + lost)),
-        ("lost", format!("{:.2} %", 100.0 * ratio(lost, records))),
-        (
-            "RSTs per second, each sent and received here",
-            format!("{:.0}", ratio(made.rsts(), 1) / made.took.as_secs_f64()),
-        ),
-        ("the daemon's CPU per RST", format!("{:.2} µs", ratio(cpu, made.rsts()) / 1e3)),
+    let per_second = |value: u64| ratio(value, 1) / made.took.as_secs_f64();
+    Ok([
+        ("RSTs per second, each sent and received here", format!("{:.0}", per_second(made.rsts()))),
+        ("RST segments sent: `OutRsts` of the namespace; the tracer", format!("{}; {sent}", made.out_rsts)),
+        ("RST segments received: by the clients; the tracer", format!("{}; {received}", made.rsts())),
+        ("records: due; taken + lost", format!("{records}; {taken} + {lost} = {}", taken + lost)),
+        ("records lost", format!("{:.2} %", 100.0 * ratio(lost, taken + lost))),
+        ("the daemon's CPU time per RST", format!("{:.2} µs", ratio(cpu, made.rsts()) / 1e3)),
         ("the same per record taken", format!("{:.2} µs", ratio(cpu, taken) / 1e3)),
+        ("peak RSS, start-up included", format!("{:.1} MiB", ratio(peak, 1024))),
         (
-            "the daemon's CPU",
-            format!("{:.0} % of one core", 100.0 * ratio(cpu, 1) / 1e9 / made.took.as_secs_f64()),
+            "scrapes meanwhile; the slowest",
+            format!("{}; {:.1} ms", scrapes.len(), slowest.as_secs_f64() * 1e3),
         ),
-        ("peak RSS", format!("{:.1} MiB", ratio(peak, 1024))),
-        (
-            "scrapes meanwhile, and the slowest",
-            format!("{}, {:.1} ms", scrapes.len(), slowest.as_secs_f64() * 1e3),
-        ),
-    ];
-    let head = ["storm of SYNs to a closed port and abortive closes", ""].map(str::to_owned);
-    Ok(table(&head, rows.map(|(what, value)| vec![what.to_owned(), value])))
+    ])
 }
 
 /// How long each scrape took.

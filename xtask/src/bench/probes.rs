@@ -57,7 +57,7 @@ pub(super) fn measure(seconds: u64) -> Result<String> {
     let (costs, made) = under(|| storm.rage(Duration::from_secs(seconds)))?;
     rows.extend(costs.rows("RST storm", "RST", ratio(made.rsts(), 1), made.took.as_secs_f64())?);
     let head =
-        ["load", "what", "verified instructions", "runs per …", "ns per run", "ns per …", "of all CPU time"];
+        ["under", "verified instructions", "runs per request or RST", "ns per run", "ns", "of all CPU time"];
     Ok(table(&head.map(str::to_owned), rows))
 }
 
@@ -85,30 +85,20 @@ impl Costs {
     /// A row for each program, one for the daemon, and the sum.
     fn rows(&self, load: &str, unit: &str, count: f64, seconds: f64) -> Result<Vec<Vec<String>>> {
         let all_ns = ratio(thread::available_parallelism()?.get() as u64, 1) * seconds * 1e9;
-        let share = |ns: u64| {
-            [
-                format!("{:.0} per {unit}", ratio(ns, 1) / count),
-                format!("{:.2} %", 100.0 * ratio(ns, 1) / all_ns),
-            ]
+        let row = |what: &str, [verified, runs, per_run]: [String; 3], ns: u64| {
+            let per_unit = format!("{:.0} per {unit}", ratio(ns, 1) / count);
+            let share = format!("{:.2} %", 100.0 * ratio(ns, 1) / all_ns);
+            vec![format!("{load}: {what}"), verified, runs, per_run, per_unit, share]
         };
         let mut rows = Vec::new();
-        for program in &self.programs {
-            let mut row = vec![load.to_owned(), format!("`{}`", program.name), program.verified.to_string()];
-            row.push(format!("{:.2}", ratio(program.runs, 1) / count));
-            row.push(if program.runs == 0 {
-                String::new()
-            } else {
-                format!("{:.0}", ratio(program.run_ns, program.runs))
-            });
-            row.extend(share(program.run_ns));
-            rows.push(row);
+        for Program { name, verified, runs, run_ns } in &self.programs {
+            let per_run = if *runs == 0 { String::new() } else { format!("{:.0}", ratio(*run_ns, *runs)) };
+            let figures = [verified.to_string(), format!("{:.2}", ratio(*runs, 1) / count), per_run];
+            rows.push(row(&format!("`{name}`"), figures, *run_ns));
         }
         let sum = self.daemon_ns + self.programs.iter().map(|program| program.run_ns).sum::<u64>();
-        for (what, ns) in [("the daemon", self.daemon_ns), ("**sum**", sum)] {
-            let mut row = vec![load.to_owned(), what.to_owned(), String::new(), String::new(), String::new()];
-            row.extend(share(ns));
-            rows.push(row);
-        }
+        rows.push(row("the daemon", Default::default(), self.daemon_ns));
+        rows.push(row("**all**", Default::default(), sum));
         Ok(rows)
     }
 }

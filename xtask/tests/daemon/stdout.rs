@@ -1,11 +1,15 @@
-//! Readers of the daemon's lines that are slow or gone: they never hold it up.
+//! Readers of the daemon's lines and of its log that are slow or gone: they never hold it up.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::process::Command;
 use std::thread;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use tempfile::TempDir;
 use xtask::lab::wait::until;
 
 use crate::network::Network;
@@ -72,6 +76,24 @@ fn a_daemon_without_a_stdout_works() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     let network = Network::new()?;
     let daemon = Daemon::start(talkative(&["sh", "-c", "exec \"$@\" >&-", "sh"], &network))?;
+    check_without_reader(daemon, &network)
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_hold_up_the_events() -> Result<()> {
+    let Some(_turn) = turn::alone() else { return Ok(()) };
+    let network = Network::new()?;
+    let directory = TempDir::new()?;
+    let pipe = directory.path().join("log");
+    mkfifo(&pipe, Mode::S_IRWXU)?;
+    // Open for reading, and never read.
+    let _unread = File::options().read(true).write(true).open(&pipe)?;
+    let pipe = pipe.to_str().context("a temporary directory with a strange name")?;
+    let mut command = talkative(&["sh", "-c", "exec \"$@\" 2>\"$0\"", pipe], &network);
+    // Then the kernel side has a line for each reset.
+    command.args(["--log-level", "debug"]);
+    let mut daemon = Daemon::start(command)?;
+    drop(daemon.stdout()?);
     check_without_reader(daemon, &network)
 }
 
