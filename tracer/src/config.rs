@@ -35,8 +35,9 @@ pub struct Config {
     pub race_window: Option<Duration>,
 
     /// Label sets of (role, server) kept; the rest is counted as server="other"
-    #[arg(long, env = "TRACER_MAX_SERIES", default_value_t = 500, value_name = "N")]
-    pub max_series: usize,
+    #[arg(long, env = "TRACER_MAX_SERIES", default_value_t = 500, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub max_series: u32,
 
     /// Resets kept for /api/v1/resets
     #[arg(long, env = "TRACER_RECENT", default_value_t = 1000, value_name = "N",

@@ -92,16 +92,24 @@ impl Fin {
         (idle >= IDLE && !self.request_may_be_open(socket)).then_some(idle)
     }
 
-    /// Whether a request was under way: the client sent last, or something is unread or unacknowledged.
-    /// Where one jiffy or a farewell hides the order, nothing open shows.
+    /// Whether a request was under way: the client sent last, or something is unread or unacknowledged. Where one jiffy hides
+    /// the order, more segments from the client than from the server show it; behind a farewell nothing does.
     fn request_may_be_open(&self, socket: &Socket) -> bool {
         if self.farewell == Farewell::Said {
             return self.crossed;
         }
-        let client_sent_last = match socket.role {
-            Role::Client => self.last_payload == LastPayload::Local,
-            Role::Server => self.last_payload == LastPayload::Remote,
-            Role::Unknown => false,
+        let (client, by_client, by_server) = match socket.role {
+            Role::Client => {
+                (LastPayload::Local, socket.traffic.segments_sent, socket.traffic.segments_received)
+            }
+            Role::Server => {
+                (LastPayload::Remote, socket.traffic.segments_received, socket.traffic.segments_sent)
+            }
+            Role::Unknown => (LastPayload::None, 0, 0),
+        };
+        let client_sent_last = match self.last_payload {
+            LastPayload::Unknown => by_client > by_server,
+            last => last == client && last != LastPayload::None,
         };
         client_sent_last || socket.traffic.unacknowledged > 0 || socket.traffic.unread > 0
     }

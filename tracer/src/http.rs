@@ -42,7 +42,7 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 /// Connections open at once; one more takes the place of the oldest, so that idle ones never keep a scrape out.
 const MAX_CONNECTIONS: usize = 64;
 
-/// What `/api/v1/resets` and `/api/v1/servers` return when not told how many.
+/// What the lists of `/api/v1` return when not told how many.
 const DEFAULT_LIMIT: usize = 100;
 
 /// What they return at the most: many slow readers must not hold much memory.
@@ -55,8 +55,8 @@ pub enum Query {
     Resets { limit: usize, answer: oneshot::Sender<Vec<ResetView>> },
     /// The servers most in need of attention.
     Servers { limit: usize, answer: oneshot::Sender<Vec<ServerView>> },
-    /// All advice that stands.
-    Advice { answer: oneshot::Sender<Vec<AdviceView>> },
+    /// The most severe advice.
+    Advice { limit: usize, answer: oneshot::Sender<Vec<AdviceView>> },
 }
 
 /// What the handlers can reach.
@@ -144,7 +144,7 @@ async fn answer(request: Request<Incoming>, service: &Service) -> Result<Answer,
         "/api/v1/servers" => {
             limited(&request, service, |limit, answer| Query::Servers { limit, answer }).await
         }
-        "/api/v1/advice" => ask(service, |answer| Query::Advice { answer }).await,
+        "/api/v1/advice" => limited(&request, service, |limit, answer| Query::Advice { limit, answer }).await,
         path => page::answer(path).unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "nothing here; see /\n")),
     })
 }

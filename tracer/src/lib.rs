@@ -94,7 +94,7 @@ async fn trace(config: Config) -> Result<()> {
     let with_diagnostics = config.log_level >= LevelFilter::Debug;
     let Tracer { programs, ring, counters, mut diagnostics, reasons, report, loaded } =
         Tracer::start(config.event_buffer, with_diagnostics)?;
-    let metrics = Arc::new(Metrics::new(config.max_series)?);
+    let metrics = Arc::new(Metrics::new(config.max_series as usize)?);
     metrics.describe(&report, &kernel_release())?;
     let started = KernelNs::now();
     let rules = Rules { race_window: config.race_window, jiffy: time::jiffy(), reasons };
@@ -155,7 +155,7 @@ fn pipeline<'a>(
         metrics,
         output: Output::start(config.events, when_full).context("cannot start a thread")?,
         recent: Recent::new(config.recent as usize),
-        fingerprints: Fingerprints::new(config.max_series),
+        fingerprints: Fingerprints::new(config.max_series as usize),
         recorder,
         server_ports: config.server_ports.clone(),
         clock: WallClock::now(),
@@ -178,6 +178,8 @@ fn drain(ring: &mut Ring, pipeline: &mut Pipeline) -> bool {
         }
         pipeline.publish();
     }
+    // A storm that never lets up must not stop the advice.
+    pipeline.review(KernelNs::now());
     some
 }
 

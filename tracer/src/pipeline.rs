@@ -9,7 +9,7 @@ use crate::{
     event::{Flow, Role},
     fin::IDLE,
     http::Query,
-    keepalive::Fingerprints,
+    keepalive::{Fingerprints, Race},
     matched::MatchedReset,
     matcher::{Matcher, Outcome},
     metrics::Metrics,
@@ -59,7 +59,6 @@ impl Pipeline<'_> {
         self.clock = WallClock::now();
         self.matcher.advance(now);
         self.publish();
-        self.review(now);
         if let Some(recorder) = &mut self.recorder {
             recorder.flush();
         }
@@ -76,7 +75,9 @@ impl Pipeline<'_> {
         match query {
             Query::Resets { limit, answer } => drop(answer.send(self.recent.newest(limit))),
             Query::Servers { limit, answer } => drop(answer.send(self.fingerprints.servers(limit))),
-            Query::Advice { answer } => drop(answer.send(self.fingerprints.advice(self.clock))),
+            Query::Advice { limit, answer } => {
+                drop(answer.send(self.fingerprints.advice(limit, self.clock)));
+            }
         }
     }
 
@@ -116,15 +117,23 @@ impl Pipeline<'_> {
             let rested = verdict.idle.or(verdict.since_response.filter(|&time| time >= IDLE));
             let traffic = reset.socket.as_ref().map(|socket| &socket.traffic);
             let requests = traffic.and_then(|traffic| traffic.request_segments(reset.role));
-            self.fingerprints.race(reset.role, &reset.flow, reset.at, rested, requests);
+            // Without the one that was reset.
+            let requests = requests.map(|requests| requests.saturating_sub(1));
+            let round_trip = traffic.and_then(|traffic| traffic.srtt);
+            self.fingerprints.race(
+                reset.role,
+                &reset.flow,
+                &Race { at: reset.at, rest: rested, round_trip, requests },
+            );
         }
         let view = ResetView::new(reset, &verdict, self.clock, &self.rules.reasons);
         self.output.print(&view);
         self.recent.push(view);
     }
 
-    /// Shows what has been inferred of servers.
-    fn review(&mut self, now: KernelNs) {
+    /// Shows what has been inferred of servers. Unlike [`Self::advance`] this needs no proof that nothing older is to come.
+    pub fn review(&mut self, now: KernelNs) {
+        self.clock = WallClock::now();
         let Some(review) = self.fingerprints.review(now) else { return };
         self.metrics.keepalive(&review);
         for sentence in review.told {

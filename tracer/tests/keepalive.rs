@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use tracer::{
     event::{Flow, Role, Side},
-    keepalive::{AdviceView, Fingerprints, Review},
+    keepalive::{AdviceView, Fingerprints, Race, Review},
     matcher::IdleClose,
     time::{KernelNs, WallClock},
 };
@@ -69,9 +69,14 @@ impl History {
         self
     }
 
-    fn race(mut self, idle: f64, requests: u32) -> Self {
-        let idle = Some(Duration::from_secs_f64(idle));
-        self.fingerprints.race(self.role, &self.flow, self.now, idle, Some(requests));
+    fn race(self, rest: f64, requests: u32) -> Self {
+        self.race_over(rest, requests, 0.0)
+    }
+
+    fn race_over(mut self, rest: f64, requests: u32, round_trip: f64) -> Self {
+        let [rest, round_trip] = [rest, round_trip].map(|seconds| Some(Duration::from_secs_f64(seconds)));
+        let race = Race { at: self.now, rest, round_trip, requests: Some(requests) };
+        self.fingerprints.race(self.role, &self.flow, &race);
         self
     }
 
@@ -102,7 +107,7 @@ impl History {
 
     fn advice(&mut self) -> Vec<AdviceView> {
         self.review();
-        self.fingerprints.advice(WallClock::fixed(Duration::from_secs(1_790_000_000)))
+        self.fingerprints.advice(10, WallClock::fixed(Duration::from_secs(1_790_000_000)))
     }
 
     fn kinds(&mut self) -> Vec<(&'static str, &'static str)> {
@@ -222,8 +227,9 @@ fn advice_comes_with_the_first_evidence_and_goes_with_the_last() {
     assert_eq!(history.kinds(), []);
     history = history.server(1, 6.0, 0.0).pause(61.0);
     assert_eq!(history.kinds(), [("server_closes_first", "notice")]);
-    history = history.pause(3600.0);
+    history = history.pause(86_400.0);
     assert_eq!(history.kinds(), []);
+    assert_eq!(history.timeout(), None);
 
     assert_eq!(history.told.len(), 6, "{:#?}", history.told);
 }
@@ -237,6 +243,47 @@ fn advice_stands_while_a_few_of_many_clients_keep_connections_too_long() {
         history = history.server(1, 6.0, 0.0);
     }
     assert_eq!(history.told.len(), 1, "{:#?}", history.told);
+}
+
+#[test]
+fn advice_stands_while_the_server_closes_a_connection_now_and_then() {
+    let mut history = History::new().server(8, 60.0, 0.0);
+    for _ in 0..20 {
+        history = history.pause(4200.0).server(1, 60.0, 0.0);
+        assert_eq!(history.kinds(), [("server_closes_first", "notice")]);
+    }
+    assert_eq!(history.told.len(), 1, "{:#?}", history.told);
+}
+
+#[test]
+fn a_timeout_does_not_come_and_go_with_strays() {
+    for share in [0.6, 0.65, 0.8] {
+        let mut random = fastrand::Rng::with_seed(11);
+        let mut history = History::new().server(8, 5.0, 0.0);
+        for _ in 0..2000 {
+            let age = if random.f64() < share { 5.0 } else { 0.1 + random.f64() * 30.0 };
+            history = history.pause(2.0).close(Side::Remote, age, true);
+            history.review();
+        }
+        assert!(history.told.len() <= 3, "{share}: {} lines", history.told.len());
+    }
+}
+
+#[test]
+fn only_races_that_the_timeout_explains_make_it_a_warning() {
+    let known = || History::new().server(12, 60.0, 0.0);
+    let races: [(&str, History, &str, u64); 6] = [
+        ("at the timeout", known().race(59.9, 3), "warning", 1),
+        ("unnoticed for long", known().race(300.0, 3), "warning", 1),
+        ("before it was known", History::new().race(60.0, 3).server(12, 60.0, 0.0), "warning", 1),
+        ("with a restart", known().race(0.06, 3).race(3.7, 3).race(40.0, 3), "notice", 0),
+        ("right behind a response", known().race(0.001, 3), "notice", 0),
+        ("a round trip behind a response", known().race_over(0.081, 3, 0.080), "notice", 0),
+    ];
+    for (what, history, severity, count) in races {
+        let advice = history.pause(0.1).advice();
+        assert_eq!((advice[0].severity, advice[0].evidence.races), (severity, count), "{what}");
+    }
 }
 
 #[test]
@@ -280,6 +327,7 @@ fn nginx_before_node_with_defaults_reads_like_this() {
 fn suggestions_leave_a_margin() {
     // Server's timeout, clients' timeout → suggested for the client, for the server.
     let table = [
+        (0.08, None, 0.04, Some(65.0)),
         (0.5, None, 0.25, Some(65.0)),
         (2.0, None, 1.0, Some(65.0)),
         (5.0, Some(60.0), 4.0, Some(65.0)),
@@ -375,6 +423,11 @@ fn the_server_says_the_same_of_itself() {
     assert_eq!((advice.role, advice.server.as_str()), ("server", "10.0.0.5:8080"));
     assert!(advice.text.contains("while its clients still keep them"), "{}", advice.text);
     assert!(advice.text.contains("Browsers repeat such requests"), "{}", advice.text);
+    // What browsers talk to must not keep their connections for longer.
+    assert_eq!(advice.suggested.server_timeout_seconds, None);
+    assert!(advice.suggested.settings.iter().all(|setting| setting.side == "client"));
+    let advice = &history.race(75.0, 2).pause(61.0).advice()[0];
+    assert_eq!(advice.severity, "warning");
 }
 
 proptest! {

@@ -33,9 +33,9 @@ pub enum Finding {
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// It can fail, and has not yet.
+    /// Requests can fail, and none did within the last hour.
     Notice,
-    /// Requests failed lately.
+    /// Requests failed within the last hour.
     Warning,
 }
 
@@ -114,7 +114,7 @@ impl Advice {
 #[must_use]
 pub fn client_timeout(timeout: Duration) -> Duration {
     if timeout < Duration::from_secs(2) {
-        return Duration::from_millis(u64::try_from(timeout.as_millis() / 100 * 50).unwrap_or(u64::MAX));
+        return Duration::from_millis(u64::try_from(timeout.as_millis() / 2).unwrap_or(u64::MAX));
     }
     Duration::from_secs(timeout.saturating_sub(margin(timeout)).as_secs())
 }
@@ -178,7 +178,7 @@ impl AdviceView {
     #[must_use]
     pub fn new(server: &Server, known: &Fingerprint, advice: &Advice, clock: WallClock) -> Self {
         let (by_server, by_client) = (known.by_server.ages.timeout(), known.by_client.ages.timeout());
-        let suggested = Suggested::new(known, advice.finding);
+        let suggested = Suggested::new(server, known, advice.finding);
         Self {
             server: server.endpoint.to_string(),
             role: server.role.name(),
@@ -195,7 +195,7 @@ impl AdviceView {
                 client_timeout_samples: by_client.map_or(0, |timeout| timeout.samples),
                 idle_closes_by_server: known.by_server.count,
                 idle_closes_by_client: known.by_client.count,
-                races: known.races(),
+                races: advice.finding.races(known).count,
                 requests_per_connection: match advice.finding {
                     Finding::RequestLimit(requests) => Some(requests),
                     Finding::ServerClosesFirst(_) => None,
@@ -207,14 +207,21 @@ impl AdviceView {
 }
 
 impl Suggested {
-    fn new(known: &Fingerprint, finding: Finding) -> Self {
-        let Finding::ServerClosesFirst(server) = finding else {
+    fn new(server: &Server, known: &Fingerprint, finding: Finding) -> Self {
+        let Finding::ServerClosesFirst(timeout) = finding else {
             return Self { client_timeout_seconds: None, server_timeout_seconds: None, settings: Vec::new() };
         };
         let client = known.longer_client_timeout().map(|client| client.value);
-        let (shorter, longer) = (client_timeout(server.value), server_timeout(server.value, client));
-        let mut lines = settings(End::Client, shorter, client);
-        lines.extend(longer.into_iter().flat_map(|longer| settings(End::Server, longer, Some(server.value))));
+        let shorter = client_timeout(timeout.value);
+        // A server that browsers talk to must not keep their connections for longer: it may have one process for each.
+        let may_face_browsers = server.role == Role::Server && known.idle_races.count == 0;
+        let longer = server_timeout(timeout.value, client).filter(|_| !may_face_browsers);
+        let mut lines = settings(End::Client, server.role, shorter, client);
+        lines.extend(
+            longer
+                .into_iter()
+                .flat_map(|longer| settings(End::Server, server.role, longer, Some(timeout.value))),
+        );
         Self {
             client_timeout_seconds: Some(seconds(shorter)),
             server_timeout_seconds: longer.map(seconds),
@@ -240,8 +247,7 @@ fn text(server: &Server, known: &Fingerprint, finding: Finding, suggested: &Sugg
         Finding::ServerClosesFirst(timeout) => closes_first(server, known, timeout, suggested),
         Finding::RequestLimit(requests) => format!(
             "{endpoint} ends connections after about {requests} requests, right behind a response, and the next request \
-             is reset: a limit on requests, not a timeout. Raise or remove it (nginx keepalive_requests, gunicorn \
-             --max-requests, Apache MaxKeepAliveRequests), or let clients retry."
+             is reset: a limit on requests, not a timeout. Raise or remove it (nginx keepalive_requests, Apache MaxKeepAliveRequests), or let clients retry."
         ),
     }
 }
@@ -299,5 +305,5 @@ fn spoken(time: Duration) -> String {
 /// One line for the log: what appeared or changed.
 #[must_use]
 pub fn sentence(server: &Server, known: &Fingerprint, finding: Finding) -> String {
-    text(server, known, finding, &Suggested::new(known, finding))
+    text(server, known, finding, &Suggested::new(server, known, finding))
 }

@@ -6,14 +6,17 @@ use serde::Serialize;
 
 use super::{
     advice::Finding,
-    timeout::{Ages, Timeout},
+    timeout::{Ages, Timeout, agree},
 };
 use crate::{
     event::Role, fin::IDLE, matcher::IdleClose, metrics::IDLE_BUCKETS, reset::seconds, time::KernelNs,
 };
 
-/// Evidence older than this, or than three timeouts, is not held against a server any more.
-const HOLD: Duration = Duration::from_hours(1);
+/// Races are of today's matter for so long.
+const LATELY: Duration = Duration::from_hours(1);
+
+/// Closes older than this are not held against a server any more, if nothing contradicts them before.
+const HOLD: Duration = Duration::from_hours(24);
 
 /// Idle closes by clients, one after the other, that show that the server does not close first any more, once it has not
 /// for [`CLIENTS_FIRST_FOR`] and ten timeouts: a few clients may keep connections for longer than all others.
@@ -24,6 +27,9 @@ const CLIENTS_FIRST_FOR: Duration = Duration::from_mins(5);
 
 /// Races so soon after the one before come from one event, such as a reload.
 const MOMENT: Duration = Duration::from_millis(100);
+
+/// Races that are remembered while no timeout is known, the latest ones.
+const RESTS: usize = 64;
 
 /// Races with a close right behind a response that are looked at, the latest ones.
 const SHORT_RACES: usize = 16;
@@ -49,12 +55,16 @@ pub struct Fingerprint {
     pub by_server: Closes,
     /// Closes by its clients.
     pub by_client: Closes,
-    /// Races of requests with the close of an idle connection.
+    /// Races of requests with closes that the server's timeout explains.
     pub idle_races: Races,
     /// Races right behind a response.
     pub short_races: Races,
-    /// Races after nobody knows which rest.
-    other_races: u64,
+    /// All races.
+    pub races: u64,
+    /// Those after a longer rest: when, and how long it was.
+    rests: VecDeque<(KernelNs, Duration)>,
+    /// The timeout that `idle_races` were counted for.
+    counted_for: Option<Duration>,
     /// When something was last seen of it.
     pub touched: KernelNs,
     last_server_close: Option<KernelNs>,
@@ -64,6 +74,19 @@ pub struct Fingerprint {
     requests: VecDeque<u32>,
     /// The most requests that a connection carried, and when.
     most_requests: Option<(u32, KernelNs)>,
+}
+
+/// A request that met a close.
+#[derive(Clone, Copy, Debug)]
+pub struct Race {
+    /// When.
+    pub at: KernelNs,
+    /// How long no payload had passed, if that is known.
+    pub rest: Option<Duration>,
+    /// The connection's round-trip time, if it was measured: a server sees the next request no sooner.
+    pub round_trip: Option<Duration>,
+    /// Requests that the connection had carried before, as far as known.
+    pub requests: Option<u32>,
 }
 
 /// Requests that met a close.
@@ -83,7 +106,7 @@ impl Races {
     /// Whether there was one lately.
     #[must_use]
     pub fn lately(&self, now: KernelNs) -> bool {
-        self.last.is_some_and(|last| now.since(last) < HOLD)
+        self.last.is_some_and(|last| now.since(last) < LATELY)
     }
 }
 
@@ -119,7 +142,9 @@ impl Fingerprint {
             by_client: Closes::default(),
             idle_races: Races::default(),
             short_races: Races::default(),
-            other_races: 0,
+            races: 0,
+            rests: VecDeque::new(),
+            counted_for: None,
             touched: now,
             last_server_close: None,
             clients_first: 0,
@@ -142,44 +167,53 @@ impl Fingerprint {
         }
     }
 
-    /// Takes a keep-alive race: a request that met the close after `rest` without payload, on a connection that had carried
-    /// `requests` requests with it, both as far as known.
-    pub fn race(&mut self, at: KernelNs, rest: Option<Duration>, requests: Option<u32>) {
+    /// Takes a keep-alive race.
+    pub fn race(&mut self, race: &Race) {
+        let Race { at, rest, round_trip, requests } = *race;
         self.touched = at;
+        self.races += 1;
         self.carried(at, requests);
-        match rest {
-            None => self.other_races += 1,
-            Some(rest) if rest >= IDLE => self.idle_races.add(at),
-            Some(_) => {
-                if self.short_races.last.is_none_or(|last| at.since(last) >= MOMENT) {
-                    self.requests.extend(requests);
-                }
-                if self.requests.len() > SHORT_RACES {
-                    self.requests.pop_front();
-                }
-                self.short_races.add(at);
+        let Some(rest) = rest else { return };
+        if rest < IDLE + round_trip.unwrap_or_default() * 2 {
+            if self.short_races.last.is_none_or(|last| at.since(last) >= MOMENT) {
+                self.requests.extend(requests);
             }
+            if self.requests.len() > SHORT_RACES {
+                self.requests.pop_front();
+            }
+            self.short_races.add(at);
+            return;
         }
+        if self.counted_for.is_some_and(|timeout| explains(timeout, rest)) {
+            self.idle_races.add(at);
+        }
+        if self.rests.len() == RESTS {
+            self.rests.pop_front();
+        }
+        self.rests.push_back((at, rest));
     }
 
     /// Notes the most requests that a connection carried lately.
     fn carried(&mut self, at: KernelNs, requests: Option<u32>) {
         let Some(requests) = requests else { return };
-        if self.most_requests.is_none_or(|(most, when)| requests >= most || at.since(when) >= HOLD) {
+        if self.most_requests.is_none_or(|(most, when)| requests >= most || at.since(when) >= LATELY) {
             self.most_requests = Some((requests, at));
         }
-    }
-
-    /// Keep-alive races of all kinds.
-    #[must_use]
-    pub fn races(&self) -> u64 {
-        self.idle_races.count + self.short_races.count + self.other_races
     }
 
     /// Lets time pass.
     pub fn settle(&mut self, now: KernelNs) {
         self.by_server.ages.settle(now);
         self.by_client.ages.settle(now);
+        let timeout = self.by_server.ages.timeout().map(|timeout| timeout.value);
+        if let Some(timeout) = timeout
+            && self.counted_for.is_none_or(|counted_for| !agree(counted_for, timeout))
+        {
+            self.idle_races = Races::default();
+            let explained = self.rests.iter().filter(|(_, rest)| explains(timeout, *rest));
+            explained.for_each(|(at, _)| self.idle_races.add(*at));
+            self.counted_for = Some(timeout);
+        }
     }
 
     /// The server's timeout, while its closes come before its clients'.
@@ -190,7 +224,7 @@ impl Fingerprint {
         let quiet = now.since(last);
         let clients_first =
             self.clients_first >= CLIENTS_FIRST && quiet >= CLIENTS_FIRST_FOR.max(timeout.value * 10);
-        (quiet < HOLD.max(timeout.value * 3) && !clients_first).then_some(timeout)
+        (quiet < HOLD && !clients_first).then_some(timeout)
     }
 
     /// After how many requests the server ends connections, where races right behind a response show it, and no connection
@@ -223,6 +257,11 @@ impl Fingerprint {
         };
         last.unwrap_or(self.touched)
     }
+}
+
+/// Whether a close by `timeout` can be what a request met after `rest`: at that age, or later if nobody looked.
+fn explains(timeout: Duration, rest: Duration) -> bool {
+    rest >= timeout || agree(rest, timeout)
 }
 
 /// What is known of one server, as `/api/v1/servers` shows it. Unknown is `null`; times are in seconds.
@@ -264,7 +303,7 @@ impl ServerView {
             keepalive_timeout_samples: by_server.map_or(0, |timeout| timeout.samples),
             client_timeout_seconds: by_client.map(|timeout| seconds(timeout.value)),
             client_timeout_samples: by_client.map_or(0, |timeout| timeout.samples),
-            races: known.races(),
+            races: known.races,
             idle_closes: IdleCloses {
                 bounds: IDLE_BUCKETS,
                 server: known.by_server.buckets.to_vec(),

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::HashMap, net::SocketAddr, time::Duration};
 
 use super::{
     advice::{self, Advice, AdviceView, Finding, Severity},
-    fingerprint::{Fingerprint, Server, ServerView},
+    fingerprint::{Fingerprint, Race, Server, ServerView},
     timeout::{Timeout, agree},
 };
 use crate::{
@@ -21,7 +21,7 @@ const REVIEW: Duration = Duration::from_secs(1);
 const TELL_AGAIN: Duration = Duration::from_mins(1);
 
 /// All servers that closed idle connections or raced with requests. The one that was quiet the longest makes room
-/// for a new one.
+/// for a new one, of those without advice if there are any; the metrics count that as label overflow.
 #[derive(Debug)]
 pub struct Fingerprints {
     servers: HashMap<Server, Entry>,
@@ -33,6 +33,12 @@ pub struct Fingerprints {
 struct Entry {
     fingerprint: Fingerprint,
     advice: [Standing; Finding::KINDS],
+}
+
+impl Entry {
+    fn is_advised(&self) -> bool {
+        self.advice.iter().any(|standing| standing.advice.is_some())
+    }
 }
 
 /// One kind of advice on one server, and what was last told of it.
@@ -67,17 +73,10 @@ impl Fingerprints {
         }
     }
 
-    /// Takes a keep-alive race; see [`Fingerprint::race`].
-    pub fn race(
-        &mut self,
-        role: Role,
-        flow: &Flow,
-        at: KernelNs,
-        rest: Option<Duration>,
-        requests: Option<u32>,
-    ) {
-        if let Some(known) = self.server(role, flow, at) {
-            known.race(at, rest, requests);
+    /// Takes a keep-alive race.
+    pub fn race(&mut self, role: Role, flow: &Flow, race: &Race) {
+        if let Some(known) = self.server(role, flow, race.at) {
+            known.race(race);
         }
     }
 
@@ -86,7 +85,8 @@ impl Fingerprints {
         let netns = endpoint.ip().is_loopback().then_some(flow.netns);
         let server = Server { role, endpoint, netns };
         if self.servers.len() >= self.limit && !self.servers.contains_key(&server) {
-            let quietest = self.servers.iter().min_by_key(|(_, entry)| entry.fingerprint.touched);
+            let worth = |entry: &Entry| (entry.is_advised(), entry.fingerprint.touched);
+            let quietest = self.servers.iter().min_by_key(|(_, entry)| worth(entry));
             if let Some(quietest) = quietest.map(|(server, _)| *server) {
                 self.servers.remove(&quietest);
             }
@@ -122,9 +122,9 @@ impl Fingerprints {
         Some(review)
     }
 
-    /// The advice that stands, the most severe first.
+    /// At most `limit` pieces of the advice that stands, the most severe first.
     #[must_use]
-    pub fn advice(&self, clock: WallClock) -> Vec<AdviceView> {
+    pub fn advice(&self, limit: usize, clock: WallClock) -> Vec<AdviceView> {
         let mut standing: Vec<_> = self
             .servers
             .iter()
@@ -134,10 +134,11 @@ impl Fingerprints {
             })
             .collect();
         standing.sort_by_key(|(server, known, advice)| {
-            (Reverse((advice.severity, known.races())), server.endpoint, server.role)
+            (Reverse((advice.severity, known.races)), server.endpoint, server.role)
         });
         standing
             .into_iter()
+            .take(limit)
             .map(|(server, known, advice)| AdviceView::new(server, known, &advice, clock))
             .collect()
     }
@@ -148,7 +149,7 @@ impl Fingerprints {
         let mut servers: Vec<_> = self.servers.iter().collect();
         servers.sort_by_key(|(server, entry)| {
             let known = &entry.fingerprint;
-            (Reverse((known.races(), known.by_server.count)), server.endpoint, server.role)
+            (Reverse((known.races, known.by_server.count)), server.endpoint, server.role)
         });
         servers
             .into_iter()

@@ -10,5 +10,5 @@ pub mod settings;
 pub mod timeout;
 
 pub use advice::AdviceView;
-pub use fingerprint::ServerView;
+pub use fingerprint::{Race, ServerView};
 pub use fingerprints::{Fingerprints, Review};

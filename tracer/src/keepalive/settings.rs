@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::timeout::agree;
+use crate::event::Role;
 
 /// Which end of the connection a setting belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ struct Software {
     defaults: &'static [u64],
     /// The line, with its value.
     line: fn(Duration) -> String,
+    /// It runs nowhere but in somebody's cloud, counts in whole seconds, and takes 1 at least.
+    cloud: bool,
 }
 
 /// One line to change.
@@ -48,7 +51,7 @@ const SOFTWARE: [Software; 17] = [
     server("Apache", &[5], |t| format!("KeepAliveTimeout {}", t.as_secs())),
     server("HAProxy", &[], |t| format!("timeout http-keep-alive {}", short(t))),
     server("Envoy", &[3600], |t| envoy("HTTP connection manager", t)),
-    server("ALB", &[60], alb),
+    Software { cloud: true, ..server("ALB", &[60], alb) },
     server("Go", &[], |t| format!("http.Server{{IdleTimeout: {} * time.Millisecond}}", t.as_millis())),
     server("Kestrel", &[130], |t| {
         format!("options.Limits.KeepAliveTimeout = TimeSpan.FromSeconds({})", t.as_secs())
@@ -58,29 +61,30 @@ const SOFTWARE: [Software; 17] = [
     client("undici", &[4], |t| {
         format!("new Agent({{ keepAliveTimeout: {0}, keepAliveMaxTimeout: {0} }})", t.as_millis())
     }),
-    client("HAProxy", &[5], |t| format!("pool-purge-delay {}  # on the server line", short(t))),
-    client("Envoy", &[3600], |t| envoy("cluster", t)),
-    client("ALB", &[60], alb),
+    client("HAProxy", &[], |_| {
+        String::from("pool-max-conn 0  # on the server line: it has no such timeout, so keep none")
+    }),
+    client("Envoy", &[3600], |t| envoy("cluster's HttpProtocolOptions", t)),
+    Software { cloud: true, ..client("ALB", &[60], alb) },
     client("Go", &[90], |t| {
         format!("http.Transport{{IdleConnTimeout: {} * time.Millisecond}}", t.as_millis())
     }),
 ];
 
 const fn server(name: &'static str, defaults: &'static [u64], line: fn(Duration) -> String) -> Software {
-    Software { name, end: End::Server, defaults, line }
+    Software { name, end: End::Server, defaults, line, cloud: false }
 }
 
 const fn client(name: &'static str, defaults: &'static [u64], line: fn(Duration) -> String) -> Software {
-    Software { name, end: End::Client, defaults, line }
+    Software { name, end: End::Client, defaults, line, cloud: false }
 }
 
 fn envoy(place: &str, timeout: Duration) -> String {
     format!("common_http_protocol_options: {{ idle_timeout: {}s }}  # of the {place}", timeout.as_secs_f64())
 }
 
-/// It counts in whole seconds, one at least.
 fn alb(timeout: Duration) -> String {
-    format!("idle_timeout.timeout_seconds = {}", timeout.as_secs().max(1))
+    format!("idle_timeout.timeout_seconds = {}", timeout.as_secs())
 }
 
 /// As nginx and `HAProxy` write it.
@@ -91,16 +95,19 @@ fn short(timeout: Duration) -> String {
     }
 }
 
-/// The lines that set the idle timeout of one end to `wanted`; first those of the software whose default is what
-/// was `seen` there.
+/// The lines that set the idle timeout of one end to `wanted`, where this host has `role`; first those of the software whose
+/// default is what was `seen` there.
 #[must_use]
-pub fn settings(end: End, wanted: Duration, seen: Option<Duration>) -> Vec<Setting> {
+pub fn settings(end: End, role: Role, wanted: Duration, seen: Option<Duration>) -> Vec<Setting> {
+    let is_this_host = (end == End::Server) == (role == Role::Server);
+    let fits = |software: &&Software| !software.cloud || (!is_this_host && wanted >= Duration::from_secs(1));
     let is_default = |software: &Software| {
         seen.is_some_and(|seen| software.defaults.iter().any(|&s| agree(seen, Duration::from_secs(s))))
     };
     let mut settings: Vec<_> = SOFTWARE
         .iter()
         .filter(|software| software.end == end)
+        .filter(fits)
         .map(|software| Setting {
             software: software.name,
             side: end.name(),

@@ -16,8 +16,11 @@ const MAX_AGES: usize = 64;
 /// Moments looked at, the latest ones: a timeout that was changed is followed within as many closes.
 const WINDOW: usize = 20;
 
-/// Moments that must agree, and be more than half of the window.
+/// Moments that must agree, and be more than half of the window; three quarters while it is not full.
 const ENOUGH: usize = 8;
+
+/// A timeout that no close agreed with for so long is not known any more.
+const FORGET: Duration = Duration::from_hours(24);
 
 /// An inferred timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub struct Ages {
     moment: Moment,
     window: VecDeque<Sample>,
     timeout: Option<Timeout>,
+    /// When a close last agreed with it.
+    agreed: KernelNs,
 }
 
 /// The closes of one moment.
@@ -67,6 +72,10 @@ impl Ages {
 
     /// Lets time pass: judges the closes of a moment that is over.
     pub fn settle(&mut self, now: KernelNs) {
+        if self.timeout.is_some() && now.since(self.agreed) >= FORGET {
+            self.timeout = None;
+            self.window.clear();
+        }
         if self.moment.closes == 0 || now.since(self.moment.began) < MOMENT {
             return;
         }
@@ -79,6 +88,9 @@ impl Ages {
         }
         self.window.push_back(sample);
         self.timeout = self.infer(sample);
+        if self.timeout.is_some_and(|timeout| agree(sample.age, timeout.value)) {
+            self.agreed = self.moment.began;
+        }
     }
 
     /// The timeout, if the latest closes show one.
@@ -87,16 +99,24 @@ impl Ages {
         self.timeout
     }
 
-    /// Looks for an age that most of the window agrees on; `latest` has just come in.
+    /// Looks for an age that most of the window agrees on; `latest` has just come in. One that is known already stays while
+    /// a quarter agrees and no other age has more, so that strays do not make it come and go.
     fn infer(&self, latest: Sample) -> Option<Timeout> {
         let agreeing = |age| self.window.iter().filter(move |sample| agree(sample.age, age));
-        let center = self.window.iter().map(|sample| sample.age).max_by_key(|&age| agreeing(age).count())?;
+        let known = self.timeout.filter(|known| agreeing(known.value).count() * 4 >= self.window.len());
+        let ages = self.window.iter().map(|sample| sample.age);
+        let center = ages.chain(known.map(|known| known.value)).max_by_key(|&age| agreeing(age).count())?;
+        let same = known.filter(|known| agree(known.value, center));
         let mut ages: Vec<_> = agreeing(center).map(|sample| sample.age).collect();
-        if ages.len() < ENOUGH || ages.len() * 2 <= self.window.len() {
+        let most = match self.window.len() {
+            WINDOW => ages.len() * 2 > WINDOW,
+            few => ages.len() * 4 >= few * 3,
+        };
+        if same.is_none() && (ages.len() < ENOUGH || !most) {
             return None;
         }
         let value = quantile(&mut ages, 4)?;
-        let samples = match self.timeout.filter(|known| agree(known.value, value)) {
+        let samples = match same {
             Some(known) if agree(latest.age, value) => known.samples + latest.closes,
             Some(known) => known.samples,
             None => agreeing(center).map(|sample| sample.closes).sum(),
@@ -106,11 +126,13 @@ impl Ages {
 }
 
 impl Moment {
-    /// One age for all closes of the moment, if nearly all of them have it.
-    fn sample(&mut self) -> Option<Sample> {
-        let age = quantile(&mut self.ages, 2)?;
-        let alike = self.ages.iter().filter(|&&other| agree(other, age)).count();
-        (alike * 4 >= self.ages.len() * 3).then_some(Sample { age, closes: self.closes })
+    /// One age for all closes of the moment, if most of them have it.
+    fn sample(&self) -> Option<Sample> {
+        let alike = |age| self.ages.iter().copied().filter(move |&other| agree(other, age));
+        let center = self.ages.iter().copied().max_by_key(|&age| alike(age).count())?;
+        let mut ages: Vec<_> = alike(center).collect();
+        let most = ages.len() * 2 > self.ages.len();
+        quantile(&mut ages, 2).filter(|_| most).map(|age| Sample { age, closes: self.closes })
     }
 }
 

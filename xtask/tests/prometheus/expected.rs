@@ -164,7 +164,7 @@ impl Scene {
     pub(crate) fn alert(&self, name: &str) -> Option<Expected> {
         let races = count(&self.wire.races);
         Some(match name {
-            "TracerKeepaliveRace" => self.seen_by_both("tracer ", races..=races),
+            "TracerKeepaliveRace" => self.seen_by_both(&format!("{} tracer ", target(self.tracer)), races..=races),
             // By now the advice is a warning, and there was but one period of ten minutes. The tracer is well.
             "TracerKeepaliveMismatch"
             | "TracerKeepaliveRacesPersist"
@@ -184,7 +184,7 @@ impl Scene {
 
     /// Told by the client's host alone.
     pub(crate) fn mismatch(&self) -> Expected {
-        Samples(vec![(format!("tracer client {}", self.server), 1.0..=1.0)])
+        Samples(vec![(format!("{} tracer client {}", target(self.tracer), self.server), 1.0..=1.0)])
     }
 
     /// The same from the client's host and the server's, whose roles are between these labels and the server's.
