@@ -7,6 +7,7 @@ import { age, count, place, seconds, text } from './format.js';
 const FEW = 5;
 
 const KINDS = {
+  __proto__: null,
   server_closes_first: 'the server closes idle connections first',
   request_limit: 'the server closes after a number of requests',
 };

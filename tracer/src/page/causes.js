@@ -1,6 +1,7 @@
 // What each cause means and what to do, as the README has it.
 
 export const CAUSES = {
+  __proto__: null,
   refused: 'A SYN met a port without listener. Start the server, or correct the address.',
   backlog_overflow: 'The accept queue was full, or a handshake was reset. Raise the backlog, accept faster.',
   killed: 'Somebody ended it: ss -K, or a listener closed with connections it had not accepted. Look at who restarts the server.',

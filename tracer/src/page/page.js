@@ -33,7 +33,7 @@ async function round() {
   if (asking || paused || document.hidden) return;
   asking = true;
   try {
-    const all = await Promise.all(['api/v1/advice', 'api/v1/servers', 'api/v1/resets?limit=200'].map(ask));
+    const all = await Promise.all(['api/v1/advice?limit=50', 'api/v1/servers', 'api/v1/resets?limit=200'].map(ask));
     [showAdvice, showServers, showResets].forEach((show, at) => show(all[at]));
     updated = Date.now();
     // The probes are attached at the start, or not at all.
