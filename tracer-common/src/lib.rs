@@ -8,6 +8,8 @@
 
 mod offsets;
 mod record;
+mod requests;
 
 pub use offsets::{ABSENT, Field, Offsets};
 pub use record::*;
+pub use requests::*;

@@ -46,6 +46,7 @@ pub enum Field {
     BytesRetrans,
     DataSegsOut,
     DataSegsIn,
+    FirstTxMstamp,
     SndUna,
     SndNxt,
     SndWl1,

@@ -75,11 +75,25 @@ pub struct Record {
     pub segment_flags: u8,
     /// Unanswered keepalive or zero-window probes.
     pub probes_out: u8,
-    /// Keeps the size a multiple of 8.
+    /// Keeps what follows aligned.
     pub padding: [u8; 3],
+    // What follows is not in older recordings, where it reads as 0: unknown.
+    /// When the oldest segment in flight was sent, or the latest that was acknowledged: with payload or a FIN
+    /// (`first_tx_mstamp`, `tcp_rate_skb_sent`, `net/ipv4/tcp_rate.c`); on the clock of `at_ns`, to the microsecond, and with
+    /// pacing in the future.
+    pub sent_ns: u64,
+    /// When the application last read payload; on the clock of `at_ns`, 0 when not seen.
+    pub read_ns: u64,
+    /// Requests that were answered; only with [`FLAG_REQUESTS`].
+    pub requests: u32,
+    /// Keeps the size a multiple of 8.
+    pub more_padding: u32,
 }
 
-const _: () = assert!(size_of::<Record>() == 160 && align_of::<Record>() == 8);
+/// The size of a record in the oldest recordings that can be read.
+pub const OLDEST_RECORD_BYTES: usize = 160;
+
+const _: () = assert!(size_of::<Record>() == 184 && align_of::<Record>() == 8);
 
 /// First FIN of a connection: ours (to `FIN_WAIT1`) or the peer's (to `CLOSE_WAIT`).
 pub const KIND_FIN: u32 = 1;
@@ -111,6 +125,8 @@ pub const FLAG_LINGER_ZERO: u16 = 1 << 3;
 pub const FLAG_NO_FILE: u16 = 1 << 4;
 /// Unacknowledged payload was sent more than once, so `since_sent` counts from a later time than the first.
 pub const FLAG_RETRANSMITTING: u16 = 1 << 5;
+/// `requests` counts from the connection's first one.
+pub const FLAG_REQUESTS: u16 = 1 << 6;
 
 /// This kernel gives no reason for a reset.
 pub const NO_REASON: u32 = u32::MAX;

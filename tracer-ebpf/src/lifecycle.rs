@@ -5,13 +5,18 @@
 use tracer_common::{KIND_CLOSE, KIND_FIN};
 
 use crate::{
-    maps::{Urgency, emit, idle_jiffies},
+    maps::{Urgency, emit, idle_jiffies, with_requests},
+    requests,
     sock::{self, state},
 };
 
 /// A socket changes its state.
 #[inline(always)]
 pub fn state_changed(sk: u64, old: u8, new: u8) {
+    if new == state::ESTABLISHED && with_requests() && sock::is_tcp(sk) {
+        requests::established(sk, old);
+        return;
+    }
     // Most steps are of no interest: decide on the numbers before reading anything.
     if !matches!(new, state::FIN_WAIT1 | state::CLOSE_WAIT | state::CLOSE) || !sock::is_tcp(sk) {
         return;
@@ -30,6 +35,7 @@ fn report<const KIND: u32>(sk: u64, old: u8, new: u8) {
         record.old_state = old;
         record.new_state = new;
         sock::connection(record, sk);
+        requests::add_to(record, sk);
     });
 }
 

@@ -1,5 +1,5 @@
 //! The kernel side of tracer: three raw tracepoints that report facts. User space judges. Two kprobes fill in on
-//! kernels whose `tcp_send_reset` does not see every reset.
+//! kernels whose `tcp_send_reset` does not see every reset, and two more tracepoints count requests when asked to.
 //!
 //! Raw tracepoints, not `tp_btf`: on 6.2 to early 6.12 the arguments of `tcp_send_reset` are wrongly marked
 //! as trusted and the verifier deletes the NULL checks.
@@ -9,6 +9,7 @@
 
 mod lifecycle;
 mod maps;
+mod requests;
 mod reset;
 mod sock;
 
@@ -65,6 +66,22 @@ fn entered(ctx: &ProbeContext) -> u32 {
 pub fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
     let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
     lifecycle::state_changed(ctx.arg::<u64>(0), old, new);
+    0
+}
+
+/// `tcp_rcv_space_adjust(struct sock *sk)` (include/trace/events/tcp.h): an application has read payload
+/// (`tcp_rcv_space_adjust`, net/ipv4/tcp_input.c). Attached only where requests are to be counted.
+#[raw_tracepoint(tracepoint = "tcp_rcv_space_adjust")]
+pub fn tcp_rcv_space_adjust(ctx: RawTracePointContext) -> i32 {
+    requests::read(ctx.arg::<u64>(0));
+    0
+}
+
+/// `tcp_destroy_sock(struct sock *sk)` (include/trace/events/tcp.h): the address of the socket becomes free. Attached
+/// together with the one above.
+#[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
+pub fn tcp_destroy_sock(ctx: RawTracePointContext) -> i32 {
+    requests::destroyed(ctx.arg::<u64>(0));
     0
 }
 

@@ -4,9 +4,13 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::{
     macros::map,
-    maps::{PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
-use tracer_common::{ABSENT, Field, Offsets, Record, counter};
+use tracer_common::{
+    ABSENT, Field, IDLE_BOUNDS_MS, Offsets, PORT_WORDS, Record, RequestTotals, ServerKey, counter,
+};
+
+use crate::requests::Exchange;
 
 /// Records for user space; its size is set at load.
 #[map]
@@ -16,7 +20,23 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
 static COUNTERS: PerCpuArray<[u64; counter::COUNT]> = PerCpuArray::with_max_entries(1, 0);
 
-// The three below are written by the loader and then frozen: the verifier knows their values.
+/// Connections whose requests are counted, by the address of their socket; the least used make room.
+#[map]
+static EXCHANGES: LruHashMap<u64, Exchange> = LruHashMap::with_max_entries(1, 0);
+
+/// What was counted of each server; bounded, the rest goes to one entry of zeroes.
+#[map]
+static REQUESTS: PerCpuHashMap<ServerKey, RequestTotals> = PerCpuHashMap::with_max_entries(1, 0);
+
+/// From which idle time on, in nanoseconds, a reuse of a server's connection counts as late.
+#[map]
+static LATE: HashMap<ServerKey, u64> = HashMap::with_max_entries(1, 0);
+
+/// A bit for each server port that is asked for.
+#[map]
+static SERVER_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
+
+// Those below are written by the loader and then frozen: the verifier knows their values.
 
 /// See [`Field`].
 #[unsafe(no_mangle)]
@@ -29,6 +49,14 @@ static HAS_REASON: u32 = 0;
 /// A close after less than this many jiffies without payload is no idle close.
 #[unsafe(no_mangle)]
 static IDLE_JIFFIES: u32 = 0;
+
+/// The length of a jiffy in nanoseconds.
+#[unsafe(no_mangle)]
+static JIFFY_NS: u64 = 0;
+
+/// 1 where requests are counted.
+#[unsafe(no_mangle)]
+static WITH_REQUESTS: u32 = 0;
 
 /// Unread bytes in the ring from which on even a record that can wait wakes the reader.
 #[unsafe(no_mangle)]
@@ -60,6 +88,16 @@ pub fn idle_jiffies() -> u32 {
     constant(&IDLE_JIFFIES)
 }
 
+#[inline(always)]
+pub fn jiffy_ns() -> u64 {
+    constant(&JIFFY_NS)
+}
+
+#[inline(always)]
+pub fn with_requests() -> bool {
+    constant(&WITH_REQUESTS) != 0
+}
+
 /// This CPU's counters.
 #[inline(always)]
 pub fn counters() -> Option<&'static mut [u64; counter::COUNT]> {
@@ -74,6 +112,57 @@ pub fn count(index: usize) {
     if let Some(counters) = counters() {
         counters[index] += 1;
     }
+}
+
+/// What is remembered of the connection of a socket.
+#[inline(always)]
+pub fn exchange(sk: u64) -> Option<&'static mut Exchange> {
+    // SAFETY: map memory outlives the program. The kernel serialises one socket's reads; should the entry be taken for another
+    // socket meanwhile, a count is off by one.
+    EXCHANGES.get_ptr_mut(sk).map(|entry| unsafe { &mut *entry })
+}
+
+/// Remembers it. Where there is no room the connection goes uncounted, which shows in its records.
+#[inline(always)]
+pub fn remember(sk: u64, exchange: &Exchange) {
+    let _ = EXCHANGES.insert(sk, exchange, 0);
+}
+
+/// Forgets it.
+#[inline(always)]
+pub fn forget(sk: u64) {
+    let _ = EXCHANGES.remove(sk);
+}
+
+/// Whether servers with this port are asked for.
+#[inline(always)]
+pub fn is_wanted(port: u16) -> bool {
+    let bits = SERVER_PORTS.get(u32::from(port) / u64::BITS);
+    bits.is_some_and(|bits| bits >> (u32::from(port) % u64::BITS) & 1 != 0)
+}
+
+/// This CPU's totals of a server; those of all others where the table is full.
+#[inline(always)]
+pub fn totals(server: &ServerKey) -> Option<&'static mut RequestTotals> {
+    const ZERO: &RequestTotals =
+        &RequestTotals { requests: 0, reuse_idle: [0; IDLE_BOUNDS_MS.len() + 1], reuse_idle_ns: 0, late: 0 };
+    // SAFETY: the entry is this CPU's own and outlives the program, which does not run on top of itself.
+    let get = |server: &ServerKey| REQUESTS.get_ptr_mut(server).map(|entry| unsafe { &mut *entry });
+    if let Some(totals) = get(server) {
+        return Some(totals);
+    }
+    if REQUESTS.insert(server, ZERO, 0).is_ok() {
+        return get(server);
+    }
+    // The loader has made an entry for all others.
+    get(&ServerKey { addr: [0; 16], port: 0, family: 0, role: server.role })
+}
+
+/// From which idle time on a reuse of this server's connections is late.
+#[inline(always)]
+pub fn late(server: &ServerKey) -> Option<u64> {
+    // SAFETY: the value is replaced as a whole, and read at once.
+    unsafe { LATE.get(server) }.copied()
 }
 
 /// How soon user space needs a record.

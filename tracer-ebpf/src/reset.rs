@@ -4,6 +4,7 @@ use tracer_common::{KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, counter};
 
 use crate::{
     maps::{self, Urgency, emit},
+    requests,
     sock::{self, state},
 };
 
@@ -26,6 +27,7 @@ pub fn received(sk: u64) {
         record.old_state = sk_state;
         record.new_state = sk_state;
         sock::connection(record, sk);
+        requests::add_to(record, sk);
     });
 }
 
@@ -51,6 +53,7 @@ pub fn sent(sk: u64, skb: u64, reason: u32) {
             sock::listener(record, sk, skb);
         } else {
             sock::connection(record, sk);
+            requests::add_to(record, sk);
         }
         if skb != 0 {
             sock::segment(record, skb);

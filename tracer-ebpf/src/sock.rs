@@ -6,10 +6,11 @@
 use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns, bpf_probe_read_kernel, generated};
 use tracer_common::{
     ABSENT, FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_RETRANSMITTING, FLAG_SEGMENT,
-    Field, Record, SOCKET_FULL, SOCKET_LISTENER, SOCKET_TIME_WAIT,
+    Field, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN, Record, SOCKET_FULL, SOCKET_LISTENER, SOCKET_TIME_WAIT,
+    ServerKey,
 };
 
-use crate::maps::offset;
+use crate::maps::{jiffy_ns, offset};
 
 pub const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -18,6 +19,8 @@ const IPPROTO_TCP: u16 = 6;
 /// `include/net/tcp_states.h`; the numbers are part of the kernel's ABI (`TCP_INFO`).
 pub mod state {
     pub const ESTABLISHED: u8 = 1;
+    pub const SYN_SENT: u8 = 2;
+    pub const SYN_RECV: u8 = 3;
     pub const FIN_WAIT1: u8 = 4;
     pub const FIN_WAIT2: u8 = 5;
     pub const TIME_WAIT: u8 = 6;
@@ -109,6 +112,72 @@ pub fn silent(sk: u64, at_least: u32) -> bool {
     jiffies().wrapping_sub(read(sk, Field::Lsndtime)) >= at_least
 }
 
+/// End of what the application wrote.
+#[inline(always)]
+pub fn write_seq(sk: u64) -> u32 {
+    read(sk, Field::WriteSeq)
+}
+
+/// How far the application has read.
+#[inline(always)]
+pub fn copied_seq(sk: u64) -> u32 {
+    read(sk, Field::CopiedSeq)
+}
+
+/// Whether payload passed in either direction.
+#[inline(always)]
+pub fn carried_payload(sk: u64) -> bool {
+    read::<u64>(sk, Field::BytesSent) | read::<u64>(sk, Field::BytesReceived) != 0
+}
+
+/// See `Record::sent_ns`.
+#[inline(always)]
+fn sent_ns(sk: u64) -> u64 {
+    read::<u64>(sk, Field::FirstTxMstamp).wrapping_mul(1000)
+}
+
+/// When payload was last sent, on the clock of [`now_ns`].
+///
+/// The exact time is that of one segment, which may have been an older one or a FIN: it counts only where it agrees with the
+/// tick in which payload was last sent.
+#[inline(always)]
+pub fn last_sent_ns(sk: u64, now: u64) -> u64 {
+    let ticks = jiffies().wrapping_sub(read(sk, Field::Lsndtime));
+    let by_tick = now.saturating_sub(u64::from(ticks) * jiffy_ns());
+    let exact = sent_ns(sk);
+    let agrees = exact.wrapping_add(jiffy_ns()).wrapping_sub(by_tick) <= 2 * jiffy_ns();
+    if agrees { exact.min(now) } else { by_tick }
+}
+
+/// Which end of the connection this is, as long as it has sent no FIN: see `role` in `tracer/src/decode.rs`.
+#[inline(always)]
+pub fn role(sk: u64) -> u32 {
+    let in_flight = read::<u32>(sk, Field::SndNxt).wrapping_sub(read(sk, Field::SndUna));
+    let used = read::<u64>(sk, Field::BytesAcked).wrapping_add(u64::from(in_flight));
+    let payload = read::<u64>(sk, Field::BytesSent).wrapping_sub(read(sk, Field::BytesRetrans));
+    match used.wrapping_sub(payload) {
+        0 => ROLE_SERVER,
+        1 => ROLE_CLIENT,
+        _ => ROLE_UNKNOWN,
+    }
+}
+
+/// The server's end of a connection.
+#[inline(always)]
+pub fn server(sk: u64, role: u32) -> ServerKey {
+    let mut key = ServerKey { addr: [0; 16], port: 0, family: read(sk, Field::SkcFamily), role };
+    let (v4, v6) = if role == ROLE_SERVER {
+        key.port = u16::from_be(read(sk, Field::InetSport));
+        (Field::SkcRcvSaddr, Field::SkcV6RcvSaddr)
+    } else {
+        key.port = u16::from_be(read(sk, Field::SkcDport));
+        (Field::SkcDaddr, Field::SkcV6Daddr)
+    };
+    let (address, len) = if key.family == AF_INET { (v4, 4) } else { (v6, 16) };
+    read_address(sk + u64::from(offset(address)), &mut key.addr, len);
+    key
+}
+
 /// Whether payload of ours is not acknowledged yet.
 #[inline(always)]
 pub fn unacknowledged(sk: u64) -> bool {
@@ -161,6 +230,7 @@ pub fn connection(record: &mut Record, sk: u64) {
     record.rcv_nxt = read(sk, Field::RcvNxt);
     record.copied_seq = read(sk, Field::CopiedSeq);
     record.srtt_us = read(sk, Field::SrttUs);
+    record.sent_ns = sent_ns(sk);
     record.probes_out = read(sk, Field::IcskProbesOut);
 
     let flags: u64 = read(sk, Field::SkcFlags);

@@ -54,6 +54,10 @@ pub struct Config {
           value_parser = buffer_size)]
     pub event_buffer: u32,
 
+    /// Also count requests: one more probe, where applications read payload
+    #[arg(long, env = "TRACER_REQUESTS")]
+    pub requests: bool,
+
     /// Also write what the kernel side reports to this file, for `tracer replay`
     #[arg(long, env = "TRACER_RECORD", value_name = "FILE")]
     pub record: Option<PathBuf>,

@@ -121,6 +121,17 @@ fn inherit(socket: &mut Socket, old: &Socket) {
     if quiet && socket.traffic.last_payload == LastPayload::Unknown {
         socket.traffic.last_payload = old.traffic.last_payload;
     }
+    if quiet && old.traffic.exact && !socket.traffic.retransmitting {
+        // Nothing passed since: the same times, which a FIN or the step to CLOSE may have hidden.
+        socket.traffic.exact = true;
+        socket.traffic.last_sent = old.traffic.last_sent;
+        socket.traffic.last_received = old.traffic.last_received;
+    }
+    // In CLOSE a FIN can pass for a response.
+    socket.traffic.requests = match (socket.traffic.requests, old.traffic.requests) {
+        (new, old) if quiet => old.or(new),
+        (new, old) => new.or(old),
+    };
     if socket.role == Role::Unknown {
         socket.role = old.role;
     }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use tracer_common::{
-    FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_RETRANSMITTING, FLAG_SEGMENT,
-    KIND_CLOSE, KIND_FIN, KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, Record, SOCKET_FULL,
+    FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_REQUESTS, FLAG_RETRANSMITTING,
+    FLAG_SEGMENT, KIND_CLOSE, KIND_FIN, KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, Record, SOCKET_FULL,
     SOCKET_LISTENER, SOCKET_NONE, SOCKET_TIME_WAIT,
 };
 
@@ -162,6 +162,8 @@ fn role(record: &Record, state: TcpState) -> Role {
 fn traffic(record: &Record, state: TcpState, jiffy: Duration) -> Traffic {
     let at = KernelNs(record.at_ns);
     let ago = |jiffies: u32| at.minus(jiffy * jiffies);
+    let (last_sent, sent_exactly) = exact(ago(record.since_sent), record.sent_ns, jiffy);
+    let (last_received, read_exactly) = exact(ago(record.since_received), record.read_ns, jiffy);
     let peer_fin = peer_fin(record);
     let unread = record.rcv_nxt.wrapping_sub(record.copied_seq).saturating_sub(peer_fin);
     // The segment that last acknowledged something new began where the unread payload begins.
@@ -171,8 +173,10 @@ fn traffic(record: &Record, state: TcpState, jiffy: Duration) -> Traffic {
         received: payload_received(record),
         segments_sent: record.data_segs_out,
         segments_received: record.data_segs_in,
-        last_sent: ago(record.since_sent),
-        last_received: ago(record.since_received),
+        requests: (record.flags & FLAG_REQUESTS != 0).then_some(record.requests),
+        last_sent,
+        last_received,
+        exact: sent_exactly || read_exactly,
         last_ack: ago(record.since_ack),
         last_payload: last_payload(record, state, jiffy),
         unacknowledged: unacknowledged(record, state),
@@ -186,6 +190,14 @@ fn traffic(record: &Record, state: TcpState, jiffy: Duration) -> Traffic {
         rcv_nxt: record.rcv_nxt,
         srtt: (record.srtt_us != 0).then(|| Duration::from_micros(u64::from(record.srtt_us >> 3))),
     }
+}
+
+/// A time that is known to the tick, from another source that is exact but may tell of something else: then the two disagree.
+/// And whether they agree.
+fn exact(by_tick: KernelNs, exact: u64, jiffy: Duration) -> (KernelNs, bool) {
+    let exact = KernelNs(exact);
+    let apart = exact.since(by_tick).max(by_tick.since(exact));
+    if apart <= jiffy { (exact, true) } else { (by_tick, false) }
 }
 
 /// Payload bytes of ours that the peer has not acknowledged.

@@ -138,8 +138,12 @@ pub struct Traffic {
     pub segments_sent: u32,
     /// Segments that carried payload received, in order or not; unlike in `received`, one that is answered with a RST counts.
     pub segments_received: u32,
+    /// Requests that were answered; known only where all of the connection was seen and requests are counted.
+    pub requests: Option<u32>,
     /// When payload was last sent; while none was, when the connection was established.
     pub last_sent: KernelNs,
+    /// Whether one of the two times `last_sent` and `last_received` is known better than to the tick.
+    pub exact: bool,
     /// When payload was last received; while none was, when the connection was established.
     pub last_received: KernelNs,
     /// When a segment with an ACK was last processed.
@@ -276,11 +280,12 @@ impl Traffic {
         self.sent > 0 || self.received > 0
     }
 
-    /// How many segments with payload the client had sent, seen from the end with this role: as many as requests, where each
-    /// fits into one.
+    /// How many requests the connection had carried, seen from the end with this role: as counted, or else as many as
+    /// segments with payload that the client had sent, which comes to the same where each fits into one.
     #[must_use]
-    pub fn request_segments(&self, role: Role) -> Option<u32> {
+    pub fn requests_carried(&self, role: Role) -> Option<u32> {
         match role {
+            _ if self.requests.is_some() => self.requests,
             Role::Client => Some(self.segments_sent),
             Role::Server => Some(self.segments_received),
             Role::Unknown => None,

@@ -27,7 +27,7 @@ use tokio::{
 
 use crate::{
     keepalive::{AdviceView, ServerView},
-    kernel::{ProbeReport, counters::KernelCounters, programs::Loaded},
+    kernel::{ProbeReport, counters::KernelCounters, programs::Loaded, requests::RequestCounters},
     metrics::Metrics,
     page,
     reset::ResetView,
@@ -63,6 +63,8 @@ pub enum Query {
 pub struct Service {
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// What it counts of requests, if it does.
+    pub requests: Option<Arc<RequestCounters>>,
     /// The kernel side's own counters.
     pub counters: KernelCounters,
     /// How the probes fared.
@@ -158,7 +160,8 @@ fn metrics(request: &Request<Incoming>, service: &Service) -> Answer {
             counts.add_missed(program, &stats);
         }
     }
-    match service.metrics.render(counts) {
+    let requests = service.requests.as_ref().map(|requests| requests.read());
+    match service.metrics.render(counts, requests.as_ref()) {
         Ok(text) if accepts_gzip(request) => compressed(&text),
         Ok(text) => page(StatusCode::OK, prometheus::TEXT_FORMAT, text),
         Err(error) => {

@@ -44,7 +44,11 @@ use crate::{
     config::{Command, Config},
     http::Service,
     keepalive::Fingerprints,
-    kernel::{Tracer, preflight, ring::Ring},
+    kernel::{
+        RequestsWanted, Tracer, Wanted, preflight,
+        requests::{LateMarks, RequestCounters},
+        ring::Ring,
+    },
     matcher::Matcher,
     metrics::Metrics,
     output::{Output, WhenFull},
@@ -91,9 +95,15 @@ async fn trace(config: Config) -> Result<()> {
     let listener = http::bind(address)?;
     let address = listener.local_addr().unwrap_or(address);
 
-    let with_diagnostics = config.log_level >= LevelFilter::Debug;
-    let Tracer { programs, ring, counters, mut diagnostics, reasons, report, loaded } =
-        Tracer::start(config.event_buffer, with_diagnostics)?;
+    let wanted = Wanted {
+        ring_bytes: config.event_buffer,
+        diagnostics: config.log_level >= LevelFilter::Debug,
+        requests: config
+            .requests
+            .then(|| RequestsWanted { servers: config.max_series, ports: config.server_ports.clone() }),
+    };
+    let Tracer { programs, ring, counters, mut diagnostics, reasons, report, loaded, requests } =
+        Tracer::start(&wanted)?;
     let metrics = Arc::new(Metrics::new(config.max_series as usize)?);
     metrics.describe(&report, &kernel_release())?;
     let started = KernelNs::now();
@@ -101,10 +111,13 @@ async fn trace(config: Config) -> Result<()> {
     let recorder = recorder(&config, started, &rules)?;
     // Before any other thread is started: capabilities belong to threads.
     preflight::drop_privileges()?;
-    let mut pipeline = pipeline(&config, started, rules, recorder, &metrics)?;
+    let (counted, marks) = requests.map(|(counters, marks)| (Arc::new(counters), marks)).unzip();
+    let requests = counted.clone().zip(marks);
+    let mut pipeline = pipeline(&config, started, rules, recorder, requests, &metrics)?;
 
     let (queries, mut asked) = mpsc::channel(16);
-    let service = Service { metrics: Arc::clone(&metrics), counters, report, loaded, queries };
+    let service =
+        Service { metrics: Arc::clone(&metrics), requests: counted, counters, report, loaded, queries };
     let server = tokio::spawn(http::serve(listener, Arc::new(service)));
     info!("tracing TCP resets, http://{address}/");
 
@@ -146,6 +159,7 @@ fn pipeline<'a>(
     started: KernelNs,
     rules: Rules,
     recorder: Option<Recorder>,
+    requests: Option<(Arc<RequestCounters>, LateMarks)>,
     metrics: &'a Metrics,
 ) -> Result<Pipeline<'a>> {
     let when_full = WhenFull::Drop(metrics.lines_lost.clone());
@@ -155,6 +169,7 @@ fn pipeline<'a>(
         metrics,
         output: Output::start(config.events, when_full).context("cannot start a thread")?,
         recent: Recent::new(config.recent as usize),
+        requests,
         fingerprints: Fingerprints::new(config.max_series as usize),
         recorder,
         server_ports: config.server_ports.clone(),

@@ -53,6 +53,15 @@ impl MatchedReset {
         self.segment().filter(|segment| segment.len > 0)
     }
 
+    /// How many requests the connection had carried before the one that met the reset, as far as known.
+    #[must_use]
+    pub fn requests_before(&self) -> Option<u32> {
+        let traffic = &self.socket.as_ref()?.traffic;
+        // Of segments, a live socket has counted that one's too.
+        let last = u32::from(traffic.requests.is_none() && self.matched == Matched::Socket);
+        Some(traffic.requests_carried(self.role)?.saturating_sub(last))
+    }
+
     /// The first FIN, if this side sent it.
     #[must_use]
     pub fn fin_by(&self, side: Side) -> Option<Fin> {

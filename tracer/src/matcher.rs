@@ -52,7 +52,7 @@ pub struct IdleClose {
     /// From the last payload, or from establishment if there was none, to the FIN. With a farewell, from the
     /// last payload of the side that did not say it.
     pub idle: Duration,
-    /// Requests that the connection had carried, as far as known: see `Traffic::request_segments`.
+    /// Requests that the connection had carried, as far as known: see `Traffic::requests_carried`.
     pub requests: Option<u32>,
 }
 
@@ -156,7 +156,7 @@ impl Matcher {
         connection.fin.get_or_insert(fin);
         let idle = fin.idle(&socket).filter(|_| connection.incident.is_none());
         if let Some(idle) = idle {
-            let requests = socket.traffic.request_segments(socket.role);
+            let requests = socket.traffic.requests_carried(socket.role);
             let close = IdleClose { at, flow, role: socket.role, by, idle, requests };
             self.outcomes.push(Outcome::IdleClose(close));
         }

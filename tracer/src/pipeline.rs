@@ -1,5 +1,7 @@
 //! From the ring's bytes to everything users see, in one direction: decode → match → judge → count, print, keep.
 
+use std::sync::Arc;
+
 use log::info;
 
 use crate::{
@@ -10,6 +12,7 @@ use crate::{
     fin::IDLE,
     http::Query,
     keepalive::{Fingerprints, Race},
+    kernel::requests::{LateMarks, RequestCounters},
     matched::MatchedReset,
     matcher::{Matcher, Outcome},
     metrics::Metrics,
@@ -32,6 +35,8 @@ pub struct Pipeline<'a> {
     pub output: Output,
     /// Keeps the latest.
     pub recent: Recent,
+    /// What the kernel side counts of requests, if it does.
+    pub requests: Option<(Arc<RequestCounters>, LateMarks)>,
     /// Infers keep-alive timeouts.
     pub fingerprints: Fingerprints,
     /// Writes down what comes in.
@@ -115,16 +120,13 @@ impl Pipeline<'_> {
         if verdict.cause == Cause::KeepaliveRace {
             // A farewell hides how long the connection was idle, and counts as a response: so a short time says nothing then.
             let rested = verdict.idle.or(verdict.since_response.filter(|&time| time >= IDLE));
-            let traffic = reset.socket.as_ref().map(|socket| &socket.traffic);
-            let requests = traffic.and_then(|traffic| traffic.request_segments(reset.role));
-            // Without the one that was reset.
-            let requests = requests.map(|requests| requests.saturating_sub(1));
-            let round_trip = traffic.and_then(|traffic| traffic.srtt);
-            self.fingerprints.race(
-                reset.role,
-                &reset.flow,
-                &Race { at: reset.at, rest: rested, round_trip, requests },
-            );
+            let race = Race {
+                at: reset.at,
+                rest: rested,
+                round_trip: reset.socket.as_ref().and_then(|socket| socket.traffic.srtt),
+                requests: reset.requests_before(),
+            };
+            self.fingerprints.race(reset.role, &reset.flow, &race);
         }
         let view = ResetView::new(reset, &verdict, self.clock, &self.rules.reasons);
         self.output.print(&view);
@@ -136,6 +138,13 @@ impl Pipeline<'_> {
         self.clock = WallClock::now();
         let Some(review) = self.fingerprints.review(now) else { return };
         self.metrics.keepalive(&review);
+        if let Some((counters, marks)) = &mut self.requests {
+            let late =
+                review.timeouts.iter().map(|(&(role, server), known)| (role, server, known.value * 4 / 5));
+            for (role, server, reuses) in marks.follow(late, counters) {
+                self.fingerprints.reuses(role, server, reuses);
+            }
+        }
         for sentence in review.told {
             info!("{sentence}");
         }

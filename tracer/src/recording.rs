@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
-use tracer_common::Record;
+use tracer_common::{OLDEST_RECORD_BYTES, Record};
 
 use crate::{
     kernel::reasons::Reasons,
@@ -123,18 +123,18 @@ impl<R: BufRead> Recording<R> {
         let header: Header = serde_json::from_slice(&line).ok().context("this is no recording of tracer")?;
         ensure!(header.format == FORMAT, "this is a {:?}, which this version cannot read", header.format);
         ensure!(
-            header.record_bytes == size_of::<Record>() && header.jiffy_ns > 0,
+            (OLDEST_RECORD_BYTES..=size_of::<Record>()).contains(&header.record_bytes) && header.jiffy_ns > 0,
             "its records are of another version of tracer"
         );
         Ok(Self { header, input, records: 0 })
     }
 
-    /// The next record; `None` at the end. A file that ends within a record is an error, after all whole ones.
+    /// The next record; `None` at the end. What its version did not know yet is 0. A file that ends within a record is an error, after all whole ones.
     pub fn next_record(&mut self) -> Result<Option<[u8; size_of::<Record>()]>> {
         let mut bytes = [0; size_of::<Record>()];
         let mut filled = 0;
-        while filled < bytes.len() {
-            match self.input.read(&mut bytes[filled..]) {
+        while filled < self.header.record_bytes {
+            match self.input.read(&mut bytes[filled..self.header.record_bytes]) {
                 Ok(0) if filled == 0 => return Ok(None),
                 Ok(0) => bail!("the recording is cut short after {} whole records", self.records),
                 Ok(count) => filled += count,

@@ -53,6 +53,7 @@ fn pipeline<'a>(header: &Header, replay: &Replay, metrics: &'a Metrics, output: 
         metrics,
         output,
         recent: Recent::new(0),
+        requests: None,
         fingerprints: Fingerprints::new(1),
         recorder: None,
         server_ports: Vec::new(),

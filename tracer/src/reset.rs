@@ -89,6 +89,7 @@ pub struct ResetView {
     pub bytes_received: Option<u64>,
     pub srtt_seconds: Option<f64>,
     pub rst_segments: u32,
+    pub requests: Option<u32>,
 }
 
 impl ResetView {
@@ -126,6 +127,7 @@ impl ResetView {
             bytes_received: traffic.map(|traffic| traffic.received),
             srtt_seconds: traffic.and_then(|traffic| traffic.srtt).map(seconds),
             rst_segments: reset.segments,
+            requests: traffic.and_then(|traffic| traffic.requests),
         }
     }
 }
@@ -169,6 +171,9 @@ impl fmt::Display for ResetView {
         }
         if let Some(reason) = &self.kernel_reason {
             write!(f, " reason={reason}")?;
+        }
+        if let Some(requests) = self.requests {
+            write!(f, " requests={requests}")?;
         }
         write!(f, " segments={}", self.rst_segments)
     }

@@ -316,7 +316,7 @@ fn nginx_before_node_with_defaults_reads_like_this() {
         json!({
             "server_timeout_seconds": 6.003, "server_timeout_samples": 142, "client_timeout_seconds": null,
             "client_timeout_samples": 0, "idle_closes_by_server": 142, "idle_closes_by_client": 0, "races": 37,
-            "requests_per_connection": null,
+            "requests_per_connection": null, "reuses": null, "late_reuses": null,
         })
     );
     assert_eq!(shown["suggested"]["client_timeout_seconds"], 5.0);

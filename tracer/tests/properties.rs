@@ -49,6 +49,8 @@ prop_compose! {
             received,
             segments_sent: segments[0],
             segments_received: segments[1],
+            requests: None,
+            exact: false,
             last_sent: ms(times[0]),
             last_received: ms(times[1]),
             last_ack: ms(times[2]),

@@ -63,6 +63,7 @@ fn pass_through(stream: &Stream) -> Result<u64> {
         metrics: &metrics,
         output: Output::start(EventFormat::Off, WhenFull::Wait)?,
         recent: Recent::new(1000),
+        requests: None,
         fingerprints: Fingerprints::new(500),
         recorder: None,
         server_ports: Vec::new(),

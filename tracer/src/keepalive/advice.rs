@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     event::Role,
+    kernel::requests::Reuses,
     reset::seconds,
     time::{KernelNs, WallClock},
 };
@@ -162,6 +163,8 @@ pub struct Evidence {
     pub idle_closes_by_client: u64,
     pub races: u64,
     pub requests_per_connection: Option<u32>,
+    pub reuses: Option<u64>,
+    pub late_reuses: Option<u64>,
 }
 
 /// What to set.
@@ -196,6 +199,8 @@ impl AdviceView {
                 idle_closes_by_server: known.by_server.count,
                 idle_closes_by_client: known.by_client.count,
                 races: advice.finding.races(known).count,
+                reuses: known.reuses.map(|reuses| reuses.count),
+                late_reuses: known.reuses.map(|reuses| reuses.late),
                 requests_per_connection: match advice.finding {
                     Finding::RequestLimit(requests) => Some(requests),
                     Finding::ServerClosesFirst(_) => None,
@@ -260,11 +265,17 @@ fn closes_first(server: &Server, known: &Fingerprint, timeout: Timeout, suggeste
         0 => String::from(". No request has met such a close yet"),
         races => format!("; {} met such a close and failed", counted(races, "request")),
     };
+    let late = known.reuses.map_or_else(String::new, |Reuses { count, late }| {
+        format!(
+            "; {late} of {} came when it had been idle for 80 % of that or longer",
+            counted(count, "reuse")
+        )
+    });
     let longer = suggested
         .server_timeout_seconds
         .map_or_else(|| String::from("longer than its clients do"), |longer| format!("{longer} s"));
     let mut text = format!(
-        "{} closes connections that were idle for {} ({} seen) while {} still keep them{clients}{races}. Let the client \
+        "{} closes connections that were idle for {} ({} seen) while {} still keep them{clients}{late}{races}. Let the client \
          close first: let it keep idle connections for {} at most, or let the server wait {longer}.",
         server.endpoint,
         spoken(timeout.value),

@@ -9,7 +9,8 @@ use super::{
     timeout::{Ages, Timeout, agree},
 };
 use crate::{
-    event::Role, fin::IDLE, matcher::IdleClose, metrics::IDLE_BUCKETS, reset::seconds, time::KernelNs,
+    event::Role, fin::IDLE, kernel::requests::Reuses, matcher::IdleClose, metrics::IDLE_BUCKETS,
+    reset::seconds, time::KernelNs,
 };
 
 /// Races are of today's matter for so long.
@@ -65,6 +66,8 @@ pub struct Fingerprint {
     rests: VecDeque<(KernelNs, Duration)>,
     /// The timeout that `idle_races` were counted for.
     counted_for: Option<Duration>,
+    /// Reuses of its connections, where they are counted, and those that came close to its timeout.
+    pub reuses: Option<Reuses>,
     /// When something was last seen of it.
     pub touched: KernelNs,
     last_server_close: Option<KernelNs>,
@@ -145,6 +148,7 @@ impl Fingerprint {
             races: 0,
             rests: VecDeque::new(),
             counted_for: None,
+            reuses: None,
             touched: now,
             last_server_close: None,
             clients_first: 0,

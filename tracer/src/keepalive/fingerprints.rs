@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     event::{Flow, Role},
+    kernel::requests::Reuses,
     matcher::IdleClose,
     reset::server_endpoint,
     time::{KernelNs, WallClock},
@@ -93,6 +94,15 @@ impl Fingerprints {
         }
         let new = || Entry { fingerprint: Fingerprint::new(now), advice: Default::default() };
         Some(&mut self.servers.entry(server).or_insert_with(new).fingerprint)
+    }
+
+    /// Takes how many reuses of a server's connections there were.
+    pub fn reuses(&mut self, role: Role, endpoint: SocketAddr, reuses: Reuses) {
+        for (server, entry) in &mut self.servers {
+            if (server.role, server.endpoint) == (role, endpoint) {
+                entry.fingerprint.reuses = Some(reuses);
+            }
+        }
     }
 
     /// Judges what is known, once in a while: `None` in between.

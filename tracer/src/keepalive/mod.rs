@@ -12,3 +12,4 @@ pub mod timeout;
 pub use advice::AdviceView;
 pub use fingerprint::{Race, ServerView};
 pub use fingerprints::{Fingerprints, Review};
+pub use timeout::agree;

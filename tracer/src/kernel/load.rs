@@ -13,9 +13,16 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use log::{Log, debug, warn};
+use tracer_common::PORT_WORDS;
 
 use super::{
-    btf::Btf, counters::KernelCounters, offsets, preflight, programs::Loaded, reasons::Reasons, ring::Ring,
+    btf::Btf,
+    counters::KernelCounters,
+    offsets, preflight,
+    programs::Loaded,
+    reasons::Reasons,
+    requests::{LateMarks, RequestCounters},
+    ring::Ring,
 };
 use crate::{fin::IDLE, time::jiffy};
 
@@ -23,6 +30,12 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACER_EBPF_OBJECT"));
 
 /// The tracepoints, named like the programs that sit on them. All are required.
 const TRACEPOINTS: [&str; 3] = ["tcp_send_reset", "tcp_receive_reset", "inet_sock_set_state"];
+
+/// Where requests are counted, when that is asked for, and where their connections end.
+const REQUEST_TRACEPOINTS: [&str; 2] = ["tcp_rcv_space_adjust", "tcp_destroy_sock"];
+
+/// Connections whose requests are counted at once.
+const MAX_EXCHANGES: u32 = 65_536;
 
 /// Functions with a kprobe of the same name: a help on kernels whose `tcp_send_reset` does not see every reset.
 const FALLBACKS: [&str; 2] = ["tcp_v4_send_reset", "tcp_v6_send_reset"];
@@ -43,6 +56,19 @@ pub struct Tracer {
     pub report: ProbeReport,
     /// The programs of the attached probes.
     pub loaded: Vec<Loaded>,
+    /// What it counts of requests, when that was asked for.
+    pub requests: Option<(RequestCounters, LateMarks)>,
+}
+
+/// What the kernel side is to do.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Bytes of the ring: a power of two, at least a page.
+    pub ring_bytes: u32,
+    /// With its diagnostics.
+    pub diagnostics: bool,
+    /// Count requests.
+    pub requests: Option<RequestsWanted>,
 }
 
 /// How each probe fared, and what that lets us see.
@@ -73,6 +99,15 @@ impl ProbeStatus {
     }
 }
 
+/// Whose requests are to be counted.
+#[derive(Clone, Debug)]
+pub struct RequestsWanted {
+    /// So many servers apart at the most.
+    pub servers: u32,
+    /// Only those with one of these ports; all if empty.
+    pub ports: Vec<u16>,
+}
+
 impl ProbeReport {
     /// The required probes that are missing, with the reason.
     pub fn missing(&self) -> impl Iterator<Item = (&'static str, &str)> {
@@ -84,19 +119,23 @@ impl ProbeReport {
     /// (`net/ipv4/tcp_ipv4.c`, `tcp_v4_send_reset`); the kprobes see the rest.
     #[must_use]
     pub fn coverage(&self) -> [(&'static str, bool); 4] {
-        let attached = |name: &str| self.probes.iter().any(|probe| probe.name == name && probe.attached());
-        let sent = attached(TRACEPOINTS[0]);
-        let rest = if self.covers_every_path { sent } else { FALLBACKS.into_iter().all(attached) };
+        let sent = self.is_attached(TRACEPOINTS[0]);
+        let rest =
+            if self.covers_every_path { sent } else { FALLBACKS.iter().all(|name| self.is_attached(name)) };
         [("full_socket", sent), ("time_wait", rest), ("no_socket", rest), ("active", sent)]
+    }
+
+    fn is_attached(&self, name: &str) -> bool {
+        self.probes.iter().any(|probe| probe.name == name && probe.attached())
     }
 }
 
 impl Tracer {
     /// Checks the machine, loads everything and attaches what can be attached. Fails when nothing can.
-    pub fn start(ring_bytes: u32, with_diagnostics: bool) -> Result<Self> {
+    pub fn start(wanted: &Wanted) -> Result<Self> {
         let btf = preflight::check()?;
         let locked_memory = allow_locked_memory();
-        let mut programs = load(&btf, ring_bytes, with_diagnostics).with_context(|| match locked_memory {
+        let mut programs = load(&btf, wanted).with_context(|| match locked_memory {
             Ok(()) => {
                 "the kernel refused the eBPF object: it is older than 5.10, or lockdown=confidentiality is set"
             }
@@ -107,12 +146,18 @@ impl Tracer {
         })?;
         let ring = Ring::take(&mut programs)?;
         let counters = KernelCounters::take(&mut programs)?;
-        let diagnostics = if with_diagnostics {
+        let diagnostics = if wanted.diagnostics {
             Some(EbpfLogger::init(&mut programs).context("cannot read the kernel side's diagnostics")?)
         } else {
             None
         };
-        let report = attach_all(&mut programs, &btf);
+        let requests = match &wanted.requests {
+            Some(RequestsWanted { ports, .. }) => {
+                Some((RequestCounters::take(&mut programs, ports)?, LateMarks::take(&mut programs)?))
+            }
+            None => None,
+        };
+        let report = attach_all(&mut programs, &btf, wanted);
         if !report.probes.iter().any(|probe| probe.required && probe.attached())
             && let Some((name, error)) = report.missing().next()
         {
@@ -123,9 +168,10 @@ impl Tracer {
                 warn!("probe {} is not attached, what it sees will be missing: {error}", probe.name);
             }
         }
+        let requests = requests.filter(|_| report.is_attached(REQUEST_TRACEPOINTS[0]));
         let loaded = loaded(&programs, &report);
         let reasons = Reasons::from_btf(&btf);
-        Ok(Self { programs, ring, counters, diagnostics, reasons, report, loaded })
+        Ok(Self { programs, ring, counters, diagnostics, reasons, report, loaded, requests })
     }
 }
 
@@ -133,21 +179,34 @@ fn has_reason(btf: &Btf) -> bool {
     btf.tracepoint_arguments(TRACEPOINTS[0]) == Some(3)
 }
 
-fn load(btf: &Btf, ring_bytes: u32, with_diagnostics: bool) -> Result<Ebpf> {
+fn load(btf: &Btf, wanted: &Wanted) -> Result<Ebpf> {
     let offsets = offsets::resolve(btf)?;
     let has_reason = u32::from(has_reason(btf));
     let idle_jiffies = in_jiffies(IDLE);
     // A reader that is woken at a quarter has three quarters of the ring's time to come.
-    let wake_bytes = u64::from(ring_bytes / 4);
+    let wake_bytes = u64::from(wanted.ring_bytes / 4);
     let no_logs = 0_u8;
+    // Without the tracepoint it would look as if there were none.
+    let with_requests =
+        wanted.requests.is_some() && btf.tracepoint_arguments(REQUEST_TRACEPOINTS[0]).is_some();
+    let with_requests = u32::from(with_requests);
+    let jiffy_ns = u64::try_from(jiffy().as_nanos()).unwrap_or(u64::MAX);
+    // One entry for each role stands for all servers without room.
+    let servers = wanted.requests.as_ref().map_or(1, |requests| requests.servers.saturating_add(2));
     let mut loader = EbpfLoader::new();
     loader
         .override_global("OFFSETS", &offsets, true)
         .override_global("HAS_REASON", &has_reason, true)
         .override_global("IDLE_JIFFIES", &idle_jiffies, true)
         .override_global("WAKE_BYTES", &wake_bytes, true)
-        .map_max_entries("EVENTS", ring_bytes);
-    if !with_diagnostics {
+        .override_global("JIFFY_NS", &jiffy_ns, true)
+        .override_global("WITH_REQUESTS", &with_requests, true)
+        .map_max_entries("EVENTS", wanted.ring_bytes)
+        .map_max_entries("EXCHANGES", if wanted.requests.is_some() { MAX_EXCHANGES } else { 1 })
+        .map_max_entries("REQUESTS", servers)
+        .map_max_entries("LATE", servers)
+        .map_max_entries("SERVER_PORTS", if wanted.requests.is_some() { PORT_WORDS } else { 1 });
+    if !wanted.diagnostics {
         // The verifier then prunes every log call.
         loader.override_global(aya_log::LEVEL, &no_logs, false);
     }
@@ -158,12 +217,17 @@ fn in_jiffies(duration: Duration) -> u32 {
     u32::try_from(duration.as_nanos().div_ceil(jiffy().as_nanos().max(1))).unwrap_or(u32::MAX)
 }
 
-fn attach_all(programs: &mut Ebpf, btf: &Btf) -> ProbeReport {
+fn attach_all(programs: &mut Ebpf, btf: &Btf, wanted: &Wanted) -> ProbeReport {
     let covers_every_path = has_reason(btf);
     let mut probes: Vec<_> =
         TRACEPOINTS.map(|name| status(name, true, attach_tracepoint(programs, btf, name))).into();
     if !covers_every_path {
         probes.extend(FALLBACKS.map(|name| status(name, false, attach_kprobe(programs, name))));
+    }
+    if wanted.requests.is_some() {
+        probes.extend(
+            REQUEST_TRACEPOINTS.map(|name| status(name, false, attach_tracepoint(programs, btf, name))),
+        );
     }
     ProbeReport { probes, covers_every_path }
 }

@@ -7,7 +7,8 @@ pub mod offsets;
 pub mod preflight;
 pub mod programs;
 pub mod reasons;
+pub mod requests;
 pub mod ring;
 
 pub use counters::Counts;
-pub use load::{ProbeReport, Tracer};
+pub use load::{ProbeReport, RequestsWanted, Tracer, Wanted};

@@ -34,6 +34,7 @@ const FIELDS: [(Field, &str, &[&str]); Field::COUNT] = [
     (Field::BytesRetrans, "tcp_sock", &["bytes_retrans"]),
     (Field::DataSegsOut, "tcp_sock", &["data_segs_out"]),
     (Field::DataSegsIn, "tcp_sock", &["data_segs_in"]),
+    (Field::FirstTxMstamp, "tcp_sock", &["first_tx_mstamp"]),
     (Field::SndUna, "tcp_sock", &["snd_una"]),
     (Field::SndNxt, "tcp_sock", &["snd_nxt"]),
     (Field::SndWl1, "tcp_sock", &["snd_wl1"]),

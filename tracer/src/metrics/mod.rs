@@ -2,9 +2,11 @@
 
 mod keepalive;
 mod process;
+mod requests;
 mod servers;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -14,23 +16,34 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use self::{keepalive::Keepalive, process::Process, servers::Servers};
+use tracer_common::{IDLE_BOUNDS_MS, RequestTotals};
+
+use self::{
+    keepalive::Keepalive,
+    process::Process,
+    servers::{Label, Servers},
+};
 use crate::{
     cause::{Cause, Mechanism},
     classify::Verdict,
     event::{EventKind, Role},
     keepalive::Review,
-    kernel::{Counts, ProbeReport, programs::RunStats},
+    kernel::{Counts, ProbeReport, programs::RunStats, requests::Counted},
     matched::{Matched, MatchedReset, Unmatched},
     matcher::IdleClose,
     reset::{Direction, server_endpoint},
 };
 
-/// Non-integer bounds around the usual keep-alive timeouts, so that `le` reads the same in every format.
-pub const IDLE_BUCKETS: [f64; 26] = [
-    0.1, 0.5, 0.95, 1.95, 2.5, 3.95, 4.5, 4.95, 5.5, 6.5, 9.5, 15.5, 20.5, 29.5, 31.5, 58.5, 61.5, 64.5,
-    67.5, 74.5, 77.5, 92.5, 131.5, 299.5, 599.5, 625.5,
-];
+/// [`IDLE_BOUNDS_MS`] in seconds.
+pub const IDLE_BUCKETS: [f64; IDLE_BOUNDS_MS.len()] = {
+    let mut seconds = [0.0; IDLE_BOUNDS_MS.len()];
+    let mut index = 0;
+    while index < seconds.len() {
+        seconds[index] = IDLE_BOUNDS_MS[index] as f64 / 1000.0;
+        index += 1;
+    }
+    seconds
+};
 
 /// From a loopback's round trip to the usual request timeouts.
 const REQUEST_BUCKETS: [f64; 14] =
@@ -260,14 +273,19 @@ impl Metrics {
 
     /// The label of a server. A server's races start at 0 when it is first seen, so that the first one counts.
     fn server_label<'a>(&self, servers: &'a mut Servers, role: Role, server: Option<SocketAddr>) -> &'a str {
-        let label = servers.label(role, server);
+        let label = self.label(servers, role, server);
         if label.overflow {
             self.label_overflow.inc();
         }
+        label.value
+    }
+
+    fn label<'a>(&self, servers: &'a mut Servers, role: Role, server: Option<SocketAddr>) -> Label<'a> {
+        let label = servers.label(role, server);
         if label.first {
             self.start_races(role, label.value);
         }
-        label.value
+        label
     }
 
     fn servers(&self) -> MutexGuard<'_, Servers> {
@@ -298,7 +316,11 @@ impl Metrics {
     }
 
     /// The text format, with the kernel's counts as they are now.
-    pub fn render(&self, counts: Option<Counts>) -> prometheus::Result<String> {
+    pub fn render(
+        &self,
+        counts: Option<Counts>,
+        requests: Option<&BTreeMap<Counted, RequestTotals>>,
+    ) -> prometheus::Result<String> {
         {
             let _one_at_a_time = self.refreshing.lock();
             if let Some(counts) = counts {
@@ -308,7 +330,18 @@ impl Metrics {
             }
             self.process.refresh();
         }
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        // Before the rest is gathered: a server that is first seen here starts series there.
+        let requests = requests.map(|requests| {
+            let mut servers = self.servers();
+            requests::families(requests, |role, server| {
+                self.label(&mut servers, role, Some(server)).value.to_owned()
+            })
+        });
+        let mut families = self.registry.gather();
+        families.extend(requests.into_iter().flatten());
+        // A family without a metric is an error to the encoder.
+        families.retain(|family| !family.get_metric().is_empty());
+        TextEncoder::new().encode_to_string(&families)
     }
 }
 

@@ -64,6 +64,8 @@ pub(crate) fn server() -> Socket {
             received: 100,
             segments_sent: 1,
             segments_received: 1,
+            requests: None,
+            exact: false,
             last_sent: ms(1_010),
             last_received: ms(1_000),
             last_ack: ms(1_050),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Fields that every line must have, if only as null.
-const FIELDS: [&str; 23] = [
+const FIELDS: [&str; 24] = [
     "time",
     "direction",
     "role",
@@ -31,6 +31,7 @@ const FIELDS: [&str; 23] = [
     "bytes_received",
     "srtt_seconds",
     "rst_segments",
+    "requests",
 ];
 
 /// The fields that the lab judges.
@@ -53,6 +54,7 @@ pub(super) struct Reset {
     pub(super) fin_to_request_seconds: Option<f64>,
     pub(super) since_response_seconds: Option<f64>,
     pub(super) rst_segments: u32,
+    pub(super) requests: Option<u32>,
 }
 
 impl Reset {

@@ -84,12 +84,20 @@ fn told_wrong(line: &Line, reset: &Reset, view: &View) -> Option<String> {
         differs("remote", remote, reset.remote),
         differs("server", server, reset.server),
         differs("rst_segments", segments, reset.rst_segments),
+        reset.requests.and_then(|requests| differs("requests", answered(line, view, requests), requests)),
         untrue("idle", seen.idle, reset.idle_seconds),
         untrue("request to reset", seen.request_to_reset, reset.request_to_reset_seconds),
         untrue("FIN to request", seen.fin_to_request, reset.fin_to_request_seconds),
         untrue("since response", seen.since_response, reset.since_response_seconds),
         missing(line.idle, seen.idle, reset.idle_seconds),
     ])
+}
+
+/// A client counts the responses that its application has read: one that met its close, or was left there, may be missing.
+fn answered(line: &Line, view: &View, counted: u32) -> u32 {
+    let answered = view.evidence.answered;
+    let may_be_unread = view.side == Side::Client && ["client_abort", "early_close"].contains(&line.cause);
+    counted.clamp(answered.saturating_sub(may_be_unread.into()), answered)
 }
 
 fn first<const N: usize>(differences: [Option<String>; N]) -> Option<String> {

@@ -21,6 +21,7 @@ mod pcap;
 mod proxy;
 mod raw;
 mod record;
+pub mod requests;
 mod scenario;
 mod scenarios;
 pub mod scrape;
@@ -55,6 +56,7 @@ use crate::privilege;
 
 /// Plays resets on purpose and compares the tracer with the wire.
 #[derive(clap::Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Args {
     /// Play only these scenarios
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
@@ -71,6 +73,9 @@ pub struct Args {
     /// Keep the captures in this directory
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// Have the tracer count requests
+    #[arg(long)]
+    requests: bool,
     /// Judge the scenarios themselves, without a tracer
     #[arg(long)]
     wire_only: bool,
@@ -109,7 +114,8 @@ pub fn run(args: Args) -> Result<()> {
         return mixed.is_exact();
     }
     let keep = args.keep.map(directory).transpose()?;
-    let tracer = if args.wire_only { None } else { Some(Tracer::start()?) };
+    let start = if args.requests { Tracer::start_counting_requests } else { Tracer::start };
+    let tracer = if args.wire_only { None } else { Some(start()?) };
     let began = Instant::now();
     let mut failed = batch::play(&cases, tracer.as_ref(), keep.as_deref());
     let mut played = cases.len();

@@ -15,9 +15,19 @@ impl Scrape {
 
     /// The value of one series, named with its labels.
     pub fn value(&self, series: &str) -> Result<u64> {
+        let text = self.text(series)?;
+        text.parse().with_context(|| format!("{series} is {text}"))
+    }
+
+    /// The same of a series that measures time.
+    pub fn seconds(&self, series: &str) -> Result<f64> {
+        let text = self.text(series)?;
+        text.parse().with_context(|| format!("{series} is {text}"))
+    }
+
+    fn text(&self, series: &str) -> Result<&str> {
         let value = self.0.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        let value = value.with_context(|| format!("there is no {series}"))?;
-        value.parse().with_context(|| format!("{series} is {value}"))
+        value.with_context(|| format!("there is no {series}"))
     }
 
     /// The sum over the series of a family that have all these labels, written as in the text.

@@ -59,6 +59,11 @@ impl Tracer {
         Self::start_with(&["--race-window", RACE_WINDOW])
     }
 
+    /// The same with `--requests`.
+    pub(super) fn start_counting_requests() -> Result<Self> {
+        Self::start_with(&["--race-window", RACE_WINDOW, "--requests"])
+    }
+
     /// The same with these flags only.
     pub fn start_with(flags: &[&str]) -> Result<Self> {
         let binary = workspace::daemon_under_test();
@@ -155,7 +160,12 @@ impl Tracer {
 
     /// The tracer's metrics in the text format.
     pub(super) fn metrics(&self) -> Result<String> {
-        http::get(self.port, "/metrics")?.text()
+        self.get("/metrics")
+    }
+
+    /// What it answers at this path.
+    pub(super) fn get(&self, path: &str) -> Result<String> {
+        http::get(self.port, path)?.text()
     }
 
     /// What it answers as JSON.

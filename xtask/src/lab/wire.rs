@@ -35,6 +35,8 @@ pub(super) struct Evidence {
     pub(super) fin_to_request: Option<f64>,
     /// From the last payload of a response to the first RST.
     pub(super) since_response: Option<f64>,
+    /// Requests that a response followed.
+    pub(super) answered: u32,
     /// How the last request and the server's close crossed, as far as this side can know.
     pub(super) race: Option<&'static str>,
 }
@@ -64,6 +66,7 @@ pub(super) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr
         request_to_reset: last.and_then(|last| Some(between(last.request, reset?))),
         fin_to_request: last.and_then(|last| Some(between(fin?, last.request))),
         since_response: response.and_then(|response| Some(between(response, reset?))),
+        answered: answered(segments, client),
         race: last.and_then(|last| Some(race(segments, last.request, fin, reset?, side))),
     }
 }
@@ -97,6 +100,19 @@ fn last_request<'a>(segments: &[&'a Segment], client: SocketAddr) -> Option<Last
         before = Some(segment);
     }
     last
+}
+
+fn answered(segments: &[&Segment], client: SocketAddr) -> u32 {
+    let (mut answered, mut open) = (0, false);
+    for (at, segment) in segments.iter().enumerate().filter(|(_, segment)| segment.payload > 0) {
+        if segment.source == client {
+            open = true;
+        } else if open && !is_farewell(&segments[at..]) {
+            answered += 1;
+            open = false;
+        }
+    }
+    answered
 }
 
 /// A few bytes of the server's with its FIN at their heels are no response.
@@ -225,6 +241,19 @@ mod tests {
             "{EXCHANGE}\nS A 600 107 15 31\nS FA 600 138 15 0\nC A 600 15 139 0\nC A 700 15 139 5\nS R 701 139 0 0"
         );
         check(Side::Client, &lines, "R 1/0 idle 697 reset 1 fin 100 response 101 fin_unprocessed");
+    }
+
+    #[test]
+    fn requests_count_once_they_are_answered() {
+        let count = |lines: &str| {
+            let segments: Vec<Segment> = lines.lines().map(segment).collect();
+            answered(&segments.iter().collect::<Vec<_>>(), CLIENT.parse().unwrap())
+        };
+        assert_eq!(count(EXCHANGE), 1);
+        let next = format!("{EXCHANGE}\nC A 600 15 107 5\nC A 600 20 107 5");
+        assert_eq!(count(&next), 1);
+        assert_eq!(count(&format!("{next}\nS A 601 107 25 7\nS A 601 114 25 7")), 2);
+        assert_eq!(count(&format!("{next}\nS A 601 107 25 31\nS FA 601 138 25 0")), 1);
     }
 
     #[test]

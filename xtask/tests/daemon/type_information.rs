@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use xtask::lab::{http, wait::until};
 
 use crate::network::Network;
-use crate::process::{Daemon, run, tracer};
+use crate::process::{Daemon, Ended, run, tracer};
 use crate::turn;
 use xtask::lab::scrape::Scrape;
 
@@ -124,6 +124,35 @@ fn check_absent(absent: &str, seen: &[&str]) -> Result<()> {
     let mut directions: Vec<_> = all().iter().map(|line| line["direction"].clone()).collect();
     directions.sort_by_key(ToString::to_string);
     assert_eq!(directions, seen, "without {absent}");
+    let warned = ended.stderr.lines().any(|line| line.contains("WARN") && line.contains(absent));
+    ensure!(warned && ended.code == Some(0), "without {absent}: {ended:?}");
+    Ok(())
+}
+
+#[test]
+fn requests_that_cannot_be_counted_are_not_and_the_rest_works() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let absent = "tcp_rcv_space_adjust";
+    let network = Network::new()?;
+    let closes = |kernel: Command| -> Result<(Scrape, Ended)> {
+        let daemon = Daemon::start(kernel)?;
+        assert_eq!(http::get(daemon.port, "/-/ready")?.status, 200);
+        network.close_idle_connection()?;
+        let count = |scrape: &Scrape| scrape.sum("tracer_idle_close_seconds_count", &[]);
+        let scrape = until("the idle close to be counted", || {
+            Ok(Some(Scrape::take(daemon.port)?).filter(|scrape| count(scrape).is_ok_and(|count| count > 0)))
+        })?;
+        Ok((scrape, daemon.stop(Signal::SIGTERM)?))
+    };
+    let attached = format!("tracer_probe_attached{{probe=\"{absent}\"}}");
+
+    let (scrape, ended) = closes(tracer(&[], &["--requests"]))?;
+    assert_eq!(scrape.value(&attached)?, 1);
+    assert!(scrape.0.contains("tracer_requests_total{") && !ended.stderr.contains(absent), "{ended:?}");
+
+    let (scrape, ended) = closes(on(&without(&[&tracepoint(absent)])?, &["--requests"]))?;
+    assert_eq!(scrape.value(&attached)?, 0);
+    assert!(!scrape.0.contains("tracer_requests_total"), "requests are counted without {absent}");
     let warned = ended.stderr.lines().any(|line| line.contains("WARN") && line.contains(absent));
     ensure!(warned && ended.code == Some(0), "without {absent}: {ended:?}");
     Ok(())

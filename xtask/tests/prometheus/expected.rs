@@ -164,7 +164,9 @@ impl Scene {
     pub(crate) fn alert(&self, name: &str) -> Option<Expected> {
         let races = count(&self.wire.races);
         Some(match name {
-            "TracerKeepaliveRace" => self.seen_by_both(&format!("{} tracer ", target(self.tracer)), races..=races),
+            "TracerKeepaliveRace" => {
+                self.seen_by_both(&format!("{} tracer ", target(self.tracer)), races..=races)
+            }
             // By now the advice is a warning, and there was but one period of ten minutes. The tracer is well.
             "TracerKeepaliveMismatch"
             | "TracerKeepaliveRacesPersist"
