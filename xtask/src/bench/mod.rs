@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, default_value_t = 7, value_name = "N")]
     rounds: usize,
     /// Seconds of each measurement under load
-    #[arg(long, default_value_t = 2, value_name = "S")]
+    #[arg(long, default_value_t = 1, value_name = "S")]
     seconds: u64,
     /// Compare so many times, each a table of its own
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -121,8 +121,8 @@ impl Section {
             Self::Load => {
                 (0..arguments.runs).map(|_| Ok(compare::compare(rounds, seconds)? + "\n")).collect()
             }
-            Self::Probes => probes::measure(seconds),
-            Self::Storm => account::account(Duration::from_secs(2 * seconds)),
+            Self::Probes => probes::measure(2 * seconds),
+            Self::Storm => account::account(Duration::from_secs(3 * seconds)),
             Self::Figures => figures::measure(),
             Self::Pipeline => pipeline::measure(),
         }

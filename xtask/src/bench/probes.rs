@@ -51,10 +51,14 @@ pub(super) fn measure(seconds: u64) -> Result<String> {
     let storm = Storm::prepare()?;
     let mut rows = Vec::new();
     for load in &LOADS {
-        let (costs, rate) = under(|| load.run(&stage, seconds))?;
-        rows.extend(costs.rows(load.name, "request", rate * ratio(seconds, 1), ratio(seconds, 1))?);
+        for (flags, name) in
+            [(&[][..], load.name), (&["--requests"], &format!("{}, `--requests`", load.name))]
+        {
+            let (costs, rate) = under(flags, || load.run(&stage, seconds))?;
+            rows.extend(costs.rows(name, "request", rate * ratio(seconds, 1), ratio(seconds, 1))?);
+        }
     }
-    let (costs, made) = under(|| storm.rage(Duration::from_secs(seconds)))?;
+    let (costs, made) = under(&[], || storm.rage(Duration::from_secs(seconds)))?;
     rows.extend(costs.rows("RST storm", "RST", ratio(made.rsts(), 1), made.took.as_secs_f64())?);
     let head =
         ["under", "verified instructions", "runs per request or RST", "ns per run", "ns", "of all CPU time"];
@@ -68,9 +72,9 @@ struct Costs {
     daemon_ns: u64,
 }
 
-fn under<T>(load: impl FnOnce() -> Result<T>) -> Result<(Costs, T)> {
+fn under<T>(flags: &[&str], load: impl FnOnce() -> Result<T>) -> Result<(Costs, T)> {
     let _statistics = Statistics::switch("1")?;
-    let daemon = Daemon::start(&[])?;
+    let daemon = Daemon::start(flags)?;
     let (before, cpu) = (programs(daemon.pid())?, daemon.cpu_ns()?);
     let done = load()?;
     let mut programs = programs(daemon.pid())?;
