@@ -10,6 +10,8 @@ use std::{
 
 use log::LevelFilter;
 
+use crate::kernel::preflight;
+
 /// Lines that may wait for the reader.
 const QUEUE: usize = 1024;
 
@@ -32,6 +34,10 @@ pub fn start(level: LevelFilter) -> io::Result<Diagnostics> {
     let (to_writer, lines) = sync_channel(QUEUE);
     let (done, written) = sync_channel(1);
     thread::Builder::new().name(String::from("stderr")).spawn(move || {
+        // Capabilities belong to threads, and this one needs none.
+        if let Err(error) = preflight::drop_privileges() {
+            log::warn!("{error:#}");
+        }
         while let Ok(Message::Line(line)) = lines.recv() {
             // Nobody may be reading any more.
             let _ = io::stderr().write_all(&line);

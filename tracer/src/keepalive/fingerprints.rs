@@ -1,6 +1,8 @@
 //! The fingerprints of all servers, bounded in number, and the advice that follows from them.
 
-use std::{cmp::Reverse, collections::HashMap, net::SocketAddr, time::Duration};
+use std::{cmp::Reverse, net::SocketAddr, time::Duration};
+
+use hashbrown::HashMap;
 
 use super::{
     advice::{self, Advice, AdviceView, Finding, Severity},
