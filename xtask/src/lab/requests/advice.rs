@@ -14,7 +14,7 @@ use super::traffic::{Manner, Pair, at_once, own_port, play};
 
 /// When the server closes idle connections.
 const TIMEOUT: Duration = Duration::from_millis(500);
-/// Closes that are so far apart count one by one.
+/// Closes and races that are so far apart count one by one.
 const MOMENT: Duration = Duration::from_millis(130);
 /// More than it takes to infer that, or a limit.
 const ENOUGH: usize = 10;
@@ -82,6 +82,7 @@ pub fn request_limit_is_found(counting: bool) -> Result<()> {
     let tracer = Tracer::start_with(&flags)?;
     let listener = listen(&net, &net.server, 16)?;
     for _ in 0..ENOUGH {
+        let_pass(MOMENT);
         let pair = Pair::open(&net, &listener, server)?;
         (0..LIMIT).try_for_each(|_| pair.exchange(Manner::Plain))?;
         pair.ignore_the_end()?;
