@@ -22,7 +22,9 @@ pub(super) fn table(head: &[String], rows: impl IntoIterator<Item = Vec<String>>
 
 /// What was measured, where and when.
 pub(super) fn provenance() -> Result<String> {
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    // The version; what follows names one machine's build.
+    let kernel = release.trim().split('-').next().unwrap_or_default();
     let cpus = fs::read_to_string("/proc/cpuinfo")?;
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("unknown CPU", |(_, model)| model);
@@ -35,7 +37,7 @@ pub(super) fn provenance() -> Result<String> {
         "*{}, revision {}, Linux {}, {cores} cores ({}).*\n\n",
         date.trim(),
         revision.trim(),
-        kernel.trim(),
+        kernel,
         model.trim()
     ))
 }
