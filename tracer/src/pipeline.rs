@@ -141,9 +141,7 @@ impl Pipeline<'_> {
         if let Some((counters, marks)) = &mut self.requests {
             let late =
                 review.timeouts.iter().map(|(&(role, server), known)| (role, server, known.value * 4 / 5));
-            for (role, server, reuses) in marks.follow(late, counters) {
-                self.fingerprints.reuses(role, server, reuses);
-            }
+            self.fingerprints.reuses(&marks.follow(late, counters));
         }
         for sentence in review.told {
             info!("{sentence}");

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tracer_common::{OLDEST_RECORD_BYTES, Record};
 
 use crate::{
+    classify::Rules,
     kernel::reasons::Reasons,
     time::{KernelNs, WallClock},
 };
@@ -53,6 +54,16 @@ impl Header {
             started_ns: started.0,
             boot_ns: nanoseconds(WallClock::now().boot()),
             reasons: reasons.names().to_vec(),
+        }
+    }
+
+    /// What verdicts on its records depend on.
+    #[must_use]
+    pub fn rules(&self, race_window: Option<Duration>) -> Rules {
+        Rules {
+            race_window,
+            jiffy: Duration::from_nanos(self.jiffy_ns),
+            reasons: Reasons::from_names(self.reasons.clone()),
         }
     }
 }

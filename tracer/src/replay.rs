@@ -5,10 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::{
-    classify::Rules,
     config::Replay,
     keepalive::Fingerprints,
-    kernel::reasons::Reasons,
     matcher::Matcher,
     metrics::Metrics,
     output::{Output, WhenFull},
@@ -45,11 +43,7 @@ pub fn run(replay: &Replay) -> Result<()> {
 fn pipeline<'a>(header: &Header, replay: &Replay, metrics: &'a Metrics, output: Output) -> Pipeline<'a> {
     Pipeline {
         matcher: Matcher::new(KernelNs(header.started_ns), MAX_CONNECTIONS),
-        rules: Rules {
-            race_window: replay.race_window,
-            jiffy: Duration::from_nanos(header.jiffy_ns),
-            reasons: Reasons::from_names(header.reasons.clone()),
-        },
+        rules: header.rules(replay.race_window),
         metrics,
         output,
         recent: Recent::new(0),

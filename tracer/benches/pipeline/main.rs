@@ -5,16 +5,14 @@
 
 mod stream;
 
-use std::{env, hint::black_box, time::Duration};
+use std::{env, hint::black_box};
 
 use anyhow::Result;
 use criterion::{Criterion, SamplingMode, Throughput};
 use tracer::{
-    classify::Rules,
     config::EventFormat,
     decode,
     keepalive::Fingerprints,
-    kernel::reasons::Reasons,
     matcher::Matcher,
     metrics::Metrics,
     output::{Output, WhenFull},
@@ -55,11 +53,7 @@ fn pass_through(stream: &Stream) -> Result<u64> {
     let metrics = Metrics::new(500)?;
     let mut pipeline = Pipeline {
         matcher: Matcher::new(KernelNs(0), 65_536),
-        rules: Rules {
-            race_window: None,
-            jiffy: Duration::from_nanos(stream.header.jiffy_ns),
-            reasons: Reasons::from_names(stream.header.reasons.clone()),
-        },
+        rules: stream.header.rules(None),
         metrics: &metrics,
         output: Output::start(EventFormat::Off, WhenFull::Wait)?,
         recent: Recent::new(1000),

@@ -1,6 +1,6 @@
 //! The fingerprints of all servers, bounded in number, and the advice that follows from them.
 
-use std::{cmp::Reverse, net::SocketAddr, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use hashbrown::HashMap;
 
@@ -98,11 +98,11 @@ impl Fingerprints {
         Some(&mut self.servers.entry(server).or_insert_with(new).fingerprint)
     }
 
-    /// Takes how many reuses of a server's connections there were.
-    pub fn reuses(&mut self, role: Role, endpoint: SocketAddr, reuses: Reuses) {
+    /// Takes how many reuses of servers' connections there were; what is known of others stays.
+    pub fn reuses(&mut self, found: &BTreeMap<(Role, SocketAddr), Reuses>) {
         for (server, entry) in &mut self.servers {
-            if (server.role, server.endpoint) == (role, endpoint) {
-                entry.fingerprint.reuses = Some(reuses);
+            if let Some(reuses) = found.get(&(server.role, server.endpoint)) {
+                entry.fingerprint.reuses = Some(*reuses);
             }
         }
     }

@@ -101,9 +101,9 @@ impl LateMarks {
         &mut self,
         marks: impl Iterator<Item = (Role, SocketAddr, Duration)> + 'a,
         counters: &RequestCounters,
-    ) -> Vec<(Role, SocketAddr, Reuses)> {
+    ) -> BTreeMap<(Role, SocketAddr), Reuses> {
         let mut before = std::mem::take(&mut self.set);
-        let mut found = Vec::new();
+        let mut found = BTreeMap::new();
         for (role, server, idle) in marks {
             let totals = counters.of(role, server);
             let mark = match before.remove(&(role, server)) {
@@ -120,7 +120,7 @@ impl LateMarks {
                 count: totals.reuses().saturating_sub(mark.before.reuses()),
                 late: totals.late.saturating_sub(mark.before.late),
             };
-            found.push((role, server, reuses));
+            found.insert((role, server), reuses);
             self.set.insert((role, server), mark);
         }
         for (role, server) in before.into_keys() {

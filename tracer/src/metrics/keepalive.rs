@@ -7,7 +7,7 @@ use std::{
 
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
 
-use super::{gauges, servers::Servers};
+use super::{register::gauges, servers::Servers};
 use crate::{event::Role, keepalive::Review};
 
 /// The gauges of what is inferred. A series is there while its inference stands.

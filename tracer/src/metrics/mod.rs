@@ -2,6 +2,7 @@
 
 mod keepalive;
 mod process;
+mod register;
 mod requests;
 mod servers;
 
@@ -11,16 +12,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use prometheus::{
-    CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
-};
-
+use prometheus::{CounterVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 use tracer_common::{IDLE_BOUNDS_MS, RequestTotals};
 
 use self::{
     keepalive::Keepalive,
     process::Process,
+    register::{counter, counters, gauges, histograms, int_gauge, probe_run_seconds},
     servers::{Label, Servers},
 };
 use crate::{
@@ -348,56 +346,4 @@ impl Metrics {
 /// Brings a counter up to a total that is kept elsewhere and only grows.
 fn raise(counter: &IntCounter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
-}
-
-fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
-    let counter = IntCounter::new(name, help)?;
-    registry.register(Box::new(counter.clone()))?;
-    Ok(counter)
-}
-
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> prometheus::Result<IntCounterVec> {
-    let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(counters.clone()))?;
-    Ok(counters)
-}
-
-fn probe_run_seconds(registry: &Registry) -> prometheus::Result<CounterVec> {
-    let options = Opts::new(
-        "tracer_probe_run_seconds_total",
-        "Time spent in each eBPF program, while the kernel's BPF statistics are on.",
-    );
-    let seconds = CounterVec::new(options, &["probe"])?;
-    registry.register(Box::new(seconds.clone()))?;
-    Ok(seconds)
-}
-
-fn int_gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-    let gauge = IntGauge::new(name, help)?;
-    registry.register(Box::new(gauge.clone()))?;
-    Ok(gauge)
-}
-
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
-    let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(gauges.clone()))?;
-    Ok(gauges)
-}
-
-fn histograms(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-    buckets: &[f64],
-) -> prometheus::Result<HistogramVec> {
-    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-    let histograms = HistogramVec::new(options, labels)?;
-    registry.register(Box::new(histograms.clone()))?;
-    Ok(histograms)
 }
