@@ -8,8 +8,10 @@
 
 mod offsets;
 mod record;
+mod request_line;
 mod requests;
 
 pub use offsets::{ABSENT, Field, Offsets};
 pub use record::*;
+pub use request_line::*;
 pub use requests::*;

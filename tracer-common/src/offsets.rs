@@ -69,9 +69,43 @@ pub enum Field {
     Rt6iFlags,
     // struct net_device
     DevNdNet,
+    // Only to read payload, and all optional: struct sk_buff, struct skb_shared_info, skb_frag_t
+    SkbData,
+    SkbTail,
+    SkbEnd,
+    SkbLen,
+    SkbDataLen,
+    ShinfoNrFrags,
+    ShinfoFrags,
+    FragPage,
+    FragLen,
+    FragOffset,
+    // struct sock and its queue
+    SkRtxQueue,
+    SkbRbnode,
+    RbLeft,
+    // What leads from a struct sock_common to pairs of a page and its address
+    SkcProt,
+    ProtoSlab,
+    CacheList,
+    CacheNode,
+    NodePartial,
+    SlabList,
+    SlabFreelist,
+    // struct msghdr
+    MsgIterType,
+    MsgIterOffset,
+    MsgIterCount,
+    MsgIterAddress,
 }
 
 impl Field {
     /// How many fields there are.
-    pub const COUNT: usize = Self::DevNdNet as usize + 1;
+    pub const COUNT: usize = Self::MsgIterAddress as usize + 1;
+
+    /// Whether it is read for payload only.
+    #[must_use]
+    pub fn is_for_payload(self) -> bool {
+        self as usize >= Self::SkbData as usize
+    }
 }

@@ -1,5 +1,7 @@
 //! One record: what the kernel side saw at one tracepoint, as it stands in the ring buffer.
 
+use crate::RequestLine;
+
 /// A socket or packet as one of the tracepoints met it. Fields that do not apply are 0.
 ///
 /// Sequence numbers and byte counts are the kernel's own (`struct tcp_sock`); ages are in jiffies (1/HZ s).
@@ -88,12 +90,14 @@ pub struct Record {
     pub requests: u32,
     /// Keeps the size a multiple of 8.
     pub more_padding: u32,
+    /// The last request line of the connection a reset ended, while that is asked for.
+    pub request_line: RequestLine,
 }
 
 /// The size of a record in the oldest recordings that can be read.
 pub const OLDEST_RECORD_BYTES: usize = 160;
 
-const _: () = assert!(size_of::<Record>() == 184 && align_of::<Record>() == 8);
+const _: () = assert!(size_of::<Record>() == 256 && align_of::<Record>() == 8);
 
 /// First FIN of a connection: ours (to `FIN_WAIT1`) or the peer's (to `CLOSE_WAIT`).
 pub const KIND_FIN: u32 = 1;

@@ -5,16 +5,16 @@
 use tracer_common::{KIND_CLOSE, KIND_FIN};
 
 use crate::{
-    maps::{Urgency, emit, idle_jiffies, with_requests},
-    requests,
+    maps::{Urgency, emit, idle_jiffies, with_request_lines, with_requests},
+    pages, requests,
     sock::{self, state},
 };
 
 /// A socket changes its state.
 #[inline(always)]
 pub fn state_changed(sk: u64, old: u8, new: u8) {
-    if new == state::ESTABLISHED && with_requests() && sock::is_tcp(sk) {
-        requests::established(sk, old);
+    if new == state::ESTABLISHED && (with_requests() || with_request_lines()) && sock::is_tcp(sk) {
+        established(sk, old);
         return;
     }
     // Most steps are of no interest: decide on the numbers before reading anything.
@@ -26,6 +26,16 @@ pub fn state_changed(sk: u64, old: u8, new: u8) {
         state::CLOSE_WAIT if may_explain_a_reset(sk) => report::<KIND_FIN>(sk, old, new),
         state::CLOSE if resets_or_dies_silently(sk, old) => report::<KIND_CLOSE>(sk, old, new),
         _ => {}
+    }
+}
+
+#[inline(always)]
+fn established(sk: u64, old: u8) {
+    if with_requests() {
+        requests::established(sk, old);
+    }
+    if with_request_lines() {
+        pages::learn(sk);
     }
 }
 

@@ -9,6 +9,9 @@
 
 mod lifecycle;
 mod maps;
+mod pages;
+mod payload;
+mod request_line;
 mod requests;
 mod reset;
 mod sock;
@@ -77,11 +80,22 @@ pub fn tcp_rcv_space_adjust(ctx: RawTracePointContext) -> i32 {
     0
 }
 
+/// `tcp_sendmsg_locked(const struct sock *sk, const struct msghdr *msg, const struct sk_buff *skb, int size_goal)`
+/// (include/trace/events/tcp.h, 6.17 and later): payload is about to be copied (`tcp_sendmsg_locked`, net/ipv4/tcp.c). Attached only
+/// where request lines are asked for.
+#[raw_tracepoint(tracepoint = "tcp_sendmsg_locked")]
+pub fn tcp_sendmsg_locked(ctx: RawTracePointContext) -> i32 {
+    request_line::sending(ctx.arg::<u64>(0), ctx.arg::<u64>(1));
+    0
+}
+
 /// `tcp_destroy_sock(struct sock *sk)` (include/trace/events/tcp.h): the address of the socket becomes free. Attached
-/// together with the one above.
+/// together with one of the two above.
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 pub fn tcp_destroy_sock(ctx: RawTracePointContext) -> i32 {
-    requests::destroyed(ctx.arg::<u64>(0));
+    let sk = ctx.arg::<u64>(0);
+    requests::destroyed(sk);
+    request_line::destroyed(sk);
     0
 }
 

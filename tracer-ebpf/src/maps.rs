@@ -7,7 +7,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use tracer_common::{
-    ABSENT, Field, IDLE_BOUNDS_MS, Offsets, PORT_WORDS, Record, RequestTotals, ServerKey, counter,
+    ABSENT, Field, IDLE_BOUNDS_MS, Offsets, PORT_WORDS, Record, RequestLine, RequestTotals, ServerKey,
+    Window, counter,
 };
 
 use crate::requests::Exchange;
@@ -31,6 +32,18 @@ static REQUESTS: PerCpuHashMap<ServerKey, RequestTotals> = PerCpuHashMap::with_m
 /// From which idle time on, in nanoseconds, a reuse of a server's connection counts as late.
 #[map]
 static LATE: HashMap<ServerKey, u64> = HashMap::with_max_entries(1, 0);
+
+/// The last request line that each client of this host sent, by the address of its socket; the least used make room.
+#[map]
+static SENT: LruHashMap<u64, Sent> = LruHashMap::with_max_entries(1, 0);
+
+/// Room to look at payload in, for each program that does: see [`window`].
+#[map]
+static WINDOWS: PerCpuArray<Window> = PerCpuArray::with_max_entries(window::COUNT, 0);
+
+/// See `pages`.
+#[map]
+static PAGES: Array<Pages> = Array::with_max_entries(1, 0);
 
 /// A bit for each server port that is asked for.
 #[map]
@@ -58,9 +71,53 @@ static JIFFY_NS: u64 = 0;
 #[unsafe(no_mangle)]
 static WITH_REQUESTS: u32 = 0;
 
+/// 1 where request lines are asked for.
+#[unsafe(no_mangle)]
+static WITH_REQUEST_LINES: u32 = 0;
+
+/// How many times as large as its `struct page` a page is; 0 where that is unknown.
+#[unsafe(no_mangle)]
+static PAGE_RATIO: u64 = 0;
+
+/// The running kernel's `ITER_UBUF` and `ITER_IOVEC` (`enum iter_type`, include/linux/uio.h).
+#[unsafe(no_mangle)]
+static ITER_UBUF: u32 = u32::MAX;
+#[unsafe(no_mangle)]
+static ITER_IOVEC: u32 = u32::MAX;
+
 /// Unread bytes in the ring from which on even a record that can wait wakes the reader.
 #[unsafe(no_mangle)]
 static WAKE_BYTES: u64 = 0;
+
+/// Which [`Window`] is whose: a program can interrupt another one, but not itself.
+pub mod window {
+    pub const SEND_RESET: u32 = 0;
+    pub const RECEIVE_RESET: u32 = 1;
+    pub const SENDING: u32 = 2;
+    pub const COUNT: u32 = 3;
+}
+
+/// What a client sent last.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Sent {
+    /// The request line.
+    pub line: RequestLine,
+    /// Next sequence number that was expected from the server then.
+    pub rcv_nxt: u32,
+    /// Keeps the size a multiple of 8.
+    pub padding: u32,
+}
+
+/// What is known of where the memory of pages is.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Pages {
+    /// Its distance; 0 until it is known.
+    pub distance: u64,
+    /// How often that was looked for.
+    pub tries: u64,
+}
 
 const BPF_RB_NO_WAKEUP: u64 = 1;
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
@@ -98,6 +155,26 @@ pub fn with_requests() -> bool {
     constant(&WITH_REQUESTS) != 0
 }
 
+#[inline(always)]
+pub fn with_request_lines() -> bool {
+    constant(&WITH_REQUEST_LINES) != 0
+}
+
+#[inline(always)]
+pub fn page_ratio() -> u64 {
+    constant(&PAGE_RATIO)
+}
+
+#[inline(always)]
+pub fn iter_ubuf() -> u32 {
+    constant(&ITER_UBUF)
+}
+
+#[inline(always)]
+pub fn iter_iovec() -> u32 {
+    constant(&ITER_IOVEC)
+}
+
 /// This CPU's counters.
 #[inline(always)]
 pub fn counters() -> Option<&'static mut [u64; counter::COUNT]> {
@@ -132,6 +209,40 @@ pub fn remember(sk: u64, exchange: &Exchange) {
 #[inline(always)]
 pub fn forget(sk: u64) {
     let _ = EXCHANGES.remove(sk);
+}
+
+/// What the client with this socket sent last.
+#[inline(always)]
+pub fn sent(sk: u64) -> Option<&'static mut Sent> {
+    // SAFETY: map memory outlives the program. The kernel serialises what is sent on one socket; should the entry be taken for another
+    // one meanwhile, a line is mixed from two.
+    SENT.get_ptr_mut(sk).map(|entry| unsafe { &mut *entry })
+}
+
+/// Remembers it; where there is no room it stays unknown.
+#[inline(always)]
+pub fn remember_sent(sk: u64, sent: &Sent) {
+    let _ = SENT.insert(sk, sent, 0);
+}
+
+/// Forgets it.
+#[inline(always)]
+pub fn forget_sent(sk: u64) {
+    let _ = SENT.remove(sk);
+}
+
+/// A program's window on this CPU.
+#[inline(always)]
+pub fn window(of: u32) -> Option<&'static mut Window> {
+    // SAFETY: as in [`counters`], and each program has its own.
+    WINDOWS.get_ptr_mut(of).map(|window| unsafe { &mut *window })
+}
+
+/// What is known of pages.
+#[inline(always)]
+pub fn pages() -> Option<&'static mut Pages> {
+    // SAFETY: map memory outlives the program. Two CPUs that write at once write the same distance.
+    PAGES.get_ptr_mut(0).map(|pages| unsafe { &mut *pages })
 }
 
 /// Whether servers with this port are asked for.
@@ -214,9 +325,11 @@ fn wakes(urgency: Urgency, now_ns: u64) -> bool {
 /// Ring memory holds what was there before: clear it so that nothing stale reaches user space.
 #[inline(always)]
 fn zeroed(entry: &mut MaybeUninit<Record>) -> &mut Record {
-    // SAFETY: `Record` is integers and byte arrays only, for which all zeroes is a valid value.
-    unsafe {
-        core::ptr::write_bytes(entry.as_mut_ptr(), 0, 1);
-        entry.assume_init_mut()
+    let words = entry.as_mut_ptr().cast::<u64>();
+    for word in 0..size_of::<Record>() / size_of::<u64>() {
+        // SAFETY: a `Record` is so many words. Volatile, or the compiler would call its own `memset`, which goes byte by byte.
+        unsafe { words.add(word).write_volatile(0) };
     }
+    // SAFETY: `Record` is integers and byte arrays only, for which all zeroes is a valid value.
+    unsafe { entry.assume_init_mut() }
 }

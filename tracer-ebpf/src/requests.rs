@@ -72,7 +72,9 @@ pub fn established(sk: u64, old_state: u8) {
 /// A socket is destroyed: another connection may get its address.
 #[inline(always)]
 pub fn destroyed(sk: u64) {
-    maps::forget(sk);
+    if maps::with_requests() {
+        maps::forget(sk);
+    }
 }
 
 /// The application reads.

@@ -3,8 +3,8 @@
 use tracer_common::{KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, counter};
 
 use crate::{
-    maps::{self, Urgency, emit},
-    requests,
+    maps::{self, Urgency, emit, window},
+    request_line, requests,
     sock::{self, state},
 };
 
@@ -28,6 +28,7 @@ pub fn received(sk: u64) {
         record.new_state = sk_state;
         sock::connection(record, sk);
         requests::add_to(record, sk);
+        request_line::last(&mut record.request_line, window::RECEIVE_RESET, sk, 0);
     });
 }
 
@@ -58,6 +59,7 @@ pub fn sent(sk: u64, skb: u64, reason: u32) {
         if skb != 0 {
             sock::segment(record, skb);
         }
+        request_line::last(&mut record.request_line, window::SEND_RESET, sk, skb);
     });
 }
 

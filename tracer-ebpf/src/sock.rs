@@ -6,8 +6,8 @@
 use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns, bpf_probe_read_kernel, generated};
 use tracer_common::{
     ABSENT, FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_RETRANSMITTING, FLAG_SEGMENT,
-    Field, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN, Record, SOCKET_FULL, SOCKET_LISTENER, SOCKET_TIME_WAIT,
-    ServerKey,
+    Field, LOOK, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN, Record, SOCKET_FULL, SOCKET_LISTENER,
+    SOCKET_TIME_WAIT, ServerKey, Window,
 };
 
 use crate::maps::{jiffy_ns, offset};
@@ -38,13 +38,13 @@ const SOCK_DONE: u64 = 1 << 1;
 const SOCK_LINGER: u64 = 1 << 4;
 
 #[inline(always)]
-fn read_at<T: Copy + Default>(address: u64) -> T {
+pub fn read_at<T: Copy + Default>(address: u64) -> T {
     // SAFETY: the helper checks the address and fails instead of faulting.
     unsafe { bpf_probe_read_kernel(address as *const T) }.unwrap_or_default()
 }
 
 #[inline(always)]
-fn read<T: Copy + Default>(base: u64, field: Field) -> T {
+pub fn read<T: Copy + Default>(base: u64, field: Field) -> T {
     let offset = offset(field);
     if offset == ABSENT {
         return T::default();
@@ -56,6 +56,51 @@ fn read<T: Copy + Default>(base: u64, field: Field) -> T {
 fn read_address(address: u64, into: &mut [u8; 16], len: u32) {
     // SAFETY: `len` is 4 or 16, within the array; the helper checks the source.
     unsafe { generated::bpf_probe_read_kernel(into.as_mut_ptr().cast(), len, address as *const _) };
+}
+
+/// Reads up to `len` bytes into the window behind its first `at`, so that it holds [`LOOK`] at most. Returns how many.
+#[inline(always)]
+pub fn read_bytes(window: &mut Window, at: usize, address: u64, len: u64) -> usize {
+    if at >= LOOK {
+        return 0;
+    }
+    let len = at_most(len, LOOK - at);
+    // SAFETY: the window has room for `len` bytes behind `at`; the helper checks the source.
+    let failed = unsafe {
+        generated::bpf_probe_read_kernel(window[at..].as_mut_ptr().cast(), len, address as *const _)
+    };
+    if failed == 0 { len as usize } else { 0 }
+}
+
+/// Reads up to `len` bytes of the current process into the window, [`LOOK`] at most.
+#[inline(always)]
+pub fn read_user_bytes(window: &mut Window, address: u64, len: u64) {
+    let len = at_most(len, LOOK);
+    // SAFETY: the window has room for `len` bytes; the helper checks the source, and clears what it cannot read.
+    unsafe { generated::bpf_probe_read_user(window.as_mut_ptr().cast(), len, address as *const _) };
+}
+
+#[inline(always)]
+fn at_most(len: u64, room: usize) -> u32 {
+    if len < room as u64 { len as u32 } else { room as u32 }
+}
+
+/// Moves the window's content to the front, from `from` on: `memmove`, by a helper that does it in one piece.
+#[inline(always)]
+pub fn shift(window: &mut Window, from: usize) {
+    let begin = window.as_ptr() as u64 + from as u64;
+    // SAFETY: `LOOK` bytes fit in the window, before and after `from`; the helper copies forwards.
+    unsafe { generated::bpf_probe_read_kernel(window.as_mut_ptr().cast(), LOOK as u32, begin as *const _) };
+}
+
+/// Clears the window.
+#[inline(always)]
+pub fn clear(window: &mut Window) {
+    let words = window.as_mut_ptr().cast::<u64>();
+    for word in 0..size_of::<Window>() / size_of::<u64>() {
+        // SAFETY: a window is so many words, and aligned like them in its map. Volatile as in `maps::zeroed`.
+        unsafe { words.add(word).write_volatile(0) };
+    }
 }
 
 #[inline(always)]
@@ -122,6 +167,12 @@ pub fn write_seq(sk: u64) -> u32 {
 #[inline(always)]
 pub fn copied_seq(sk: u64) -> u32 {
     read(sk, Field::CopiedSeq)
+}
+
+/// Next sequence number expected from the peer.
+#[inline(always)]
+pub fn rcv_nxt(sk: u64) -> u32 {
+    read(sk, Field::RcvNxt)
 }
 
 /// Whether payload passed in either direction.
@@ -311,7 +362,7 @@ pub fn segment(record: &mut Record, skb: u64) {
     record.segment_seq = u32::from_be(read_at(transport + 4));
     record.segment_ack = u32::from_be(read_at(transport + 8));
     record.segment_flags = read_at(transport + 13);
-    let header = u32::from(read_at::<u8>(transport + 12) >> 4) * 4;
+    let header = header_len(transport) as u32;
     // The IP length survives however much of the packet was pulled, trimmed or merged.
     let before = (transport - network) as u32;
     let length = if ip_version(network) == 4 {
@@ -320,6 +371,19 @@ pub fn segment(record: &mut Record, skb: u64) {
         u32::from(u16::from_be(read_at(network + 4))) + 40
     };
     record.segment_len = length.saturating_sub(before + header);
+}
+
+/// Where the payload of a received segment begins, if it is in the packet's own memory.
+#[inline(always)]
+pub fn payload_begin(skb: u64) -> u64 {
+    let (_, transport) = headers(skb);
+    transport + header_len(transport)
+}
+
+/// Bytes of a TCP header.
+#[inline(always)]
+fn header_len(transport: u64) -> u64 {
+    u64::from(read_at::<u8>(transport + 12) >> 4) * 4
 }
 
 /// Takes both addresses from the segment, seen from this host: its destination is local.

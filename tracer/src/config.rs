@@ -58,6 +58,10 @@ pub struct Config {
     #[arg(long, env = "TRACER_REQUESTS")]
     pub requests: bool,
 
+    /// Also show method and path of the last request, where it is plaintext HTTP/1.x: reads payload
+    #[arg(long, env = "TRACER_HTTP")]
+    pub http: bool,
+
     /// Also write what the kernel side reports to this file, for `tracer replay`
     #[arg(long, env = "TRACER_RECORD", value_name = "FILE")]
     pub record: Option<PathBuf>,

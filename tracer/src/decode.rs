@@ -13,6 +13,7 @@ use tracer_common::{
 
 use crate::{
     event::{Event, EventKind, Flow, LastPayload, Origin, Role, Segment, Side, Socket, TcpState, Traffic},
+    request_line::RequestLine,
     time::KernelNs,
 };
 
@@ -59,7 +60,10 @@ fn event(record: &Record, jiffy: Duration) -> Option<Event> {
             socket: socket(record, jiffy)?,
         },
         (KIND_CLOSE, SOCKET_FULL) => EventKind::Close { socket: socket(record, jiffy)? },
-        (KIND_RECEIVE_RESET, SOCKET_FULL) => EventKind::ReceiveReset { socket: socket(record, jiffy)? },
+        (KIND_RECEIVE_RESET, SOCKET_FULL) => EventKind::ReceiveReset {
+            socket: socket(record, jiffy)?,
+            request_line: RequestLine::decode(&record.request_line)?,
+        },
         (KIND_SEND_RESET, origin) => EventKind::SendReset {
             origin: match origin {
                 SOCKET_FULL => Origin::Connection(socket(record, jiffy)?),
@@ -70,6 +74,7 @@ fn event(record: &Record, jiffy: Duration) -> Option<Event> {
             },
             segment: (record.flags & FLAG_SEGMENT != 0).then(|| segment(record)),
             reason: (record.reason != NO_REASON).then_some(record.reason),
+            request_line: RequestLine::decode(&record.request_line)?,
         },
         _ => return None,
     };

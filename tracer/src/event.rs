@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use crate::time::KernelNs;
+use crate::{request_line::RequestLine, time::KernelNs};
 
 /// One thing that happened to a connection on this host.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,8 @@ pub enum EventKind {
     ReceiveReset {
         /// The socket just before it died.
         socket: Socket,
+        /// The last request line, where one was looked for and found.
+        request_line: Option<Box<RequestLine>>,
     },
     /// `tcp_send_reset`: a RST segment leaves this host.
     SendReset {
@@ -43,6 +45,8 @@ pub enum EventKind {
         segment: Option<Segment>,
         /// `enum sk_rst_reason` of the running kernel, where it has one.
         reason: Option<u32>,
+        /// The last request line, where one was looked for and found.
+        request_line: Option<Box<RequestLine>>,
     },
 }
 

@@ -24,6 +24,7 @@ pub mod recent;
 pub mod recording;
 pub mod replay;
 pub mod request;
+pub mod request_line;
 pub mod reset;
 pub mod time;
 
@@ -101,6 +102,7 @@ async fn trace(config: Config) -> Result<()> {
         requests: config
             .requests
             .then(|| RequestsWanted { servers: config.max_series, ports: config.server_ports.clone() }),
+        request_lines: config.http,
     };
     let Tracer { programs, ring, counters, mut diagnostics, reasons, report, loaded, requests } =
         Tracer::start(&wanted)?;

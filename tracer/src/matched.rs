@@ -3,6 +3,7 @@
 use crate::{
     event::{Flow, Role, Segment, Side, Socket, TcpState},
     fin::Fin,
+    request_line::RequestLine,
     time::KernelNs,
 };
 
@@ -35,6 +36,8 @@ pub struct MatchedReset {
     pub own_abort: bool,
     /// RST segments seen so far.
     pub segments: u32,
+    /// The last request line seen of the connection.
+    pub request_line: Option<Box<RequestLine>>,
 }
 
 impl MatchedReset {

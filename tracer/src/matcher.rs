@@ -10,6 +10,7 @@ use crate::{
     event::{Event, EventKind, Flow, LastPayload, Origin, Role, Segment, Side, Socket, TcpState},
     fin::Fin,
     matched::{Holder, Matched, MatchedReset, Trigger, Unmatched},
+    request_line::RequestLine,
     time::KernelNs,
 };
 
@@ -104,14 +105,16 @@ impl Matcher {
             EventKind::Close { socket } => {
                 self.connections.touch(flow, at, |known| known.is(&socket)).update(socket);
             }
-            EventKind::ReceiveReset { socket } => self.received(at, flow, socket),
-            EventKind::SendReset { origin, segment, reason } => {
-                let sent = Sent { at, flow, segment, reason };
+            EventKind::ReceiveReset { socket, request_line } => {
+                self.received(at, flow, socket, request_line);
+            }
+            EventKind::SendReset { origin, segment, reason, request_line } => {
+                let sent = Sent { at, flow, segment, reason, request_line };
                 match origin {
-                    Origin::Connection(socket) => self.sent_by_connection(&sent, socket),
-                    Origin::TimeWait { rcv_nxt } => self.sent_by_time_wait(&sent, rcv_nxt),
-                    Origin::Listener => self.sent_without_socket(&sent, Holder::Listener),
-                    Origin::NoSocket => self.sent_without_socket(&sent, Holder::NoSocket),
+                    Origin::Connection(socket) => self.sent_by_connection(sent, socket),
+                    Origin::TimeWait { rcv_nxt } => self.sent_by_time_wait(sent, rcv_nxt),
+                    Origin::Listener => self.sent_without_socket(sent, Holder::Listener),
+                    Origin::NoSocket => self.sent_without_socket(sent, Holder::NoSocket),
                 }
             }
         }
@@ -169,29 +172,30 @@ impl Matcher {
 
     /// A RST ended a socket, or the kernel aborts an orphan: then the passive reset that follows takes this
     /// incident over, see [`Self::sent_by_connection`].
-    fn received(&mut self, at: KernelNs, flow: Flow, socket: Socket) {
+    fn received(&mut self, at: KernelNs, flow: Flow, socket: Socket, line: Option<Box<RequestLine>>) {
         if socket.state == TcpState::SynSent {
             // No connection came to be: nothing that later segments could belong to.
-            self.hold(received_by(&socket, at, flow, None));
+            self.hold(received_by(&socket, at, flow, None, None));
             return;
         }
         let connection = self.connections.touch(flow, at, |known| known.is(&socket));
         if let Some(id) = connection.incident {
-            self.add_segment(id);
+            self.add_segment(id, line);
             return;
         }
         connection.incident = Some(self.next_id);
         let fin = connection.fin;
-        let reset = received_by(&connection.update(socket), at, flow, fin);
+        let reset = received_by(&connection.update(socket), at, flow, fin, line);
         self.hold(reset);
     }
 
-    fn sent_by_connection(&mut self, sent: &Sent, socket: Socket) {
+    fn sent_by_connection(&mut self, sent: Sent, socket: Socket) {
         let connection = self.connections.touch(sent.flow, sent.at, |known| known.is(&socket));
         let after_close = socket.state == TcpState::Close;
         let trigger = sent.segment.map_or(Trigger::Active { after_close }, Trigger::Passive);
         let fin = connection.fin;
         let socket = connection.update(socket);
+        let answers = sent.segment.is_some();
         let reset = sent.matched(trigger, Holder::Connection, Matched::Socket, Some(&socket), fin);
         let Some(id) = connection.incident else {
             connection.incident = Some(self.next_id);
@@ -200,18 +204,18 @@ impl Matcher {
         };
         match find(&mut self.held, id) {
             // The receive before this was the kernel aborting an orphan: no segment, and this is the reset.
-            Some(held) if sent.segment.is_some() && held.trigger == Trigger::Received => {
+            Some(held) if answers && held.trigger == Trigger::Received => {
                 *held = MatchedReset { id, own_abort: true, segments: held.segments, ..reset };
             }
             // A segment slipped in between →CLOSE and the reset that belongs to it: the socket knows more.
             Some(held) if matches!(held.holder, Holder::Listener | Holder::NoSocket) => {
                 *held = MatchedReset { id, segments: held.segments + 1, ..reset };
             }
-            _ => self.add_segment(id),
+            _ => self.add_segment(id, reset.request_line),
         }
     }
 
-    fn sent_by_time_wait(&mut self, sent: &Sent, rcv_nxt: u32) {
+    fn sent_by_time_wait(&mut self, sent: Sent, rcv_nxt: u32) {
         let Some(segment) = sent.segment else { return };
         if let Some(connection) = self.connections.find(&sent.flow, sent.at, |known| known.owns(&segment))
             && let Some(socket) = connection.socket_mut()
@@ -230,7 +234,7 @@ impl Matcher {
     }
 
     /// A reset for a connection whose socket is gone: one that closed lately, or a stranger.
-    fn sent_without_socket(&mut self, sent: &Sent, holder: Holder) {
+    fn sent_without_socket(&mut self, sent: Sent, holder: Holder) {
         let Some(segment) = sent.segment else { return };
         let trigger = Trigger::Passive(segment);
         if segment.opening {
@@ -247,7 +251,7 @@ impl Matcher {
             None => self.strangers.touch(sent.flow, sent.at, owns),
         };
         if let Some(id) = connection.incident {
-            self.add_segment(id);
+            self.add_segment(id, sent.request_line);
             return;
         }
         connection.incident = Some(self.next_id);
@@ -285,9 +289,13 @@ impl Matcher {
         }
     }
 
-    fn add_segment(&mut self, id: u64) {
+    /// One more segment of an incident. A request can begin in any of those that are answered with a RST.
+    fn add_segment(&mut self, id: u64, line: Option<Box<RequestLine>>) {
         match find(&mut self.held, id) {
-            Some(reset) => reset.segments += 1,
+            Some(reset) => {
+                reset.segments += 1;
+                reset.request_line = reset.request_line.take().or(line);
+            }
             None => self.outcomes.push(Outcome::Segment { id }),
         }
     }
@@ -299,11 +307,12 @@ struct Sent {
     flow: Flow,
     segment: Option<Segment>,
     reason: Option<u32>,
+    request_line: Option<Box<RequestLine>>,
 }
 
 impl Sent {
     fn matched(
-        &self,
+        self,
         trigger: Trigger,
         holder: Holder,
         matched: Matched,
@@ -329,11 +338,18 @@ impl Sent {
             reason: self.reason,
             own_abort: false,
             segments: 1,
+            request_line: self.request_line,
         }
     }
 }
 
-fn received_by(socket: &Socket, at: KernelNs, flow: Flow, fin: Option<Fin>) -> MatchedReset {
+fn received_by(
+    socket: &Socket,
+    at: KernelNs,
+    flow: Flow,
+    fin: Option<Fin>,
+    request_line: Option<Box<RequestLine>>,
+) -> MatchedReset {
     MatchedReset {
         id: 0,
         at,
@@ -348,6 +364,7 @@ fn received_by(socket: &Socket, at: KernelNs, flow: Flow, fin: Option<Fin>) -> M
         reason: None,
         own_abort: false,
         segments: 1,
+        request_line,
     }
 }
 

@@ -90,6 +90,8 @@ pub struct ResetView {
     pub srtt_seconds: Option<f64>,
     pub rst_segments: u32,
     pub requests: Option<u32>,
+    pub method: Option<&'static str>,
+    pub path: Option<String>,
 }
 
 impl ResetView {
@@ -97,6 +99,7 @@ impl ResetView {
     #[must_use]
     pub fn new(reset: &MatchedReset, verdict: &Verdict, clock: WallClock, reasons: &Reasons) -> Self {
         let traffic = reset.socket.as_ref().map(|socket| &socket.traffic);
+        let line = reset.last_request_line(verdict.cause);
         Self {
             id: reset.id,
             time: clock.at(reset.at),
@@ -128,6 +131,8 @@ impl ResetView {
             srtt_seconds: traffic.and_then(|traffic| traffic.srtt).map(seconds),
             rst_segments: reset.segments,
             requests: traffic.and_then(|traffic| traffic.requests),
+            method: line.map(|line| line.method.name()),
+            path: line.and_then(|line| line.path.clone()),
         }
     }
 }
@@ -174,6 +179,12 @@ impl fmt::Display for ResetView {
         }
         if let Some(requests) = self.requests {
             write!(f, " requests={requests}")?;
+        }
+        if let Some(method) = self.method {
+            write!(f, " method={method}")?;
+        }
+        if let Some(path) = &self.path {
+            write!(f, " path={path}")?;
         }
         write!(f, " segments={}", self.rst_segments)
     }

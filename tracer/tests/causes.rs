@@ -29,6 +29,7 @@ fn reset(trigger: Trigger, socket: Socket) -> MatchedReset {
         reason: None,
         own_abort: false,
         segments: 1,
+        request_line: None,
     }
 }
 

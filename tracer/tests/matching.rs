@@ -54,7 +54,7 @@ fn dead(socket: Socket) -> Socket {
 }
 
 fn received(socket: Socket) -> EventKind {
-    EventKind::ReceiveReset { socket }
+    EventKind::ReceiveReset { socket, request_line: None }
 }
 
 /// A1 as the server host sees it.
@@ -68,6 +68,7 @@ fn crossing() -> Vec<Event> {
                 origin: Origin::Connection(dead(orphan(TcpState::FinWait1))),
                 segment: Some(request(0)),
                 reason: support::reason("TCP_ABORT_ON_DATA"),
+                request_line: None,
             },
         ),
         at(3_002, sent(Origin::Listener, Some(bare_ack()), "TCP_FLAGS")),

@@ -101,14 +101,15 @@ fn kind() -> impl Strategy<Value = EventKind> {
     prop_oneof![
         (side, socket()).prop_map(|(by, socket)| EventKind::Fin { by, socket }),
         socket().prop_map(|socket| EventKind::Close { socket }),
-        socket().prop_map(|socket| EventKind::ReceiveReset { socket }),
+        socket().prop_map(|socket| EventKind::ReceiveReset { socket, request_line: None }),
         (socket(), prop::option::of(segment()), reason.clone()).prop_map(|(socket, segment, reason)| {
-            EventKind::SendReset { origin: Origin::Connection(socket), segment, reason }
+            EventKind::SendReset { origin: Origin::Connection(socket), segment, reason, request_line: None }
         }),
         (closed, segment(), reason).prop_map(|(origin, segment, reason)| EventKind::SendReset {
             origin,
             segment: Some(segment),
-            reason
+            reason,
+            request_line: None,
         }),
     ]
 }

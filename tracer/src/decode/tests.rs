@@ -27,9 +27,9 @@ fn zeroed() -> Record {
 
 fn socket_of(record: &Record) -> Socket {
     match event(record, JIFFY).expect("a valid record").kind {
-        EventKind::Fin { socket, .. } | EventKind::Close { socket } | EventKind::ReceiveReset { socket } => {
-            socket
-        }
+        EventKind::Fin { socket, .. }
+        | EventKind::Close { socket }
+        | EventKind::ReceiveReset { socket, .. } => socket,
         EventKind::SendReset { origin, .. } => panic!("not about a socket: {origin:?}"),
     }
 }

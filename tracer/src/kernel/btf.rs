@@ -60,7 +60,7 @@ impl Btf {
     }
 
     /// Byte offset of a field, named by its path (`["icsk_ack", "lrcvtime"]`) within `struct name`. Anonymous
-    /// structs and unions on the way are looked through. `None` where this kernel has no such field.
+    /// structs and unions on the way are looked through; of an array its first element counts. `None` where this kernel has no such field.
     #[must_use]
     pub fn field_offset(&self, name: &str, path: &[&str]) -> Option<u32> {
         let mut ty = self.find(name, KIND_STRUCT)?;
@@ -75,6 +75,12 @@ impl Btf {
             }
         }
         Some(offset)
+    }
+
+    /// Bytes of a `struct name`.
+    #[must_use]
+    pub fn struct_size(&self, name: &str) -> Option<u32> {
+        Some(self.find(name, KIND_STRUCT)?.size_or_ref)
     }
 
     /// The values of `enum name`, with `prefix` cut off their names.
@@ -129,15 +135,17 @@ impl Btf {
         })
     }
 
-    /// Follows pointers, typedefs and qualifiers to what they wrap.
+    /// Follows pointers, arrays, typedefs and qualifiers to what they wrap.
     fn resolve(&self, id: u32) -> Option<Type> {
         let mut ty = self.read(*self.types.get(id as usize)? as usize).ok()?;
         for _ in 0..MAX_DEPTH {
-            // PTR, TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG
-            if !matches!(ty.kind, 2 | 8..=11 | 18) {
-                return Some(ty);
-            }
-            ty = self.read(*self.types.get(ty.size_or_ref as usize)? as usize).ok()?;
+            let wrapped = match ty.kind {
+                KIND_ARRAY => u32_at(&self.bytes, ty.body).ok()?,
+                // PTR, TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG
+                2 | 8..=11 | 18 => ty.size_or_ref,
+                _ => return Some(ty),
+            };
+            ty = self.read(*self.types.get(wrapped as usize)? as usize).ok()?;
         }
         None
     }

@@ -31,11 +31,17 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACER_EBPF_OBJECT"));
 /// The tracepoints, named like the programs that sit on them. All are required.
 const TRACEPOINTS: [&str; 3] = ["tcp_send_reset", "tcp_receive_reset", "inet_sock_set_state"];
 
-/// Where requests are counted, when that is asked for, and where their connections end.
-const REQUEST_TRACEPOINTS: [&str; 2] = ["tcp_rcv_space_adjust", "tcp_destroy_sock"];
+/// Where requests are counted, when that is asked for.
+const READING: &str = "tcp_rcv_space_adjust";
 
-/// Connections whose requests are counted at once.
-const MAX_EXCHANGES: u32 = 65_536;
+/// Where clients' request lines are seen, when they are asked for.
+const SENDING: &str = "tcp_sendmsg_locked";
+
+/// Where sockets end of which either was remembered.
+const DESTROYED: &str = "tcp_destroy_sock";
+
+/// Connections of which something is remembered at once.
+const MAX_REMEMBERED: u32 = 65_536;
 
 /// Functions with a kprobe of the same name: a help on kernels whose `tcp_send_reset` does not see every reset.
 const FALLBACKS: [&str; 2] = ["tcp_v4_send_reset", "tcp_v6_send_reset"];
@@ -69,6 +75,8 @@ pub struct Wanted {
     pub diagnostics: bool,
     /// Count requests.
     pub requests: Option<RequestsWanted>,
+    /// Look for request lines in payload.
+    pub request_lines: bool,
 }
 
 /// How each probe fared, and what that lets us see.
@@ -168,7 +176,7 @@ impl Tracer {
                 warn!("probe {} is not attached, what it sees will be missing: {error}", probe.name);
             }
         }
-        let requests = requests.filter(|_| report.is_attached(REQUEST_TRACEPOINTS[0]));
+        let requests = requests.filter(|_| report.is_attached(READING));
         let loaded = loaded(&programs, &report);
         let reasons = Reasons::from_btf(&btf);
         Ok(Self { programs, ring, counters, diagnostics, reasons, report, loaded, requests })
@@ -187,9 +195,10 @@ fn load(btf: &Btf, wanted: &Wanted) -> Result<Ebpf> {
     let wake_bytes = u64::from(wanted.ring_bytes / 4);
     let no_logs = 0_u8;
     // Without the tracepoint it would look as if there were none.
-    let with_requests =
-        wanted.requests.is_some() && btf.tracepoint_arguments(REQUEST_TRACEPOINTS[0]).is_some();
-    let with_requests = u32::from(with_requests);
+    let with_requests = u32::from(wanted.requests.is_some() && btf.tracepoint_arguments(READING).is_some());
+    let with_request_lines = u32::from(wanted.request_lines);
+    let page_ratio = page_ratio(btf);
+    let [iter_ubuf, iter_iovec] = iterators(btf);
     let jiffy_ns = u64::try_from(jiffy().as_nanos()).unwrap_or(u64::MAX);
     // One entry for each role stands for all servers without room.
     let servers = wanted.requests.as_ref().map_or(1, |requests| requests.servers.saturating_add(2));
@@ -201,8 +210,13 @@ fn load(btf: &Btf, wanted: &Wanted) -> Result<Ebpf> {
         .override_global("WAKE_BYTES", &wake_bytes, true)
         .override_global("JIFFY_NS", &jiffy_ns, true)
         .override_global("WITH_REQUESTS", &with_requests, true)
+        .override_global("WITH_REQUEST_LINES", &with_request_lines, true)
+        .override_global("PAGE_RATIO", &page_ratio, true)
+        .override_global("ITER_UBUF", &iter_ubuf, true)
+        .override_global("ITER_IOVEC", &iter_iovec, true)
         .map_max_entries("EVENTS", wanted.ring_bytes)
-        .map_max_entries("EXCHANGES", if wanted.requests.is_some() { MAX_EXCHANGES } else { 1 })
+        .map_max_entries("EXCHANGES", if wanted.requests.is_some() { MAX_REMEMBERED } else { 1 })
+        .map_max_entries("SENT", if wanted.request_lines { MAX_REMEMBERED } else { 1 })
         .map_max_entries("REQUESTS", servers)
         .map_max_entries("LATE", servers)
         .map_max_entries("SERVER_PORTS", if wanted.requests.is_some() { PORT_WORDS } else { 1 });
@@ -217,6 +231,21 @@ fn in_jiffies(duration: Duration) -> u32 {
     u32::try_from(duration.as_nanos().div_ceil(jiffy().as_nanos().max(1))).unwrap_or(u32::MAX)
 }
 
+/// How many times as large as its `struct page` a page is, 0 where that is unknown.
+fn page_ratio(btf: &Btf) -> u64 {
+    let size = btf.struct_size("page").map_or(0, u64::from);
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    page.and_then(|bytes| u64::try_from(bytes).ok()?.checked_div(size)).unwrap_or(0)
+}
+
+/// The numbers of `ITER_UBUF` and `ITER_IOVEC` (`enum iter_type`, include/linux/uio.h); those that do not exist fit nothing.
+fn iterators(btf: &Btf) -> [u32; 2] {
+    let types = btf.enum_names("iter_type", "ITER_");
+    ["UBUF", "IOVEC"].map(|wanted| {
+        types.iter().find_map(|(number, name)| (name == wanted).then_some(*number)).unwrap_or(u32::MAX)
+    })
+}
+
 fn attach_all(programs: &mut Ebpf, btf: &Btf, wanted: &Wanted) -> ProbeReport {
     let covers_every_path = has_reason(btf);
     let mut probes: Vec<_> =
@@ -224,10 +253,11 @@ fn attach_all(programs: &mut Ebpf, btf: &Btf, wanted: &Wanted) -> ProbeReport {
     if !covers_every_path {
         probes.extend(FALLBACKS.map(|name| status(name, false, attach_kprobe(programs, name))));
     }
-    if wanted.requests.is_some() {
-        probes.extend(
-            REQUEST_TRACEPOINTS.map(|name| status(name, false, attach_tracepoint(programs, btf, name))),
-        );
+    let requests = wanted.requests.is_some();
+    let optional =
+        [(READING, requests), (SENDING, wanted.request_lines), (DESTROYED, requests || wanted.request_lines)];
+    for (name, _) in optional.into_iter().filter(|(_, wanted)| *wanted) {
+        probes.push(status(name, false, attach_tracepoint(programs, btf, name)));
     }
     ProbeReport { probes, covers_every_path }
 }

@@ -53,6 +53,43 @@ const FIELDS: [(Field, &str, &[&str]); Field::COUNT] = [
     (Field::RtType, "rtable", &["rt_type"]),
     (Field::Rt6iFlags, "rt6_info", &["rt6i_flags"]),
     (Field::DevNdNet, "net_device", &["nd_net", "net"]),
+    (Field::SkbData, "sk_buff", &["data"]),
+    (Field::SkbTail, "sk_buff", &["tail"]),
+    (Field::SkbEnd, "sk_buff", &["end"]),
+    (Field::SkbLen, "sk_buff", &["len"]),
+    (Field::SkbDataLen, "sk_buff", &["data_len"]),
+    (Field::ShinfoNrFrags, "skb_shared_info", &["nr_frags"]),
+    (Field::ShinfoFrags, "skb_shared_info", &["frags"]),
+    (Field::FragPage, "skb_frag", &["netmem"]),
+    (Field::FragLen, "skb_frag", &["len"]),
+    (Field::FragOffset, "skb_frag", &["offset"]),
+    (Field::SkRtxQueue, "sock", &["tcp_rtx_queue", "rb_node"]),
+    (Field::SkbRbnode, "sk_buff", &["rbnode"]),
+    (Field::RbLeft, "rb_node", &["rb_left"]),
+    (Field::SkcProt, "sock_common", &["skc_prot"]),
+    (Field::ProtoSlab, "proto", &["slab"]),
+    (Field::CacheList, "kmem_cache", &["list"]),
+    (Field::CacheNode, "kmem_cache", &["node"]),
+    (Field::NodePartial, "kmem_cache_node", &["partial"]),
+    (Field::SlabList, "slab", &["slab_list"]),
+    (Field::SlabFreelist, "slab", &["freelist"]),
+    (Field::MsgIterType, "msghdr", &["msg_iter", "iter_type"]),
+    (Field::MsgIterOffset, "msghdr", &["msg_iter", "iov_offset"]),
+    (Field::MsgIterCount, "msghdr", &["msg_iter", "count"]),
+    (Field::MsgIterAddress, "msghdr", &["msg_iter", "ubuf"]),
+];
+
+/// Where some of them are on other kernels.
+const ELSEWHERE: [(Field, &str, &[&str]); 6] = [
+    // Up to 6.7 a fragment is a `bio_vec`.
+    (Field::FragPage, "bio_vec", &["bv_page"]),
+    (Field::FragLen, "bio_vec", &["bv_len"]),
+    (Field::FragOffset, "bio_vec", &["bv_offset"]),
+    // Up to 5.16 a slab is a `page`.
+    (Field::SlabList, "page", &["slab_list"]),
+    (Field::SlabFreelist, "page", &["freelist"]),
+    // From 7.1 on nodes share an array with other things.
+    (Field::CacheNode, "kmem_cache", &["per_node", "node"]),
 ];
 
 /// Fields a kernel may lack because of its configuration (no IPv6, or IPv6 as a module, whose types are not in
@@ -63,9 +100,9 @@ const OPTIONAL: [Field; 3] = [Field::SkcV6Daddr, Field::SkcV6RcvSaddr, Field::Rt
 pub fn resolve(btf: &Btf) -> Result<Offsets> {
     let mut offsets = [ABSENT; Field::COUNT];
     for (field, name, path) in FIELDS {
-        match btf.field_offset(name, path) {
+        match btf.field_offset(name, path).or_else(|| elsewhere(btf, field)) {
             Some(offset) => offsets[field as usize] = offset,
-            None if OPTIONAL.contains(&field) => {}
+            None if OPTIONAL.contains(&field) || field.is_for_payload() => {}
             None => bail!(
                 "this kernel's struct {name} has no field {}: it is older than 5.10 or changed since 7.2; \
                  please report it with the output of `uname -r`",
@@ -74,6 +111,10 @@ pub fn resolve(btf: &Btf) -> Result<Offsets> {
         }
     }
     Ok(offsets)
+}
+
+fn elsewhere(btf: &Btf, field: Field) -> Option<u32> {
+    ELSEWHERE.iter().filter(|place| place.0 == field).find_map(|(_, name, path)| btf.field_offset(name, path))
 }
 
 #[cfg(test)]

@@ -57,6 +57,7 @@ pub struct Metrics {
     resets_received: IntCounterVec,
     reset_idle: HistogramVec,
     request_to_reset: HistogramVec,
+    reset_requests: IntCounterVec,
     idle_close: HistogramVec,
     keepalive: Keepalive,
     unmatched: IntCounterVec,
@@ -120,6 +121,12 @@ impl Metrics {
                 "Time from the last request to the reset.",
                 &["role", "cause"],
                 &REQUEST_BUCKETS,
+            )?,
+            reset_requests: counters(
+                &registry,
+                "tracer_reset_requests_total",
+                "Resets whose last request is known, with --http, by its method.",
+                &["direction", "role", "server", "cause", "method"],
             )?,
             idle_close: histograms(
                 &registry,
@@ -247,6 +254,10 @@ impl Metrics {
         }
         if let Some(time) = verdict.request_to_reset {
             self.request_to_reset.with_label_values(&[role, cause]).observe(time.as_secs_f64());
+        }
+        if let Some(line) = reset.last_request_line(verdict.cause) {
+            let labels = [reset.direction().name(), role, server, cause, line.method.name()];
+            self.reset_requests.with_label_values(&labels).inc();
         }
         if let Matched::None(why) = reset.matched {
             self.unmatched.with_label_values(&[why.name()]).inc();

@@ -131,7 +131,7 @@ pub(crate) fn fin(by: Side, socket: Socket) -> EventKind {
 }
 
 pub(crate) fn sent(origin: Origin, segment: Option<Segment>, why: &str) -> EventKind {
-    EventKind::SendReset { origin, segment, reason: reason(why) }
+    EventKind::SendReset { origin, segment, reason: reason(why), request_line: None }
 }
 
 pub(crate) fn in_state(state: TcpState, socket: Socket) -> Socket {

@@ -1,0 +1,67 @@
+//! Request lines, while they are asked for: of what clients of this host send, and of segments that are answered with a RST.
+
+use tracer_common::{BY_PEER, BY_US, RequestLine, Window};
+
+use crate::{
+    maps::{self, Sent, window},
+    payload, sock,
+};
+
+/// An application hands over payload. Only where this begins a request it is looked at: something was received since the one
+/// before.
+#[inline(always)]
+pub fn sending(sk: u64, msg: u64) {
+    let rcv_nxt = sock::rcv_nxt(sk);
+    let sent = maps::sent(sk);
+    if sent.as_ref().is_some_and(|sent| sent.rcv_nxt == rcv_nxt) {
+        return;
+    }
+    let Some(window) = cleared(window::SENDING) else { return };
+    payload::of_message(window, msg);
+    let mut line = RequestLine { by: BY_US, ..RequestLine::NONE };
+    if line.take(window, sock::shift) {
+        maps::remember_sent(sk, &Sent { line, rcv_nxt, padding: 0 });
+    } else if let Some(sent) = sent {
+        sent.rcv_nxt = rcv_nxt;
+        sent.line.superseded = 1;
+    }
+}
+
+/// Fills in the last request line of the connection that a reset ends: `sk` is its socket or 0, `skb` the segment that is answered or 0.
+#[inline(always)]
+pub fn last(line: &mut RequestLine, window: u32, sk: u64, skb: u64) {
+    if !maps::with_request_lines() {
+        return;
+    }
+    if let Some(sent) = maps::sent(sk) {
+        *line = sent.line;
+        return;
+    }
+    let Some(window) = cleared(window) else { return };
+    // What was sent before the tracer looked is still there until it is acknowledged.
+    let by = if skb != 0 {
+        payload::of_segment(window, skb);
+        BY_PEER
+    } else {
+        payload::of_unacknowledged(window, sk);
+        BY_US
+    };
+    if line.take(window, sock::shift) {
+        line.by = by;
+    }
+}
+
+#[inline(always)]
+fn cleared(window: u32) -> Option<&'static mut Window> {
+    let window = maps::window(window)?;
+    sock::clear(window);
+    Some(window)
+}
+
+/// A socket is destroyed: another one may get its address.
+#[inline(always)]
+pub fn destroyed(sk: u64) {
+    if maps::with_request_lines() {
+        maps::forget_sent(sk);
+    }
+}
