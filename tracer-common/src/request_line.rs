@@ -4,7 +4,10 @@
 //! loop but where it ended, or the verifier would follow each combination.
 
 #![expect(clippy::inline_always, reason = "the kernel side has no room for calls")]
-#![expect(clippy::cast_possible_truncation, reason = "indices into 256 bytes; a checked conversion is a path to a panic")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "indices into 256 bytes; a checked conversion is a path to a panic"
+)]
 
 /// Bytes of payload that are looked at.
 pub const LOOK: usize = 128;

@@ -50,11 +50,11 @@ fn report<const KIND: u32>(sk: u64, old: u8, new: u8) {
 }
 
 /// The peer closed first: its FIN is of interest when this end had sent nothing for a while (an idle close,
-/// with or without a farewell) or when payload of ours is crossing it (a race). Otherwise a later reset finds
+/// with or without a farewell) or when payload of ours is crossing it or still to leave (a race). Otherwise a later reset finds
 /// all there is to know in the socket.
 #[inline(always)]
 fn may_explain_a_reset(sk: u64) -> bool {
-    sock::unacknowledged(sk) || sock::silent(sk, idle_jiffies())
+    sock::unfinished(sk) || sock::silent(sk, idle_jiffies())
 }
 
 /// CLOSE comes before the active reset that belongs to it, which then no longer shows the old state.

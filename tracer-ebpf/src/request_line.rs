@@ -33,12 +33,15 @@ pub fn last(line: &mut RequestLine, window: u32, sk: u64, skb: u64) {
     if !maps::with_request_lines() {
         return;
     }
-    if let Some(sent) = maps::sent(sk) {
+    let sent = maps::sent(sk);
+    if let Some(sent) = &sent
+        && sent.line.superseded == 0
+    {
         *line = sent.line;
         return;
     }
     let Some(window) = cleared(window) else { return };
-    // What was sent before the tracer looked is still there until it is acknowledged.
+    // What was sent unseen is still there until it is acknowledged.
     let by = if skb != 0 {
         payload::of_segment(window, skb);
         BY_PEER
@@ -48,6 +51,8 @@ pub fn last(line: &mut RequestLine, window: u32, sk: u64, skb: u64) {
     };
     if line.take(window, sock::shift) {
         line.by = by;
+    } else if let Some(sent) = sent {
+        *line = sent.line;
     }
 }
 

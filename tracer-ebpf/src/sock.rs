@@ -229,10 +229,10 @@ pub fn server(sk: u64, role: u32) -> ServerKey {
     key
 }
 
-/// Whether payload of ours is not acknowledged yet.
+/// Whether payload of ours is not acknowledged yet, or not even sent.
 #[inline(always)]
-pub fn unacknowledged(sk: u64) -> bool {
-    read::<u32>(sk, Field::SndUna) != read::<u32>(sk, Field::SndNxt)
+pub fn unfinished(sk: u64) -> bool {
+    read::<u32>(sk, Field::SndUna) != read::<u32>(sk, Field::WriteSeq)
 }
 
 /// What every kind of socket has: `struct sock_common`.

@@ -135,6 +135,7 @@ fn client_was_reset(reset: &MatchedReset, traffic: &Traffic, rules: &Rules) -> C
         LastPayload::Remote => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
         LastPayload::Local if traffic.received == 0 => Cause::AwaitingResponse,
+        LastPayload::Local if began_after_fin(reset) => Cause::KeepaliveRace,
         // Still writing when the answer came: no new request.
         LastPayload::Local
             if traffic.unsent > 0
@@ -307,6 +308,13 @@ fn round_trip(traffic: &Traffic, rules: &Rules) -> Duration {
 fn race_window(traffic: &Traffic, rules: &Rules) -> Duration {
     let window = rules.race_window;
     window.unwrap_or_else(|| 2 * traffic.srtt.unwrap_or_default() + RACE_MARGIN) + rules.jiffy
+}
+
+/// Whether all that this end had to send was acknowledged when the peer's FIN arrived. Where it was not, or the connection had
+/// rested, the kernel side reported that FIN.
+fn began_after_fin(reset: &MatchedReset) -> bool {
+    reset.state.is_some_and(TcpState::fin_received)
+        && reset.fin.is_none_or(|fin| fin.by == Side::Remote && !fin.crossed)
 }
 
 fn fin_arrived(reset: &MatchedReset) -> bool {

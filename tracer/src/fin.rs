@@ -33,7 +33,7 @@ pub struct Fin {
     pub at: KernelNs,
     /// Who sent it.
     pub by: Side,
-    /// Payload of ours was on its way when the peer's FIN arrived.
+    /// Payload of ours was on its way, or still to leave, when the peer's FIN arrived.
     pub crossed: bool,
     /// Whether its sender said something along with it, unasked, such as a TLS `close_notify`.
     pub farewell: Farewell,
@@ -63,7 +63,7 @@ impl Fin {
     #[must_use]
     pub fn new(at: KernelNs, by: Side, socket: &Socket) -> Self {
         let traffic = &socket.traffic;
-        let crossed = by == Side::Remote && traffic.unacknowledged > 0;
+        let crossed = by == Side::Remote && (traffic.unacknowledged > 0 || traffic.unsent > 0);
         let farewell = farewell(at, by, socket, crossed);
         let said = farewell == Farewell::Said;
         Self {

@@ -100,9 +100,12 @@ impl MatchedReset {
     #[must_use]
     pub fn last_request_line(&self, cause: Cause) -> Option<&RequestLine> {
         let line = self.request_line.as_deref()?;
-        // Somebody who is no client can send such a thing as well.
-        let by_client =
-            matches!((self.role, line.by), (Role::Client, Side::Local) | (Role::Server, Side::Remote));
+        // Servers can send such a thing as well.
+        let by_client = match self.role {
+            Role::Client => line.by == Side::Local,
+            Role::Server => line.by == Side::Remote,
+            Role::Unknown => true,
+        };
         // What is sent after an early response still belongs to the request.
         let current = !line.superseded || cause == Cause::EarlyClose;
         (by_client && current).then_some(line)

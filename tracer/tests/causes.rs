@@ -516,6 +516,18 @@ fn a_retransmitted_request_has_no_time_and_makes_no_race() {
 }
 
 #[test]
+fn a_long_request_right_behind_a_response_and_a_fin_is_a_new_one() {
+    let close_wait = change(in_state(TcpState::CloseWait, client()), |s| {
+        s.traffic.unsent = 60_000;
+        s.traffic.last_received = s.traffic.last_sent;
+    });
+    let cause = |reset: MatchedReset| classify(&reset, &rules()).cause;
+    assert_eq!(cause(received(close_wait.clone())), Cause::KeepaliveRace, "all had been acknowledged");
+    assert_eq!(cause(with_fin(false, received(close_wait.clone()))), Cause::KeepaliveRace);
+    assert_eq!(cause(with_fin(true, received(close_wait))), Cause::EarlyClose, "it was under way already");
+}
+
+#[test]
 fn a_client_still_sending_when_the_answer_came_was_closed_on_early() {
     let uploading = change(client(), |s| {
         s.traffic.last_payload = LastPayload::Remote;

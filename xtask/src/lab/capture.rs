@@ -22,6 +22,9 @@ const LAST: &[u8] = b"the capture ends here";
 /// RST segments and the last datagram; `tcp[…]` means IPv4 only.
 const RESETS: &str = "tcp[13] & 4 != 0 or (ip6[6] == 6 and ip6[40 + 13] & 4 != 0) or udp";
 
+/// Bytes of payload that are kept.
+const BEGIN: usize = 256;
+
 /// Where the flags are in a TCP header, and which bits they are.
 const FLAGS: usize = 13;
 pub(super) const FIN: u8 = 0x01;
@@ -42,6 +45,8 @@ pub(super) struct Segment {
     pub(super) acknowledgement: u32,
     /// Payload in bytes.
     pub(super) payload: u32,
+    /// How the payload begins.
+    pub(super) begin: Vec<u8>,
 }
 
 impl Segment {
@@ -185,5 +190,6 @@ fn segment(time: Duration, packet: &SlicedPacket) -> Option<Segment> {
         sequence: tcp.sequence_number(),
         acknowledgement: tcp.acknowledgment_number(),
         payload: u32::try_from(tcp.payload().len()).ok()?,
+        begin: tcp.payload().iter().copied().take(BEGIN).collect(),
     })
 }

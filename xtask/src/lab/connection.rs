@@ -1,5 +1,6 @@
 //! A keep-alive HTTP connection with both its ends in hand, so that a scenario can order every step.
 
+use std::cell::Cell;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -16,12 +17,19 @@ use super::net::Net;
 use super::sockets::{accept, client, listen, multipath_client};
 use super::wait::until;
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n";
+const REQUEST_LEN: usize = request(0).len();
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
 /// A socket that takes nothing when asked so often, once a millisecond, is full: acknowledgements are delayed for up to 200 ms.
 const FULL: u32 = 250;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 16;
+
+/// The requests of a connection differ, so that one is not taken for another; all are of one length.
+const fn request(number: u8) -> [u8; 50] {
+    let mut text = *b"POST /lab/0?with=a&secret=in HTTP/1.1\r\nHost: a\r\n\r\n";
+    text[10] += number;
+    text
+}
 
 /// One connection through the network of a scenario.
 pub(super) struct Connection<'net> {
@@ -34,6 +42,8 @@ pub(super) struct Connection<'net> {
     bystanders: Bystanders,
     client_kernel: Diag,
     server_kernel: Diag,
+    /// Requests that were sent, and read.
+    requests: [Cell<u8>; 2],
     pub(super) client_endpoint: SocketAddr,
     pub(super) server_endpoint: SocketAddr,
     /// What the sockets reported to their applications in the end.
@@ -153,6 +163,7 @@ impl<'net> Connection<'net> {
             bystanders: Bystanders::default(),
             client_kernel: Diag::open(&net.client)?,
             server_kernel: Diag::open(&net.server)?,
+            requests: Default::default(),
             client_errno: None,
             server_errno: None,
         })
@@ -174,11 +185,17 @@ impl Connection<'_> {
     }
 
     pub(super) fn client_requests(&self) -> Result<()> {
-        Ok(self.client()?.write_all(REQUEST)?)
+        Ok(self.client()?.write_all(&next(&self.requests[0]))?)
+    }
+
+    /// A request of many segments, in one piece.
+    pub(super) fn client_requests_at_length(&self) -> Result<()> {
+        let request = [next(&self.requests[0]).as_slice(), &[b'.'; 16 * 1024]].concat();
+        Ok(self.client()?.write_all(&request)?)
     }
 
     pub(super) fn server_reads_the_request(&self) -> Result<()> {
-        read(self.server()?, REQUEST)
+        read(self.server()?, &next(&self.requests[1]))
     }
 
     pub(super) fn server_responds(&self) -> Result<()> {
@@ -201,8 +218,8 @@ impl Connection<'_> {
 
     /// A request so long that the rest of it waits until the server reads.
     pub(super) fn client_uploads(&self) -> Result<()> {
+        self.client_requests()?;
         let mut client = self.client()?;
-        client.write_all(REQUEST)?;
         client.set_nonblocking(true)?;
         let mut refused = 0;
         until("both ends' buffers to be full", || match client.write(&[b'.'; 16 * 1024]) {
@@ -313,9 +330,9 @@ impl Connection<'_> {
 impl Connection<'_> {
     /// The request lies in the server's receive queue, and stays there.
     pub(super) fn server_has_the_request_unread(&self) -> Result<()> {
-        let mut buffer = [0; REQUEST.len()];
+        let mut buffer = [0; REQUEST_LEN];
         let waiting = self.server()?.peek(&mut buffer)?;
-        ensure!(waiting == REQUEST.len(), "only {waiting} bytes of the request have arrived");
+        ensure!(waiting == REQUEST_LEN, "only {waiting} bytes of the request have arrived");
         Ok(())
     }
 
@@ -368,6 +385,11 @@ impl Connection<'_> {
     fn server_status(&self) -> Result<Option<Status>> {
         self.server_kernel.socket(self.server_endpoint, self.client_endpoint)
     }
+}
+
+/// The request that comes next.
+fn next(number: &Cell<u8>) -> [u8; REQUEST_LEN] {
+    request(number.replace(number.get() + 1))
 }
 
 fn present<T>(socket: Option<&T>) -> Result<&T> {

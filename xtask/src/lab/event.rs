@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Fields that every line must have, if only as null.
-const FIELDS: [&str; 24] = [
+const FIELDS: [&str; 26] = [
     "time",
     "direction",
     "role",
@@ -32,6 +32,8 @@ const FIELDS: [&str; 24] = [
     "srtt_seconds",
     "rst_segments",
     "requests",
+    "method",
+    "path",
 ];
 
 /// The fields that the lab judges.
@@ -55,6 +57,8 @@ pub(super) struct Reset {
     pub(super) since_response_seconds: Option<f64>,
     pub(super) rst_segments: u32,
     pub(super) requests: Option<u32>,
+    pub(super) method: Option<String>,
+    pub(super) path: Option<String>,
 }
 
 impl Reset {

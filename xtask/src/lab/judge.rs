@@ -10,6 +10,7 @@ use nix::time::{ClockId, clock_getres};
 
 use super::describe::describe;
 use super::event::Reset;
+use super::request_line::RequestLine;
 use super::scenario::{Idle, Line, QUIET, Rsts};
 use super::sight::Sight;
 use super::wire::{Evidence, Side};
@@ -85,12 +86,25 @@ fn told_wrong(line: &Line, reset: &Reset, view: &View) -> Option<String> {
         differs("server", server, reset.server),
         differs("rst_segments", segments, reset.rst_segments),
         reset.requests.and_then(|requests| differs("requests", answered(line, view, requests), requests)),
+        wrong_request_line(line, reset, view),
         untrue("idle", seen.idle, reset.idle_seconds),
         untrue("request to reset", seen.request_to_reset, reset.request_to_reset_seconds),
         untrue("FIN to request", seen.fin_to_request, reset.fin_to_request_seconds),
         untrue("since response", seen.since_response, reset.since_response_seconds),
         missing(line.idle, seen.idle, reset.idle_seconds),
     ])
+}
+
+/// A request may be unknown, but one that is given must be the last one on the wire.
+fn wrong_request_line(line: &Line, reset: &Reset, view: &View) -> Option<String> {
+    let told = RequestLine::told(reset);
+    let wire = &view.evidence.request_line;
+    let must_be_known = view.sight.shows_request_line(line, view.evidence.acknowledged);
+    let is_right = if told.is_none() { !must_be_known || wire.is_none() } else { told == *wire };
+    if told.is_some() && view.sight.hides_request_lines() {
+        return Some("the tracer says what nobody asked for: a request".to_owned());
+    }
+    (!is_right).then(|| format!("request: the wire says {wire:?}, the tracer {told:?}"))
 }
 
 /// A client counts the responses that its application has read: one that met its close, or was left there, may be missing.

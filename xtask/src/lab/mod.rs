@@ -21,6 +21,8 @@ mod pcap;
 mod proxy;
 mod raw;
 mod record;
+mod request_line;
+pub mod request_lines;
 pub mod requests;
 mod scenario;
 mod scenarios;
@@ -76,6 +78,9 @@ pub struct Args {
     /// Have the tracer count requests
     #[arg(long)]
     requests: bool,
+    /// Have the tracer look for request lines
+    #[arg(long)]
+    http: bool,
     /// Judge the scenarios themselves, without a tracer
     #[arg(long)]
     wire_only: bool,
@@ -114,8 +119,9 @@ pub fn run(args: Args) -> Result<()> {
         return mixed.is_exact();
     }
     let keep = args.keep.map(directory).transpose()?;
-    let start = if args.requests { Tracer::start_counting_requests } else { Tracer::start };
-    let tracer = if args.wire_only { None } else { Some(start()?) };
+    let flags = [("--requests", args.requests), ("--http", args.http)];
+    let flags: Vec<_> = flags.into_iter().filter_map(|(flag, wanted)| wanted.then_some(flag)).collect();
+    let tracer = if args.wire_only { None } else { Some(Tracer::start_asked_for(&flags)?) };
     let began = Instant::now();
     let mut failed = batch::play(&cases, tracer.as_ref(), keep.as_deref());
     let mut played = cases.len();

@@ -136,6 +136,11 @@ impl Net {
         self.router.ip("route replace 10.77.1.1/32 dev s2\nroute replace fd77:1::1/128 dev s2")
     }
 
+    /// What is on its way to the server is lost until the address moves.
+    pub(super) fn lose_packets_to_server(&self) -> Result<()> {
+        self.router.ip("route replace blackhole 10.77.1.1/32\nroute replace blackhole fd77:1::1/128")
+    }
+
     /// From now on what is on its way to the client stays on the wire, in order, until released (or for 6 s).
     ///
     /// A token bucket that holds one full frame and fills at 10 bytes per second: one full frame empties it.

@@ -11,16 +11,23 @@ pub(super) struct Sight {
     time_wait: bool,
     no_socket: bool,
     reasons: bool,
+    /// Whether request lines were asked for, and whether all that is sent is seen then.
+    request_lines: Option<bool>,
 }
 
 impl Sight {
     /// Nothing is hidden.
-    pub(super) const WHOLE: Self = Self { time_wait: true, no_socket: true, reasons: true };
+    pub(super) const WHOLE: Self =
+        Self { time_wait: true, no_socket: true, reasons: true, request_lines: None };
 
     /// Takes the tracer at its word on what it can see, but for reasons.
     pub(super) fn read(metrics: &str, release: &str) -> Self {
         let covers = |path: &str| {
             let series = format!("tracer_coverage{{path=\"{path}\"}} 1");
+            metrics.lines().any(|line| line == series)
+        };
+        let attached = |value: u8| {
+            let series = format!("tracer_probe_attached{{probe=\"tcp_sendmsg_locked\"}} {value}");
             metrics.lines().any(|line| line == series)
         };
         let mut numbers =
@@ -30,6 +37,7 @@ impl Sight {
             time_wait: covers("time_wait"),
             no_socket: covers("no_socket"),
             reasons: version >= REASONS_SINCE,
+            request_lines: [0, 1].into_iter().find(|&value| attached(value)).map(|value| value == 1),
         }
     }
 
@@ -47,6 +55,25 @@ impl Sight {
     /// The tracer can say all of `line`.
     pub(super) fn shows(self, line: &Line) -> bool {
         self.of(line).is_some_and(|seen| seen.cause == line.cause)
+    }
+
+    /// Nothing may be said of requests.
+    pub(super) fn hides_request_lines(self) -> bool {
+        self.request_lines.is_none()
+    }
+
+    /// The tracer must know the last request of the connection that `line` is about.
+    pub(super) fn shows_request_line(self, line: &Line, acknowledged: bool) -> bool {
+        match (line.direction, line.role, line.mechanism) {
+            _ if self.request_lines.is_none() => false,
+            // What a client's application handed over, or what its kernel may have to send again.
+            (_, "client", _) => self.request_lines == Some(true) || !acknowledged,
+            // What the RST answers begins with the request.
+            ("sent", "server", Some("orphan_data" | "time_wait" | "no_socket")) => {
+                line.cause == "keepalive_race"
+            }
+            _ => false,
+        }
     }
 
     /// No RST segment is hidden.
@@ -75,7 +102,7 @@ mod tests {
     fn a_kernel_hides_what_it_does_not_trace() {
         let metrics = "tracer_coverage{path=\"time_wait\"} 0\ntracer_coverage{path=\"no_socket\"} 1\n";
         let old = Sight::read(metrics, "5.10.0-32-cloud-amd64");
-        assert_eq!(old, Sight { time_wait: false, no_socket: true, reasons: false });
+        assert_eq!(old, Sight { time_wait: false, no_socket: true, reasons: false, request_lines: None });
         check(old, "time_wait", None);
         check(old, "no_socket", Some("unknown"));
         let new = Sight::read(metrics, "6.12.107+deb13-cloud-amd64");

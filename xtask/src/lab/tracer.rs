@@ -56,12 +56,12 @@ impl Lines {
 impl Tracer {
     /// Starts it and waits until it says that it is ready.
     pub fn start() -> Result<Self> {
-        Self::start_with(&["--race-window", RACE_WINDOW])
+        Self::start_asked_for(&[])
     }
 
-    /// The same with `--requests`.
-    pub(super) fn start_counting_requests() -> Result<Self> {
-        Self::start_with(&["--race-window", RACE_WINDOW, "--requests"])
+    /// The same with flags that ask for more.
+    pub(super) fn start_asked_for(flags: &[&str]) -> Result<Self> {
+        Self::start_with(&[&["--race-window", RACE_WINDOW], flags].concat())
     }
 
     /// The same with these flags only.

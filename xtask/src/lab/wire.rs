@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::capture::{ACK, FIN, RST, SYN, Segment};
+use super::request_line::RequestLine;
 
 /// Bytes of the farewell that servers of the lab say: a TLS `close_notify` under AES-GCM.
 pub(super) const FAREWELL: u32 = 31;
@@ -37,6 +38,10 @@ pub(super) struct Evidence {
     pub(super) since_response: Option<f64>,
     /// Requests that a response followed.
     pub(super) answered: u32,
+    /// Method and path of the last request, where it begins with a request line.
+    pub(super) request_line: Option<RequestLine>,
+    /// The server acknowledged the last request before the first RST.
+    pub(super) acknowledged: bool,
     /// How the last request and the server's close crossed, as far as this side can know.
     pub(super) race: Option<&'static str>,
 }
@@ -67,6 +72,10 @@ pub(super) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr
         fin_to_request: last.and_then(|last| Some(between(fin?, last.request))),
         since_response: response.and_then(|response| Some(between(response, reset?))),
         answered: answered(segments, client),
+        request_line: last.and_then(|last| RequestLine::of(&last.request.begin)),
+        acknowledged: last
+            .zip(reset)
+            .is_some_and(|(last, reset)| acknowledged(segments, last.request, reset)),
         race: last.and_then(|last| Some(race(segments, last.request, fin, reset?, side))),
     }
 }
@@ -133,15 +142,17 @@ fn race(
         let after_fin = fin.sequence.wrapping_add(fin.payload).wrapping_add(1);
         return if request.acknowledgement == after_fin { "fin_unprocessed" } else { "fin_in_flight" };
     }
-    let end = request.sequence.wrapping_add(request.payload);
-    let acknowledged = || {
-        let until_reset = segments.iter().take_while(|segment| **segment != reset);
-        until_reset
-            .into_iter()
-            .any(|segment| segment.source == request.destination && segment.acknowledgement == end)
-    };
     // Without an acknowledgement the client cannot tell whether the request ever arrived.
-    if side != Side::Client || acknowledged() { "fin_not_sent" } else { "unknown" }
+    if side != Side::Client || acknowledged(segments, request, reset) { "fin_not_sent" } else { "unknown" }
+}
+
+/// Whether a segment before the reset says that the request has arrived.
+fn acknowledged(segments: &[&Segment], request: &Segment, reset: &Segment) -> bool {
+    let end = request.sequence.wrapping_add(request.payload);
+    let until_reset = segments.iter().take_while(|segment| **segment != reset);
+    until_reset
+        .into_iter()
+        .any(|segment| segment.source == request.destination && segment.acknowledgement == end)
 }
 
 /// Seconds from `earlier` to `later`, negative if it was the other way round.
@@ -173,6 +184,7 @@ mod tests {
             sequence,
             acknowledgement,
             payload,
+            begin: Vec::new(),
         }
     }
 

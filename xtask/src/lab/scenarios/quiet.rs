@@ -64,7 +64,12 @@ fn payload_into_time_wait(net: &Net) -> Result<Connection<'_>> {
     // The client's kernel has forgotten the connection, and would reset the answer.
     net.hold_packets_to_client()?;
     let answered = net.server.tcp_counter("OutSegs")? + 1;
-    raw::send_payload(&net.client, connection.client_endpoint, connection.server_endpoint)?;
+    raw::send_payload(
+        &net.client,
+        connection.client_endpoint,
+        connection.server_endpoint,
+        b"a late request",
+    )?;
     until("the time-wait socket to answer", || {
         Ok((net.server.tcp_counter("OutSegs")? >= answered).then_some(()))
     })?;

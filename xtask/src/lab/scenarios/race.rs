@@ -59,6 +59,15 @@ pub(super) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
+        name: "A2-long",
+        says: "as A2, right behind the response, and the next request is long",
+        play: fin_unprocessed_by_long_request,
+        rsts: BY_SERVER,
+        server: Some(SERVER_FIN_UNPROCESSED),
+        client: Some(CLIENT_FIN_UNPROCESSED),
+        ..ROW
+    },
+    Scenario {
         name: "A3",
         says: "as A2, with a FIN timeout so long that the server's kernel keeps the whole socket",
         play: fin_unprocessed_and_long_fin_timeout,
@@ -177,6 +186,16 @@ fn fin_unprocessed(net: &Net) -> Result<Connection<'_>> {
     connection.server_closes();
     connection.server_reaches(TimeWaitForFin)?;
     connection.client_requests()?;
+    connection.client_is_gone()?;
+    Ok(connection)
+}
+
+fn fin_unprocessed_by_long_request(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = Connection::open(net)?;
+    connection.exchange()?;
+    connection.server_closes();
+    connection.server_reaches(TimeWaitForFin)?;
+    connection.client_requests_at_length()?;
     connection.client_is_gone()?;
     Ok(connection)
 }

@@ -1,0 +1,38 @@
+//! With `--http` the tracer knows the last request where it can, and says nothing where it cannot.
+
+use anyhow::Result;
+use xtask::lab::{self, Family, request_lines};
+use xtask::privilege::require_root;
+
+fn check(test: impl FnOnce() -> Result<()>) -> Result<()> {
+    if !require_root("request_lines") {
+        return Ok(());
+    }
+    lab::prepare()?;
+    test()
+}
+
+#[test]
+fn friends_and_foes_are_told_apart() -> Result<()> {
+    check(|| request_lines::friends_and_foes_are_told_apart(Family::V4))
+}
+
+#[test]
+fn friends_and_foes_are_told_apart_on_ipv6() -> Result<()> {
+    check(|| request_lines::friends_and_foes_are_told_apart(Family::V6))
+}
+
+#[test]
+fn a_packet_of_its_own_is_read() -> Result<()> {
+    check(|| request_lines::a_packet_of_its_own_is_read(Family::V4))
+}
+
+#[test]
+fn what_was_sent_before_the_tracer_started_is_found() -> Result<()> {
+    check(|| request_lines::what_was_sent_before_the_tracer_started_is_found(Family::V4))
+}
+
+#[test]
+fn without_the_flag_nothing_is_read() -> Result<()> {
+    check(|| request_lines::without_the_flag_nothing_is_read(Family::V4))
+}
