@@ -12,8 +12,9 @@
 /// Bytes of payload that are looked at.
 pub const LOOK: usize = 128;
 
-/// Payload to look at, zeroes behind it: so zeroes end what is looked at, and nothing depends on how much there is.
-pub type Window = [u8; 256];
+/// Payload to look at, zeroes behind it: so zeroes end what is looked at, and nothing depends on how much there is. What is pieced
+/// together of two looks has room as well.
+pub type Window = [u8; 2 * LOOK];
 
 /// Bytes of a target within which it should end.
 const TARGET: usize = 96;

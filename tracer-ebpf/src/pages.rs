@@ -19,7 +19,7 @@ const ALIGNMENT: u64 = 1 << 30;
 const MAX_SLAB: u64 = 1 << 22;
 
 /// Caches that are searched for slabs.
-const MAX_CACHES: u32 = 32;
+const MAX_CACHES: u32 = 256;
 
 /// How often that is done.
 const MAX_TRIES: u64 = 100;

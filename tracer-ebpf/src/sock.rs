@@ -58,31 +58,36 @@ fn read_address(address: u64, into: &mut [u8; 16], len: u32) {
     unsafe { generated::bpf_probe_read_kernel(into.as_mut_ptr().cast(), len, address as *const _) };
 }
 
-/// Reads up to `len` bytes into the window behind its first `at`, so that it holds [`LOOK`] at most. Returns how many.
+/// Reads up to `len` bytes into the window behind its first `at`, less than [`LOOK`]. Returns how many.
 #[inline(always)]
 pub fn read_bytes(window: &mut Window, at: usize, address: u64, len: u64) -> usize {
     if at >= LOOK {
         return 0;
     }
-    let len = at_most(len, LOOK - at);
-    // SAFETY: the window has room for `len` bytes behind `at`; the helper checks the source.
+    let len = less_than_a_look(len);
+    // SAFETY: the window has room for twice a `LOOK`; the helper checks the source.
     let failed = unsafe {
         generated::bpf_probe_read_kernel(window[at..].as_mut_ptr().cast(), len, address as *const _)
     };
     if failed == 0 { len as usize } else { 0 }
 }
 
-/// Reads up to `len` bytes of the current process into the window, [`LOOK`] at most.
+/// Reads up to `len` bytes of the current process into the window, less than [`LOOK`].
 #[inline(always)]
 pub fn read_user_bytes(window: &mut Window, address: u64, len: u64) {
-    let len = at_most(len, LOOK);
-    // SAFETY: the window has room for `len` bytes; the helper checks the source, and clears what it cannot read.
+    let len = less_than_a_look(len);
+    // SAFETY: the window has room for a `LOOK`; the helper checks the source, and clears what it cannot read.
     unsafe { generated::bpf_probe_read_user(window.as_mut_ptr().cast(), len, address as *const _) };
 }
 
+/// Less than a [`LOOK`] in any case. Older verifiers forget a limit that the compiler compared with some time ago: here it is a mask
+/// right before the use, on a number that the compiler knows nothing of.
 #[inline(always)]
-fn at_most(len: u64, room: usize) -> u32 {
-    if len < room as u64 { len as u32 } else { room as u32 }
+fn less_than_a_look(len: u64) -> u32 {
+    let limit = LOOK as u64 - 1;
+    let len = if len < limit { len } else { limit };
+    // SAFETY: a reference is valid for reads.
+    (unsafe { core::ptr::read_volatile(&len) } & limit) as u32
 }
 
 /// Moves the window's content to the front, from `from` on: `memmove`, by a helper that does it in one piece.

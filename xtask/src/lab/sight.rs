@@ -66,6 +66,8 @@ impl Sight {
     pub(super) fn shows_request_line(self, line: &Line, acknowledged: bool) -> bool {
         match (line.direction, line.role, line.mechanism) {
             _ if self.request_lines.is_none() => false,
+            // Its socket is gone.
+            (_, "client", Some("time_wait" | "no_socket" | "listener")) => false,
             // What a client's application handed over, or what its kernel may have to send again.
             (_, "client", _) => self.request_lines == Some(true) || !acknowledged,
             // What the RST answers begins with the request.

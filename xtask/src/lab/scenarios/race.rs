@@ -9,7 +9,7 @@ use super::super::scenario::{BY_SERVER, Idle, Line, RECEIVED, Rsts, Scenario};
 use super::super::wait::let_pass;
 use super::{CLIENT_RACE, IDLE, NO_RACE, ROW, SERVER_RACE, idle_connection};
 
-/// The client's acknowledgement of the FIN is reset as well as its request.
+/// The client's acknowledgement of the FIN is reset as well as its request, or two segments of that.
 const TWICE: Rsts = Rsts { from_server: 2, from_client: 0 };
 const SERVER_FIN_IN_FLIGHT: Line =
     Line { race: Some("fin_in_flight"), mechanism: Some("orphan_data"), ..SERVER_RACE };
@@ -62,7 +62,7 @@ pub(super) const ROWS: &[Scenario] = &[
         name: "A2-long",
         says: "as A2, right behind the response, and the next request is long",
         play: fin_unprocessed_by_long_request,
-        rsts: BY_SERVER,
+        rsts: TWICE,
         server: Some(SERVER_FIN_UNPROCESSED),
         client: Some(CLIENT_FIN_UNPROCESSED),
         ..ROW
