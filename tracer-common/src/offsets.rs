@@ -29,7 +29,6 @@ pub enum Field {
     SkcFlags,
     SkcTwRcvNxt,
     // struct sock, struct inet_sock, struct inet_connection_sock
-    SkProtocol,
     SkSocket,
     SkErr,
     SkLingertime,

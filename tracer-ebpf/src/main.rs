@@ -1,7 +1,8 @@
-//! The kernel side of tracer: three raw tracepoints that report facts. User space judges. Two kprobes fill in on
+//! The kernel side of tracer: three programs on tracepoints that report facts. User space judges. Two kprobes fill in on
 //! kernels whose `tcp_send_reset` does not see every reset, and two more tracepoints count requests when asked to.
 //!
-//! Raw tracepoints, not `tp_btf`: on 6.2 to early 6.12 the arguments of `tcp_send_reset` are wrongly marked
+//! Where the socket is read and always is one, the program is typed (`tp_btf`): the verifier knows the arguments' types, so
+//! that fields are loaded without a helper. Not so for `tcp_send_reset`: on 6.2 to early 6.12 its arguments are wrongly marked
 //! as trusted and the verifier deletes the NULL checks.
 
 #![no_std]
@@ -17,11 +18,13 @@ mod reset;
 mod sock;
 
 use aya_ebpf::{
-    macros::{kprobe, raw_tracepoint},
-    programs::{ProbeContext, RawTracePointContext},
+    macros::{btf_tracepoint, kprobe, raw_tracepoint},
+    programs::{BtfTracePointContext, ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::debug;
 use tracer_common::NO_REASON;
+
+use crate::sock::TcpSock;
 
 /// `tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`, from 6.10 on with
 /// `const enum sk_rst_reason reason` (include/trace/events/tcp.h).
@@ -35,11 +38,13 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
 }
 
 /// `tcp_receive_reset(struct sock *sk)` (include/trace/events/tcp.h).
-#[raw_tracepoint(tracepoint = "tcp_receive_reset")]
-pub fn tcp_receive_reset(ctx: RawTracePointContext) -> i32 {
-    let sk = ctx.arg::<u64>(0);
-    debug!(&ctx, "tcp_receive_reset sk {:x}", sk);
-    reset::received(sk);
+#[btf_tracepoint(function = "tcp_receive_reset")]
+pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
+    if let Some(sk) = TcpSock::new(ctx.arg(0)) {
+        // Not its address: the log is written byte by byte, and the verifier lets nobody take a pointer apart.
+        debug!(&ctx, "tcp_receive_reset state {}", sock::state_of(sk));
+        reset::received(sk);
+    }
     0
 }
 
@@ -65,18 +70,20 @@ fn entered(ctx: &ProbeContext) -> u32 {
 
 /// `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
 /// (include/trace/events/sock.h).
-#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
-pub fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
-    let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+    let (old, new) = (ctx.arg::<u64>(1) as u8, ctx.arg::<u64>(2) as u8);
     lifecycle::state_changed(ctx.arg::<u64>(0), old, new);
     0
 }
 
 /// `tcp_rcv_space_adjust(struct sock *sk)` (include/trace/events/tcp.h): an application has read payload
 /// (`tcp_rcv_space_adjust`, net/ipv4/tcp_input.c). Attached only where requests are to be counted.
-#[raw_tracepoint(tracepoint = "tcp_rcv_space_adjust")]
-pub fn tcp_rcv_space_adjust(ctx: RawTracePointContext) -> i32 {
-    requests::read(ctx.arg::<u64>(0));
+#[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
+    if let Some(sk) = TcpSock::new(ctx.arg(0)) {
+        requests::read(sk);
+    }
     0
 }
 

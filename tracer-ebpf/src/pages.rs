@@ -44,7 +44,8 @@ pub fn learn(sk: u64) {
         return;
     }
     pages.tries += 1;
-    let mut cache: u64 = read(read(sk, Field::SkcProt), Field::ProtoSlab);
+    let protocol: u64 = read(sk, Field::SkcProt);
+    let mut cache: u64 = read(protocol, Field::ProtoSlab);
     let mut before = 0;
     for _ in 0..MAX_CACHES {
         let found = of_cache(cache);

@@ -9,7 +9,7 @@ use tracer_common::{
 
 use crate::{
     maps,
-    sock::{self, state},
+    sock::{self, Object, TcpSock, state},
 };
 
 /// What is remembered of one connection.
@@ -37,7 +37,7 @@ pub struct Exchange {
 impl Exchange {
     /// Nothing was exchanged yet, as far as known.
     #[inline(always)]
-    fn new(sk: u64, role: u32, whole: u32) -> Self {
+    fn new(sk: TcpSock, role: u32, whole: u32) -> Self {
         let server = sock::server(sk, role);
         Self {
             read_ns: 0,
@@ -57,7 +57,7 @@ const LATE_FROM_NS: u64 = 40_000_000;
 
 /// A connection is established: from here on all of it is seen.
 #[inline(always)]
-pub fn established(sk: u64, old_state: u8) {
+pub fn established(sk: TcpSock, old_state: u8) {
     let role = match old_state {
         state::SYN_RECV => ROLE_SERVER,
         state::SYN_SENT => ROLE_CLIENT,
@@ -65,7 +65,7 @@ pub fn established(sk: u64, old_state: u8) {
     };
     // TCP fast open: what was exchanged already is unknown.
     if !sock::carried_payload(sk) {
-        maps::remember(sk, &Exchange::new(sk, role, 1));
+        maps::remember(sk.address(), &Exchange::new(sk, role, 1));
     }
 }
 
@@ -79,11 +79,11 @@ pub fn destroyed(sk: u64) {
 
 /// The application reads.
 #[inline(always)]
-pub fn read(sk: u64) {
+pub fn read(sk: TcpSock) {
     let now = sock::now_ns();
-    let Some(exchange) = maps::exchange(sk) else {
+    let Some(exchange) = maps::exchange(sk.address()) else {
         // An older connection: what came before is unknown, and whether this begins something.
-        maps::remember(sk, &Exchange { read_ns: now, ..Exchange::new(sk, sock::role(sk), 0) });
+        maps::remember(sk.address(), &Exchange { read_ns: now, ..Exchange::new(sk, sock::role(sk), 0) });
         return;
     };
     // Not so with `MSG_PEEK`, and with `splice` from a socket that has nothing.
@@ -105,7 +105,7 @@ pub fn read(sk: u64) {
 
 /// Adds an exchange to its server's totals.
 #[inline(always)]
-fn count(sk: u64, exchange: &Exchange, now: u64) {
+fn count(sk: TcpSock, exchange: &Exchange, now: u64) {
     if exchange.wanted == 0 {
         return;
     }
@@ -140,11 +140,11 @@ fn bucket(idle_ns: u64) -> usize {
 
 /// Adds what is remembered of a connection to a record of it.
 #[inline(always)]
-pub fn add_to(record: &mut Record, sk: u64) {
+pub fn add_to(record: &mut Record, sk: impl Object) {
     if !maps::with_requests() {
         return;
     }
-    let Some(exchange) = maps::exchange(sk) else { return };
+    let Some(exchange) = maps::exchange(sk.address()) else { return };
     record.read_ns = exchange.read_ns;
     // Payload can be taken past the probe (MPTCP, sockmap). The peer's FIN is read without it.
     let unseen = record.copied_seq.wrapping_sub(exchange.copied_seq);

@@ -5,7 +5,7 @@ use tracer_common::{KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, counter};
 use crate::{
     maps::{self, Urgency, emit, window},
     request_line, requests,
-    sock::{self, state},
+    sock::{self, Object, TcpSock, state},
 };
 
 /// A false receive and the passive reset that explains it happen in one run of the TCP receive path.
@@ -14,12 +14,12 @@ const SAME_RUN_NS: u64 = 1_000_000;
 /// A RST ended a socket, or the kernel aborts an orphan that got data (`tcp_rcv_state_process`,
 /// net/ipv4/tcp_input.c). Which of the two only shows afterwards: see [`take_back_false_receive`].
 #[inline(always)]
-pub fn received(sk: u64) {
+pub fn received(sk: TcpSock) {
     let sk_state = sock::state_of(sk);
     let now = sock::now_ns();
     if let Some(counters) = maps::counters() {
         counters[counter::RECEIVES] += 1;
-        counters[counter::LAST_RECEIVE_SK] = if may_be_orphan(sk_state) { sk } else { 0 };
+        counters[counter::LAST_RECEIVE_SK] = if may_be_orphan(sk_state) { sk.address() } else { 0 };
         counters[counter::LAST_RECEIVE_NS] = now;
     }
     emit(KIND_RECEIVE_RESET, Urgency::Now, now, |record| {
@@ -28,7 +28,7 @@ pub fn received(sk: u64) {
         record.new_state = sk_state;
         sock::connection(record, sk);
         requests::add_to(record, sk);
-        request_line::last(&mut record.request_line, window::RECEIVE_RESET, sk, 0);
+        request_line::last(&mut record.request_line, window::RECEIVE_RESET, sk.address(), 0);
     });
 }
 

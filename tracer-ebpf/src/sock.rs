@@ -1,9 +1,12 @@
 //! The only reader of kernel structs.
 //!
-//! Raw tracepoints hand over plain addresses, so everything is read with `bpf_probe_read_kernel`: a wrong
-//! address yields zeroes, never a fault. Field names and their kernel sources are listed in [`Field`].
+//! What is known to be a TCP socket is read directly, as a [`TcpSock`]. Of a plain address nothing is known, so it is read with
+//! `bpf_probe_read_kernel`. Either way a wrong address yields zeroes, never a fault. Field names and their kernel sources are
+//! listed in [`Field`].
 
-use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns, bpf_probe_read_kernel, generated};
+use aya_ebpf::helpers::{
+    bpf_jiffies64, bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_skc_to_tcp_sock, generated,
+};
 use tracer_common::{
     ABSENT, FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_RETRANSMITTING, FLAG_SEGMENT,
     Field, LOOK, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN, Record, SOCKET_FULL, SOCKET_LISTENER,
@@ -14,7 +17,6 @@ use crate::maps::{jiffy_ns, offset};
 
 pub const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
-const IPPROTO_TCP: u16 = 6;
 
 /// `include/net/tcp_states.h`; the numbers are part of the kernel's ABI (`TCP_INFO`).
 pub mod state {
@@ -43,13 +45,65 @@ pub fn read_at<T: Copy + Default>(address: u64) -> T {
     unsafe { bpf_probe_read_kernel(address as *const T) }.unwrap_or_default()
 }
 
+/// Where a kernel object is, and how to read there.
+pub trait Object: Copy {
+    /// The address, as a number.
+    fn address(self) -> u64;
+
+    /// What is found `offset` bytes further on.
+    fn load<T: Copy + Default>(self, offset: u32) -> T;
+}
+
+/// A plain address, of which the verifier knows nothing.
+impl Object for u64 {
+    #[inline(always)]
+    fn address(self) -> u64 {
+        self
+    }
+
+    #[inline(always)]
+    fn load<T: Copy + Default>(self, offset: u32) -> T {
+        read_at(self + u64::from(offset))
+    }
+}
+
+/// A `struct tcp_sock *` that the verifier knows as such: no load needs a helper. Offsets are constants to the verifier, so it
+/// can compare each load with the type.
+#[derive(Clone, Copy)]
+pub struct TcpSock(u64);
+
+impl TcpSock {
+    /// Takes the `struct sock *` of a typed program. `None` for what is no full TCP socket: `inet_sock_set_state` also fires
+    /// for DCCP, SCTP and MPTCP's outer sockets.
+    #[inline(always)]
+    pub fn new(sk: u64) -> Option<Self> {
+        // SAFETY: the verifier admits pointers to sockets only.
+        let sk = unsafe { bpf_skc_to_tcp_sock(sk as *mut _) };
+        (!sk.is_null()).then_some(Self(sk as u64))
+    }
+}
+
+impl Object for TcpSock {
+    #[inline(always)]
+    fn address(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn load<T: Copy + Default>(self, offset: u32) -> T {
+        // SAFETY: the verifier refuses the program unless `tcp_sock` has such a field there; should the memory be gone, the
+        // kernel reads zeroes. Volatile, because a narrower load than the field would be refused.
+        unsafe { core::ptr::read_volatile((self.0 + u64::from(offset)) as *const T) }
+    }
+}
+
 #[inline(always)]
-pub fn read<T: Copy + Default>(base: u64, field: Field) -> T {
+pub fn read<T: Copy + Default>(object: impl Object, field: Field) -> T {
     let offset = offset(field);
     if offset == ABSENT {
         return T::default();
     }
-    read_at(base + u64::from(offset))
+    object.load(offset)
 }
 
 #[inline(always)]
@@ -109,26 +163,20 @@ pub fn clear(window: &mut Window) {
 }
 
 #[inline(always)]
-pub fn state_of(sk: u64) -> u8 {
+pub fn state_of(sk: impl Object) -> u8 {
     read(sk, Field::SkcState)
-}
-
-/// `inet_sock_set_state` also fires for DCCP, SCTP and MPTCP's outer sockets, which are no `tcp_sock`.
-#[inline(always)]
-pub fn is_tcp(sk: u64) -> bool {
-    read::<u16>(sk, Field::SkProtocol) == IPPROTO_TCP
 }
 
 /// Something already ended this socket: a received RST, a timeout or `tcp_abort` set `sk_err`.
 #[inline(always)]
-pub fn has_error(sk: u64) -> bool {
+pub fn has_error(sk: impl Object) -> bool {
     read::<u32>(sk, Field::SkErr) != 0
 }
 
 /// Whether closing this socket in FIN_WAIT2 sends a RST instead of leaving a time-wait mini-socket:
 /// unread payload, `TCP_LINGER2` below 0 or `SO_LINGER` 0 (`__tcp_close`, net/ipv4/tcp.c).
 #[inline(always)]
-pub fn close_resets(sk: u64) -> bool {
+pub fn close_resets(sk: impl Object) -> bool {
     let flags: u64 = read(sk, Field::SkcFlags);
     let unread = read::<u32>(sk, Field::RcvNxt).wrapping_sub(read(sk, Field::CopiedSeq));
     // The peer's FIN takes a sequence number and is no payload.
@@ -138,7 +186,7 @@ pub fn close_resets(sk: u64) -> bool {
 }
 
 #[inline(always)]
-fn lingers_zero(sk: u64, flags: u64) -> bool {
+fn lingers_zero(sk: impl Object, flags: u64) -> bool {
     flags & SOCK_LINGER != 0 && read::<u64>(sk, Field::SkLingertime) == 0
 }
 
@@ -158,37 +206,37 @@ fn jiffies() -> u32 {
 
 /// Whether this end has sent no payload for `at_least` jiffies.
 #[inline(always)]
-pub fn silent(sk: u64, at_least: u32) -> bool {
+pub fn silent(sk: impl Object, at_least: u32) -> bool {
     jiffies().wrapping_sub(read(sk, Field::Lsndtime)) >= at_least
 }
 
 /// End of what the application wrote.
 #[inline(always)]
-pub fn write_seq(sk: u64) -> u32 {
+pub fn write_seq(sk: impl Object) -> u32 {
     read(sk, Field::WriteSeq)
 }
 
 /// How far the application has read.
 #[inline(always)]
-pub fn copied_seq(sk: u64) -> u32 {
+pub fn copied_seq(sk: impl Object) -> u32 {
     read(sk, Field::CopiedSeq)
 }
 
 /// Next sequence number expected from the peer.
 #[inline(always)]
-pub fn rcv_nxt(sk: u64) -> u32 {
+pub fn rcv_nxt(sk: impl Object) -> u32 {
     read(sk, Field::RcvNxt)
 }
 
 /// Whether payload passed in either direction.
 #[inline(always)]
-pub fn carried_payload(sk: u64) -> bool {
+pub fn carried_payload(sk: impl Object) -> bool {
     read::<u64>(sk, Field::BytesSent) | read::<u64>(sk, Field::BytesReceived) != 0
 }
 
 /// See `Record::sent_ns`.
 #[inline(always)]
-fn sent_ns(sk: u64) -> u64 {
+fn sent_ns(sk: impl Object) -> u64 {
     read::<u64>(sk, Field::FirstTxMstamp).wrapping_mul(1000)
 }
 
@@ -197,7 +245,7 @@ fn sent_ns(sk: u64) -> u64 {
 /// The exact time is that of one segment, which may have been an older one or a FIN: it counts only where it agrees with the
 /// tick in which payload was last sent.
 #[inline(always)]
-pub fn last_sent_ns(sk: u64, now: u64) -> u64 {
+pub fn last_sent_ns(sk: impl Object, now: u64) -> u64 {
     let ticks = jiffies().wrapping_sub(read(sk, Field::Lsndtime));
     let by_tick = now.saturating_sub(u64::from(ticks) * jiffy_ns());
     let exact = sent_ns(sk);
@@ -207,7 +255,7 @@ pub fn last_sent_ns(sk: u64, now: u64) -> u64 {
 
 /// Which end of the connection this is, as long as it has sent no FIN: see `role` in `tracer/src/decode.rs`.
 #[inline(always)]
-pub fn role(sk: u64) -> u32 {
+pub fn role(sk: impl Object) -> u32 {
     let in_flight = read::<u32>(sk, Field::SndNxt).wrapping_sub(read(sk, Field::SndUna));
     let used = read::<u64>(sk, Field::BytesAcked).wrapping_add(u64::from(in_flight));
     let payload = read::<u64>(sk, Field::BytesSent).wrapping_sub(read(sk, Field::BytesRetrans));
@@ -220,7 +268,7 @@ pub fn role(sk: u64) -> u32 {
 
 /// The server's end of a connection.
 #[inline(always)]
-pub fn server(sk: u64, role: u32) -> ServerKey {
+pub fn server(sk: impl Object, role: u32) -> ServerKey {
     let mut key = ServerKey { addr: [0; 16], port: 0, family: read(sk, Field::SkcFamily), role };
     let (v4, v6) = if role == ROLE_SERVER {
         key.port = u16::from_be(read(sk, Field::InetSport));
@@ -229,31 +277,34 @@ pub fn server(sk: u64, role: u32) -> ServerKey {
         key.port = u16::from_be(read(sk, Field::SkcDport));
         (Field::SkcDaddr, Field::SkcV6Daddr)
     };
-    let (address, len) = if key.family == AF_INET { (v4, 4) } else { (v6, 16) };
-    read_address(sk + u64::from(offset(address)), &mut key.addr, len);
+    key.addr = address(sk, key.family, v4, v6);
     key
 }
 
 /// Whether payload of ours is not acknowledged yet, or not even sent.
 #[inline(always)]
-pub fn unfinished(sk: u64) -> bool {
+pub fn unfinished(sk: impl Object) -> bool {
     read::<u32>(sk, Field::SndUna) != read::<u32>(sk, Field::WriteSeq)
 }
 
 /// What every kind of socket has: `struct sock_common`.
 #[inline(always)]
-fn common(record: &mut Record, sk: u64) {
+fn common(record: &mut Record, sk: impl Object) {
     record.netns = netns(read(sk, Field::SkcNet));
     record.family = read(sk, Field::SkcFamily);
     record.local_port = read(sk, Field::SkcNum);
     record.remote_port = u16::from_be(read(sk, Field::SkcDport));
-    let (local, remote, len) = if record.family == AF_INET {
-        (Field::SkcRcvSaddr, Field::SkcDaddr, 4)
-    } else {
-        (Field::SkcV6RcvSaddr, Field::SkcV6Daddr, 16)
-    };
-    read_address(sk + u64::from(offset(local)), &mut record.local_addr, len);
-    read_address(sk + u64::from(offset(remote)), &mut record.remote_addr, len);
+    record.local_addr = address(sk, record.family, Field::SkcRcvSaddr, Field::SkcV6RcvSaddr);
+    record.remote_addr = address(sk, record.family, Field::SkcDaddr, Field::SkcV6Daddr);
+}
+
+/// An address that has one field for IPv4 and another for IPv6.
+#[inline(always)]
+fn address(sk: impl Object, family: u16, v4: Field, v6: Field) -> [u8; 16] {
+    let words: [u32; 4] = if family == AF_INET { [read(sk, v4), 0, 0, 0] } else { read(sk, v6) };
+    let mut address = [0; 16];
+    address.copy_from_slice(words.map(u32::to_ne_bytes).as_flattened());
+    address
 }
 
 #[inline(always)]
@@ -263,7 +314,7 @@ fn netns(net: u64) -> u32 {
 
 /// An ordinary TCP socket, with all it remembers of its traffic.
 #[inline(always)]
-pub fn connection(record: &mut Record, sk: u64) {
+pub fn connection(record: &mut Record, sk: impl Object) {
     record.socket = SOCKET_FULL;
     common(record, sk);
     // `skc_num` is 0 once the port was given back (`__inet_put_port`); `inet_sport` stays.
@@ -356,7 +407,8 @@ fn route(skb: u64) -> u64 {
 #[inline(always)]
 pub fn no_socket(record: &mut Record, skb: u64) {
     addresses(record, skb);
-    record.netns = netns(read(read(route(skb), Field::DstDev), Field::DevNdNet));
+    let device: u64 = read(route(skb), Field::DstDev);
+    record.netns = netns(read(device, Field::DevNdNet));
 }
 
 /// The segment that a passive reset answers.

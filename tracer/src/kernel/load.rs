@@ -165,7 +165,7 @@ impl Tracer {
             }
             None => None,
         };
-        let report = attach_all(&mut programs, &btf, wanted);
+        let report = attach_all(&mut programs, &btf, wanted)?;
         if !report.probes.iter().any(|probe| probe.required && probe.attached())
             && let Some((name, error)) = report.missing().next()
         {
@@ -246,20 +246,21 @@ fn iterators(btf: &Btf) -> [u32; 2] {
     })
 }
 
-fn attach_all(programs: &mut Ebpf, btf: &Btf, wanted: &Wanted) -> ProbeReport {
+fn attach_all(programs: &mut Ebpf, btf: &Btf, wanted: &Wanted) -> Result<ProbeReport> {
     let covers_every_path = has_reason(btf);
-    let mut probes: Vec<_> =
-        TRACEPOINTS.map(|name| status(name, true, attach_tracepoint(programs, btf, name))).into();
+    // The same once more, as aya wants it. It takes megabytes, and is gone before there is anything to do.
+    let types = aya::Btf::from_sys_fs().context("cannot read the kernel's type information")?;
+    let mut attach = |name, required| status(name, required, attach_tracepoint(programs, btf, &types, name));
+    let mut probes: Vec<_> = TRACEPOINTS.map(|name| attach(name, true)).into();
+    let requests = wanted.requests.is_some();
+    let asked_for =
+        [(READING, requests), (SENDING, wanted.request_lines), (DESTROYED, requests || wanted.request_lines)];
+    let asked_for = asked_for.into_iter().filter(|(_, wanted)| *wanted);
+    probes.extend(asked_for.map(|(name, _)| attach(name, false)));
     if !covers_every_path {
         probes.extend(FALLBACKS.map(|name| status(name, false, attach_kprobe(programs, name))));
     }
-    let requests = wanted.requests.is_some();
-    let optional =
-        [(READING, requests), (SENDING, wanted.request_lines), (DESTROYED, requests || wanted.request_lines)];
-    for (name, _) in optional.into_iter().filter(|(_, wanted)| *wanted) {
-        probes.push(status(name, false, attach_tracepoint(programs, btf, name)));
-    }
-    ProbeReport { probes, covers_every_path }
+    Ok(ProbeReport { probes, covers_every_path })
 }
 
 fn loaded(programs: &Ebpf, report: &ProbeReport) -> Vec<Loaded> {
@@ -276,13 +277,21 @@ fn status(name: &'static str, required: bool, attached: Result<()>) -> ProbeStat
     ProbeStatus { name, required, error }
 }
 
-fn attach_tracepoint(programs: &mut Ebpf, btf: &Btf, name: &str) -> Result<()> {
+fn attach_tracepoint(programs: &mut Ebpf, btf: &Btf, types: &aya::Btf, name: &str) -> Result<()> {
     if btf.tracepoint_arguments(name).is_none() {
         bail!("this kernel has no tracepoint {name}");
     }
-    let program: &mut RawTracePoint = program(programs, name)?.try_into()?;
-    program.load().context("the verifier refused it")?;
-    program.attach(name).context("it cannot be attached")?;
+    match program(programs, name)? {
+        Program::BtfTracePoint(program) => {
+            program.load(name, types).context("the verifier refused it")?;
+            program.attach().context("it cannot be attached")?;
+        }
+        program => {
+            let program: &mut RawTracePoint = program.try_into()?;
+            program.load().context("the verifier refused it")?;
+            program.attach(name).context("it cannot be attached")?;
+        }
+    }
     Ok(())
 }
 

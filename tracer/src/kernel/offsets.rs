@@ -18,7 +18,6 @@ const FIELDS: [(Field, &str, &[&str]); Field::COUNT] = [
     (Field::SkcNet, "sock_common", &["skc_net", "net"]),
     (Field::SkcFlags, "sock_common", &["skc_flags"]),
     (Field::SkcTwRcvNxt, "sock_common", &["skc_tw_rcv_nxt"]),
-    (Field::SkProtocol, "sock", &["sk_protocol"]),
     (Field::SkSocket, "sock", &["sk_socket"]),
     (Field::SkErr, "sock", &["sk_err"]),
     (Field::SkLingertime, "sock", &["sk_lingertime"]),
