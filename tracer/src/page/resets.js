@@ -32,10 +32,11 @@ function row(reset) {
   const button = element('button', state, clock(reset.time));
   const cause = element('span', { class: 'cause' }, words(reset.cause));
   const race = element('span', { class: 'soft' }, reset.race ? words(reset.race) : '');
+  const request = element('div', { class: 'soft request' }, [reset.method, reset.path].filter(Boolean).join(' '));
   cause.dataset.cause = reset.cause;
   const cells = COLUMNS.map(([kind, label]) => element('td', { role: 'cell', class: kind, 'data-label': label }));
   const facts = element('tr', { role: 'row' }, element('td', { role: 'cell', class: 'time' }, button),
-    element('td', { role: 'cell', class: 'why' }, cause, ' ', race), ...cells);
+    element('td', { role: 'cell', class: 'why' }, cause, ' ', race, request), ...cells);
   const all = element('dl');
   const unfolded = element('tr', { role: 'row', id, class: 'unfolded' },
     element('td', { role: 'cell', colspan: COLUMNS.length + 2 }, element('p', {}, CAUSES[reset.cause] ?? ''), all));

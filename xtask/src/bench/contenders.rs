@@ -24,7 +24,7 @@ pub(super) struct Contender {
 type Attached = Box<dyn Any>;
 
 /// All of them.
-pub(super) const CONTENDERS: [Contender; 6] = [
+pub(super) const CONTENDERS: [Contender; 7] = [
     // How far two measurements of the same thing differ.
     Contender { name: "nothing", exists: || true, attach: |_| Ok(Box::new(())) },
     Contender { name: "tracer", exists: || true, attach: |_| tracer(&[]) },
@@ -33,6 +33,7 @@ pub(super) const CONTENDERS: [Contender; 6] = [
         exists: || daemon::knows("--requests"),
         attach: |_| tracer(&["--requests"]),
     },
+    Contender { name: "tracer --http", exists: || daemon::knows("--http"), attach: |_| tracer(&["--http"]) },
     Contender { name: "bpftrace script", exists: || true, attach: bpftrace },
     Contender {
         name: "tcpdump of RSTs",

@@ -51,11 +51,13 @@ pub(super) fn measure(seconds: u64) -> Result<String> {
     let storm = Storm::prepare()?;
     let mut rows = Vec::new();
     for load in &LOADS {
-        for (flags, name) in
-            [(&[][..], load.name), (&["--requests"], &format!("{}, `--requests`", load.name))]
-        {
+        for flag in ["", "--requests", "--http"] {
+            let (flags, name) = match flag {
+                "" => (&[][..], load.name.to_owned()),
+                flag => (&[flag][..], format!("{}, `{flag}`", load.name)),
+            };
             let (costs, rate) = under(flags, || load.run(&stage, seconds))?;
-            rows.extend(costs.rows(name, "request", rate * ratio(seconds, 1), ratio(seconds, 1))?);
+            rows.extend(costs.rows(&name, "request", rate * ratio(seconds, 1), ratio(seconds, 1))?);
         }
     }
     let (costs, made) = under(&[], || storm.rage(Duration::from_secs(seconds)))?;

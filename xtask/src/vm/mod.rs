@@ -59,14 +59,14 @@ pub struct Args {
 }
 
 impl Args {
-    /// These kernels, and nothing special.
+    /// These kernels, with a tracer of which everything is asked.
     pub fn kernels(names: &[&str]) -> Self {
         Self {
             kernels: names.iter().map(ToString::to_string).collect(),
             update: false,
             record: None,
             time_limit: TIME_LIMIT,
-            lab: Vec::new(),
+            lab: ["--requests", "--http"].map(str::to_owned).into(),
         }
     }
 

@@ -11,7 +11,7 @@ use xtask::privilege::require_root;
 
 use crate::browser::Browser;
 use crate::network::Network;
-use crate::traffic::Traffic;
+use crate::traffic::{SHOWN, Traffic};
 use crate::{PORT, api, daemon};
 
 /// Words that only an empty page shows, one sentence for each section.
@@ -46,6 +46,8 @@ fn the_page_shows_a_mismatch_and_its_races_as_they_happen() -> Result<()> {
     // A row that is unfolded and has the focus is the same row when others come.
     traffic.race()?;
     browser.until("document.querySelectorAll('#resets tbody').length === 2")?;
+    let text = browser.text()?;
+    assert!(text.contains(SHOWN) && !text.contains("secret"), "not {SHOWN}, or more of it, in: {text}");
     browser.run("document.querySelector('#resets tbody button').focus()")?;
     browser.press(Key::Enter)?;
     unfolded_shows_all(&browser, &api(&daemon, "/api/v1/resets")?)?;

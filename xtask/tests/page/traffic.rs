@@ -15,6 +15,11 @@ pub(crate) const TIMEOUT: Duration = Duration::from_millis(400);
 /// From one connection to the next: longer than what counts as one moment.
 const PAUSE: Duration = Duration::from_millis(160);
 
+/// The request that meets the server's close.
+const REQUEST: &[u8] = b"POST /cart/<b>7</b>?with=a&secret HTTP/1.1\r\nHost: a\r\n\r\n";
+/// What is shown of it.
+pub(crate) const SHOWN: &str = "POST /cart/<b>7</b>";
+
 /// A server in a network, and its clients.
 pub(crate) struct Traffic<'network> {
     network: &'network Network,
@@ -60,7 +65,7 @@ impl<'network> Traffic<'network> {
         self.network.enter(|| {
             let (mut client, server) = self.exchange()?;
             let_pass(TIMEOUT);
-            client.write_all(b"next")?;
+            client.write_all(REQUEST)?;
             server.peek(&mut [0])?;
             drop(server);
             until("the client to be reset", || Ok(client.take_error()?)).map(drop)
