@@ -18,6 +18,10 @@ use super::wire::{Side, weigh};
 
 /// The upstream's keep-alive timeout: so long that closes which a busy machine delays still agree.
 const TIMEOUT: Duration = Duration::from_secs(1);
+/// Before a connection rests.
+const EXCHANGES: usize = 2;
+/// What is lost in a race.
+const REQUEST: &[u8] = b"POST /order HTTP/1.1\r\nHost: a\r\n\r\n";
 /// Between two connections, so that their closes are not one.
 const APART: Duration = Duration::from_millis(150);
 /// Clients that close first do so after this time.
@@ -35,6 +39,12 @@ pub struct Upstream {
 pub struct Account {
     /// Idle time before each request that was lost to a keep-alive race, in seconds.
     pub races: Vec<f64>,
+    /// Those of these requests that met a FIN.
+    pub after_fin: usize,
+    /// Requests that were answered.
+    pub answered: usize,
+    /// Those of them that were not their connection's first.
+    pub reuses: usize,
     /// Connections that were refused.
     pub refused: usize,
     /// Idle time at each close of an idle connection by the server, in seconds.
@@ -49,6 +59,9 @@ impl Account {
     /// Adds another account.
     pub fn add(&mut self, other: Self) {
         self.races.extend(other.races);
+        self.after_fin += other.after_fin;
+        self.answered += other.answered;
+        self.reuses += other.reuses;
         self.refused += other.refused;
         self.closed_by_server.extend(other.closed_by_server);
         self.closed_by_client.extend(other.closed_by_client);
@@ -115,13 +128,13 @@ impl Upstream {
             for (number, Pair { mut client, server, idle_since }) in pairs.into_iter().enumerate() {
                 sleep_until(idle_since + TIMEOUT);
                 if number.is_multiple_of(2) {
-                    client.write_all(b"next request")?;
+                    client.write_all(REQUEST)?;
                     server.peek(&mut [0])?;
                     drop(server);
                 } else {
                     drop(server);
                     ensure!(client.peek(&mut [0])? == 0, "the server says more");
-                    client.write_all(b"next request")?;
+                    client.write_all(REQUEST)?;
                 }
                 until("the client to be reset", || Ok(client.take_error()?))?;
             }
@@ -154,10 +167,12 @@ impl Upstream {
             Ok(client)
         })?;
         let mut server = accept(listener)?;
-        client.write_all(b"?")?;
-        server.read_exact(&mut [0])?;
-        server.write_all(b"!")?;
-        client.read_exact(&mut [0])?;
+        for _ in 0..EXCHANGES {
+            client.write_all(b"?")?;
+            server.read_exact(&mut [0])?;
+            server.write_all(b"!")?;
+            client.read_exact(&mut [0])?;
+        }
         Ok(Pair { client, server, idle_since: Instant::now() })
     }
 
@@ -193,8 +208,12 @@ fn account(segments: &[Segment], server: SocketAddr) -> Account {
     }
     for (client, of_connection) in connections {
         let evidence = weigh(segments, client, server, Side::Client);
-        if evidence.race.is_some() {
+        let answered = evidence.answered as usize;
+        account.answered += answered;
+        account.reuses += answered.saturating_sub(1);
+        if let Some(race) = evidence.race {
             account.races.extend(evidence.idle);
+            account.after_fin += usize::from(["fin_in_flight", "fin_unprocessed"].contains(&race));
         } else if of_connection.iter().all(|segment| segment.has(SYN) || segment.has(RST)) {
             account.refused += 1;
         }

@@ -111,6 +111,17 @@ impl Scene {
             "From request to reset/A" | "From request to reset/B" => {
                 samples(&[("keepalive_race", 0.0..=0.05)])
             }
+            "Requests by server/A" => {
+                let rate = count(0..self.wire.answered) / RATE_INTERVAL;
+                self.seen_by_both("", rate / GUESS..=rate * GUESS)
+            }
+            // One right behind the other; both hosts count, but for the first.
+            "Idle time at reuse/A" => Buckets(vec![0.0; self.wire.reuses], 1.8..=2.0 * GUESS),
+            // What the server had not read when it closed is gone with its queue.
+            "Resets by method/A" => {
+                let after_fin = count(0..self.wire.after_fin);
+                samples(&[("received POST", lost..=lost), ("sent POST", after_fin..=after_fin)])
+            }
             "Advice/A" => self.advice("warning"),
             "annotation Advice" => one(&format!("server_closes_first {} warning", self.server), 1.0),
             "variable job" => one("tracer", 1.0),

@@ -31,7 +31,9 @@ fn every_query_answers_what_the_wire_showed() -> Result<()> {
     let upstream = Upstream::build(port)?;
     // While this is open the kernel measures probes.
     let _measured = enable_stats(Stats::RunTime)?;
-    let tracer = Tracer::start_with(&["--race-window", "100ms", "--server-port", &port.to_string()])?;
+    let port = port.to_string();
+    let flags = ["--race-window", "100ms", "--requests", "--http", "--server-port", &port];
+    let tracer = Tracer::start_with(&flags)?;
     let prometheus = Prometheus::start(tracer.port())?;
     let server = upstream.endpoint().to_string();
     // rate() and increase() know nothing of what began a series: it begins with the first, and the others follow.
