@@ -24,7 +24,7 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use tracer_common::NO_REASON;
 
-use crate::sock::TcpSock;
+use crate::sock::{Argument, TcpSock};
 
 /// `tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`, from 6.10 on with
 /// `const enum sk_rst_reason reason` (include/trace/events/tcp.h).
@@ -90,9 +90,11 @@ pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
 /// `tcp_sendmsg_locked(const struct sock *sk, const struct msghdr *msg, const struct sk_buff *skb, int size_goal)`
 /// (include/trace/events/tcp.h, 6.17 and later): payload is about to be copied (`tcp_sendmsg_locked`, net/ipv4/tcp.c). Attached only
 /// where request lines are asked for.
-#[raw_tracepoint(tracepoint = "tcp_sendmsg_locked")]
-pub fn tcp_sendmsg_locked(ctx: RawTracePointContext) -> i32 {
-    request_line::sending(ctx.arg::<u64>(0), ctx.arg::<u64>(1));
+#[btf_tracepoint(function = "tcp_sendmsg_locked")]
+pub fn tcp_sendmsg_locked(ctx: BtfTracePointContext) -> i32 {
+    if let Some(sk) = TcpSock::new(ctx.arg(0)) {
+        request_line::sending(sk, Argument(ctx.arg(1)));
+    }
     0
 }
 

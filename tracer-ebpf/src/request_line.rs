@@ -1,29 +1,37 @@
 //! Request lines, while they are asked for: of what clients of this host send, and of segments that are answered with a RST.
 
-use tracer_common::{BY_PEER, BY_US, RequestLine, Window};
+use tracer_common::{BY_PEER, BY_US, ROLE_SERVER, RequestLine, Window};
 
 use crate::{
     maps::{self, Sent, window},
-    payload, sock,
+    payload,
+    sock::{self, Argument, Object, TcpSock},
 };
 
-/// An application hands over payload. Only where this begins a request it is looked at: something was received since the one
-/// before.
+/// A client's application hands over payload. Only where this begins a request it is looked at: something was received since the
+/// one before.
 #[inline(always)]
-pub fn sending(sk: u64, msg: u64) {
+pub fn sending(sk: TcpSock, msg: Argument) {
+    if sock::role(sk) == ROLE_SERVER {
+        return;
+    }
     let rcv_nxt = sock::rcv_nxt(sk);
-    let sent = maps::sent(sk);
-    if sent.as_ref().is_some_and(|sent| sent.rcv_nxt == rcv_nxt) {
+    let before = maps::sent(sk.address());
+    if before.as_ref().is_some_and(|before| before.rcv_nxt == rcv_nxt) {
         return;
     }
     let Some(window) = cleared(window::SENDING) else { return };
     payload::of_message(window, msg);
     let mut line = RequestLine { by: BY_US, ..RequestLine::NONE };
-    if line.take(window, sock::shift) {
-        maps::remember_sent(sk, &Sent { line, rcv_nxt, padding: 0 });
-    } else if let Some(sent) = sent {
-        sent.rcv_nxt = rcv_nxt;
-        sent.line.superseded = 1;
+    let found = line.take(window, sock::shift);
+    match before {
+        Some(before) if found => *before = Sent { line, rcv_nxt, padding: 0 },
+        Some(before) => {
+            before.rcv_nxt = rcv_nxt;
+            before.line.superseded = 1;
+        }
+        None if found => maps::remember_sent(sk.address(), &Sent { line, rcv_nxt, padding: 0 }),
+        None => {}
     }
 }
 

@@ -4,9 +4,9 @@
 //! `bpf_probe_read_kernel`. Either way a wrong address yields zeroes, never a fault. Field names and their kernel sources are
 //! listed in [`Field`].
 
-use aya_ebpf::helpers::{
-    bpf_jiffies64, bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_skc_to_tcp_sock, generated,
-};
+use core::mem::MaybeUninit;
+
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns, bpf_skc_to_tcp_sock, generated};
 use tracer_common::{
     ABSENT, FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_RETRANSMITTING, FLAG_SEGMENT,
     Field, LOOK, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN, Record, SOCKET_FULL, SOCKET_LISTENER,
@@ -41,8 +41,16 @@ const SOCK_LINGER: u64 = 1 << 4;
 
 #[inline(always)]
 pub fn read_at<T: Copy + Default>(address: u64) -> T {
-    // SAFETY: the helper checks the address and fails instead of faulting.
-    unsafe { bpf_probe_read_kernel(address as *const T) }.unwrap_or_default()
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper checks the address, and writes zeroes where it cannot read: so whether it could need not be asked.
+    unsafe {
+        generated::bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const _,
+        );
+        value.assume_init()
+    }
 }
 
 /// Where a kernel object is, and how to read there.
@@ -93,6 +101,23 @@ impl Object for TcpSock {
     fn load<T: Copy + Default>(self, offset: u32) -> T {
         // SAFETY: the verifier refuses the program unless `tcp_sock` has such a field there; should the memory be gone, the
         // kernel reads zeroes. Volatile, because a narrower load than the field would be refused.
+        unsafe { core::ptr::read_volatile((self.0 + u64::from(offset)) as *const T) }
+    }
+}
+
+/// Any other pointer that a typed program is given.
+#[derive(Clone, Copy)]
+pub struct Argument(pub u64);
+
+impl Object for Argument {
+    #[inline(always)]
+    fn address(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn load<T: Copy + Default>(self, offset: u32) -> T {
+        // SAFETY: as for `TcpSock`; the verifier knows the type of each argument.
         unsafe { core::ptr::read_volatile((self.0 + u64::from(offset)) as *const T) }
     }
 }
