@@ -146,7 +146,8 @@ fn is_http1(window: &Window, method: u8) -> bool {
             _ => {}
         }
     }
-    method != METHOD_OTHER && (window[0] == b'/' || window[0] == b'h')
+    let is_uri = window.first_chunk() == Some(b"http");
+    method != METHOD_OTHER && (window[0] == b'/' || is_uri)
 }
 
 #[inline(always)]

@@ -57,6 +57,7 @@ fn a_target_longer_than_what_is_looked_at_needs_a_known_method() {
         (format!("GET /a?{} HTTP/1.1\r\n", "q".repeat(2000)).as_bytes(), "GET /a"),
         (format!("GET http://{} HTTP/1.1\r\n", "a".repeat(2000)).as_bytes(), "GET -"),
         (format!("CONNECT {}:443 HTTP/1.1\r\n", "a".repeat(2000)).as_bytes(), "-"),
+        (format!("GET h{}", "a".repeat(2000)).as_bytes(), "-"),
     ]);
 }
 
