@@ -1,13 +1,12 @@
 //! The keep-alive timeouts of real servers are found, nothing else is taken for one, and healthy traffic gets no advice.
 
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Failed, Trial};
 use xtask::lab::servers::{self, CASES, compare, healthy};
-use xtask::lab::{self, Tracer};
+use xtask::lab::{SharedTracer, Tracer};
 use xtask::privilege::require_root;
 
 /// The servers with short timeouts; `cargo xtask servers` takes all of them.
@@ -15,28 +14,23 @@ const SHORT: Duration = Duration::from_secs(6);
 /// Hours of it are for `cargo xtask servers --healthy`.
 const HEALTHY: Duration = Duration::from_secs(15);
 
-/// Started by the first test that runs.
-type SharedTracer = Arc<OnceLock<Result<Tracer, String>>>;
-
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     let skip = !arguments.list && !require_root("servers");
-    let tracer = SharedTracer::default();
+    let tracer = SharedTracer::new(servers::tracer);
     let trial = |name: &str, test: fn(&Tracer) -> Result<()>| {
-        let tracer = Arc::clone(&tracer);
+        let tracer = tracer.clone();
         Trial::test(name, move || check(test, &tracer)).with_ignored_flag(skip)
     };
     let mut trials = vec![trial("timeouts", timeouts), trial("healthy", healthy_traffic)];
     trials.extend(CASES.iter().map(|case| {
-        let tracer = Arc::clone(&tracer);
+        let tracer = tracer.clone();
         Trial::test(case.name, move || check(|tracer| case.run(tracer), &tracer)).with_ignored_flag(skip)
     }));
     // They wait for timeouts, and have nothing to do meanwhile.
     arguments.test_threads.get_or_insert(trials.len());
     let conclusion = libtest_mimic::run(&arguments, trials);
-    if let Some(Ok(tracer)) = Arc::into_inner(tracer).and_then(OnceLock::into_inner)
-        && let Err(error) = tracer.stop()
-    {
+    if let Err(error) = tracer.stop() {
         eprintln!("{error:#}");
         return ExitCode::FAILURE;
     }
@@ -56,6 +50,5 @@ fn healthy_traffic(tracer: &Tracer) -> Result<()> {
 }
 
 fn check(test: impl Fn(&Tracer) -> Result<()>, tracer: &SharedTracer) -> Result<(), Failed> {
-    let start = || lab::prepare().and_then(|()| servers::tracer()).map_err(|error| format!("{error:#}"));
-    test(tracer.get_or_init(start).as_ref()?).map_err(|error| format!("{error:#}").into())
+    tracer.get().and_then(test).map_err(|error| format!("{error:#}").into())
 }
