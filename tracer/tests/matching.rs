@@ -11,6 +11,7 @@ use tracer::{
     event::{Event, EventKind, LastPayload, Origin, Role, Segment, Side, Socket, TcpState},
     matched::{Holder, Matched, MatchedReset, Trigger, Unmatched},
     matcher::{Matcher, Outcome},
+    request_line::{Method, RequestLine},
 };
 
 const ROOM: usize = 1_000;
@@ -81,6 +82,42 @@ fn a_crossing_is_one_sent_reset_of_two_segments_and_no_received_one() {
     assert_eq!((reset.trigger, reset.segments), (Trigger::Passive(request(0)), 2));
     assert_eq!((reset.state, reset.role), (Some(TcpState::FinWait1), Role::Server));
     assert_eq!(classify(&reset, &rules()).cause, Cause::KeepaliveRace);
+}
+
+#[test]
+fn the_request_line_is_that_of_the_first_segment_that_has_one() {
+    let line = |path: &str, by| {
+        let path = Some(path.to_owned());
+        Some(Box::new(RequestLine { method: Method::Get, path, by, superseded: false }))
+    };
+    let segment = |milliseconds, payload, line| {
+        let kind = sent(Origin::Listener, Some(payload), "TCP_FLAGS");
+        let EventKind::SendReset { origin, segment, reason, .. } = kind else { unreachable!() };
+        at(milliseconds, EventKind::SendReset { origin, segment, reason, request_line: line })
+    };
+    let reset = only([
+        at(3_000, fin(Side::Local, server())),
+        segment(3_001, request(0), None),
+        segment(3_002, request(0), line("/first", Side::Remote)),
+        segment(3_003, request(0), line("/second", Side::Remote)),
+    ]);
+    let path = |reset: &MatchedReset, cause| reset.last_request_line(cause)?.path.clone();
+    assert_eq!(path(&reset, Cause::KeepaliveRace).as_deref(), Some("/first"));
+
+    let with = |line| MatchedReset { request_line: line, ..reset.clone() };
+    assert_eq!(
+        path(&with(line("/ours", Side::Local)), Cause::KeepaliveRace),
+        None,
+        "a server asks for nothing"
+    );
+    let mut superseded = line("/upload", Side::Remote);
+    superseded.as_mut().unwrap().superseded = true;
+    assert_eq!(path(&with(superseded.clone()), Cause::KeepaliveRace), None, "another request came after it");
+    assert_eq!(
+        path(&with(superseded), Cause::EarlyClose).as_deref(),
+        Some("/upload"),
+        "it was still being sent"
+    );
 }
 
 #[test]

@@ -1,4 +1,8 @@
+use tracer_common::{BY_PEER, BY_US, MAX_PATH, METHOD_NONE, METHOD_OTHER};
+
 use super::*;
+
+const NONE: tracer_common::RequestLine = tracer_common::RequestLine::NONE;
 
 const JIFFY: Duration = Duration::from_millis(4);
 
@@ -40,6 +44,25 @@ fn changed(change: impl Fn(&mut Record)) -> Record {
     record
 }
 
+fn with_line(method: u8, path_len: u8, by: u8) -> Record {
+    changed(|record| {
+        record.kind = KIND_RECEIVE_RESET;
+        let path = [b'/'; MAX_PATH];
+        record.request_line = tracer_common::RequestLine { method, path_len, by, path, ..NONE };
+    })
+}
+
+#[test]
+fn a_request_line_is_what_the_kernel_side_found() {
+    let line = |record| match event(&record, JIFFY).expect("a valid record").kind {
+        EventKind::ReceiveReset { request_line, .. } => request_line,
+        kind => panic!("no received reset: {kind:?}"),
+    };
+    assert_eq!(line(with_line(METHOD_NONE, 0, 0)), None);
+    let found = line(with_line(METHOD_OTHER, 2, BY_PEER)).expect("there is one");
+    assert_eq!((found.method.name(), found.path.as_deref(), found.by), ("other", Some("//"), Side::Remote));
+}
+
 #[test]
 fn bytes_that_are_no_record_are_told_apart_from_records_that_make_no_sense() {
     const SIZE: usize = size_of::<Record>();
@@ -54,6 +77,9 @@ fn bytes_that_are_no_record_are_told_apart_from_records_that_make_no_sense() {
         changed(|r| r.old_state = 13),
         changed(|r| r.socket = SOCKET_TIME_WAIT),
         changed(|r| (r.kind, r.socket) = (KIND_SEND_RESET, 4)),
+        with_line(11, 1, BY_US),
+        with_line(1, 65, BY_US),
+        with_line(1, 1, 0),
     ] {
         assert_eq!(event(&nonsense, JIFFY), None, "{nonsense:?}");
     }
