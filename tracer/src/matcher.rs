@@ -224,7 +224,7 @@ impl Matcher {
             let traffic = &mut socket.traffic;
             let received = rcv_nxt.wrapping_sub(traffic.rcv_nxt);
             if received != 0 {
-                traffic.received += u64::from(received);
+                traffic.received = traffic.received.saturating_add(u64::from(received));
                 traffic.rcv_nxt = rcv_nxt;
                 traffic.last_payload = LastPayload::Unknown;
             }

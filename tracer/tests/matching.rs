@@ -141,6 +141,17 @@ fn a_rst_that_an_orphan_really_received_stays_a_received_one() {
 }
 
 #[test]
+fn a_count_that_no_kernel_reaches_ends_nothing() {
+    let mut full = server();
+    full.traffic.received = u64::MAX;
+    let reset = only([
+        at(3_000, fin(Side::Local, full)),
+        at(3_500, sent(Origin::TimeWait { rcv_nxt: RCV_NXT + 5 }, Some(request(1)), "TCP_TIMEWAIT_SOCKET")),
+    ]);
+    assert_eq!(reset.socket.unwrap().traffic.received, u64::MAX);
+}
+
+#[test]
 fn a_time_wait_reset_is_matched_with_the_connection_that_closed() {
     let origin = Origin::TimeWait { rcv_nxt: RCV_NXT };
     let reset = only([

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{bench, ebpf, lab, privilege, process, setup, vm, workspace};
+use crate::{bench, ebpf, fuzz, lab, privilege, process, setup, vm, workspace};
 
 /// Builds both sides.
 pub fn build() -> Result<()> {
@@ -40,16 +40,23 @@ pub fn test(flags: &[OsString]) -> Result<()> {
 /// with reset reasons in Debian's stable releases.
 const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
 
-/// What a change must pass: formatting, lints, other kernels, tests, and the longer keep-alive timeouts of real servers.
+/// Seconds for each of the fuzzer's targets: enough for what is easy to find.
+const FUZZING: u64 = 15;
+
+/// What a change must pass: formatting, lints, inputs that nobody thought of, other kernels, tests, and the longer
+/// keep-alive timeouts of real servers.
 pub fn ci() -> Result<()> {
     process::step("checking the format");
     process::run(&mut cargo("fmt --all --check"))?;
     process::run(cargo("fmt --check").current_dir(workspace::ebpf_crate()))?;
+    process::run(cargo("fmt --check").current_dir(workspace::root().join("fuzz")))?;
     // The daemon does not compile without the object.
     ebpf::build()?;
     process::step("linting");
     ebpf::clippy()?;
     process::run(&mut cargo("clippy --workspace --all-targets --locked -- -D warnings"))?;
+    fuzz(&fuzz::Args::all(FUZZING))?;
+    process::run(&mut fuzz::clippy())?;
     process::step("trying other kernels");
     vm(&vm::Args::kernels(&KERNELS))?;
     test(&[])?;
@@ -98,6 +105,13 @@ pub fn bench(arguments: &bench::Args) -> Result<()> {
         build()?;
     }
     bench::run(arguments)
+}
+
+/// Builds the eBPF object, without which the daemon's code does not compile, and throws inputs at that.
+pub fn fuzz(arguments: &fuzz::Args) -> Result<()> {
+    fuzz::setup()?;
+    ebpf::build()?;
+    fuzz::run(arguments)
 }
 
 fn cargo(words: &str) -> Command {

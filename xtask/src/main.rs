@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
-use xtask::{bench, commands, lab, setup, vm};
+use xtask::{bench, commands, fuzz, lab, setup, vm};
 
 /// Build, run and test tracer. Everything needed is found or installed on the way.
 #[derive(Parser)]
@@ -41,6 +41,8 @@ enum Xtask {
     Bench(bench::Args),
     /// Play the lab under other kernels, in emulated machines
     Vm(vm::Args),
+    /// Throw inputs that nobody thought of at what reads bytes that strangers choose
+    Fuzz(fuzz::Args),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Xtask::Servers(arguments) => commands::servers(&arguments),
         Xtask::Bench(arguments) => commands::bench(&arguments),
         Xtask::Vm(arguments) => commands::vm(&arguments),
+        Xtask::Fuzz(arguments) => commands::fuzz(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

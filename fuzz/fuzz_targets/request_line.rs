@@ -1,0 +1,10 @@
+//! Any bytes as the payload of a segment: what is shown of them is a clean request line, or nothing.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../tracer/tests/support/request_line.rs"]
+mod judge;
+
+fuzz_target!(|payload: &[u8]| judge::judge_request_line(payload));

@@ -1,0 +1,64 @@
+//! What the fuzzer begins with: requests, and what the lab recorded.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tracer_common::{METHODS, Record};
+
+use crate::workspace;
+
+/// What follows the method.
+const TARGETS: [&str; 6] = [
+    "/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    "/path?query#fragment HTTP/1.0\r\n\r\n",
+    "/caf\u{e9}/\u{1b}[31m HTTP/1.1\r\n\r\n",
+    "* HTTP/1.1\r\n\r\n",
+    "http://user:secret@example.com/path HTTP/1.1\r\n\r\n",
+    // Longer than what is kept, and without an end within what is looked at.
+    "/a/path/of/which/only/the/first/part/is/kept/and/more/of/it/and/yet/more/until/nobody/looks/any/more/at/what/comes",
+];
+
+/// Each method with each target.
+pub(super) fn requests() -> Vec<Vec<u8>> {
+    let with = |target: &'static str| METHODS.map(|method| [method, target.as_bytes()].concat());
+    TARGETS.into_iter().flat_map(with).collect()
+}
+
+/// The records of the lab's resets, each as long as it is today.
+pub(super) fn recordings() -> Result<Vec<Vec<u8>>> {
+    let fixtures = workspace::root().join("tracer/tests/fixtures");
+    let mut recordings = Vec::new();
+    for kernel in files(&fixtures)? {
+        for file in files(&kernel)?.iter().filter(|file| file.extension().is_some_and(|end| end == "rec")) {
+            recordings.push(records(file).with_context(|| format!("cannot read {}", file.display()))?);
+        }
+    }
+    Ok(recordings)
+}
+
+fn records(recording: &Path) -> Result<Vec<u8>> {
+    let bytes = fs::read(recording)?;
+    let end = bytes.iter().position(|&byte| byte == b'\n').context("it has no header")?;
+    let header: Value = serde_json::from_slice(&bytes[..end])?;
+    let recorded = header["record_bytes"].as_u64().context("its header names no size of a record")?;
+    let mut records = Vec::new();
+    for record in bytes[end + 1..].chunks(usize::try_from(recorded)?.max(1)) {
+        let whole = (records.len() + record.len()).next_multiple_of(size_of::<Record>());
+        records.extend_from_slice(record);
+        // What its version did not know yet is 0.
+        records.resize(whole, 0);
+    }
+    Ok(records)
+}
+
+/// What a directory holds, in order.
+pub(super) fn files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = || format!("cannot list {}", directory.display());
+    let entries = fs::read_dir(directory).with_context(unreadable)?;
+    let mut files: Vec<_> =
+        entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>().with_context(unreadable)?;
+    files.sort();
+    Ok(files)
+}
