@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use object::build::elf::{Builder, SectionData};
+use object::elf::SHT_STRTAB;
 
 use crate::{process, setup, sources, workspace};
 
@@ -32,7 +34,7 @@ pub fn build() -> Result<()> {
     process::run(&mut cargo)?;
     let built = target_dir.join("bpfel-unknown-none/release/tracer-ebpf");
     let object = fs::read(&built).with_context(|| format!("cargo did not make {}", built.display()))?;
-    publish(sources::OBJECT, &object)?;
+    publish(sources::OBJECT, &without_debug_information(&object)?)?;
     publish(sources::STAMP, fingerprint.as_bytes())
 }
 
@@ -53,6 +55,25 @@ fn rustflags(cargo: &mut Command, more: &[&str]) {
     let arch = format!("--cfg=bpf_target_arch=\"{ARCH}\"");
     let flags = [&[arch.as_str()], more].concat();
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+}
+
+/// The object as the daemon needs it. BTF was made from the debug information; from here on that only takes room, in the daemon's
+/// file and in its memory.
+fn without_debug_information(object: &[u8]) -> Result<Vec<u8>> {
+    let mut builder = Builder::read(object).context("bpf-linker made no ELF file")?;
+    for section in &mut builder.sections {
+        let name = section.name.to_string();
+        section.delete = [".debug_", ".rel.debug_"].iter().any(|debug| name.starts_with(debug));
+    }
+    builder.delete_orphans();
+    // LLVM keeps the names of sections among those of symbols; here they have a place of their own.
+    let names = builder.sections.add();
+    names.name = b".shstrtab".as_slice().into();
+    names.sh_type = SHT_STRTAB;
+    names.data = SectionData::SectionString;
+    let mut stripped = Vec::new();
+    builder.write(&mut stripped).context("the eBPF object cannot be written without debug information")?;
+    Ok(stripped)
 }
 
 /// Writes a file of the repository in one step, and only when it changes, so that the daemon is rebuilt only then.
