@@ -2,14 +2,12 @@
 
 use anyhow::Result;
 use xtask::lab::{self, Tracer};
-use xtask::privilege::require_root;
 
 #[test]
 fn every_race_that_nginx_loses_is_explained() -> Result<()> {
-    if !require_root("nginx") {
+    if !lab::may_play("nginx")? {
         return Ok(());
     }
-    lab::prepare()?;
     let tracer = Tracer::start()?;
     let tally = lab::race_with_nginx(&tracer)?;
     println!("{tally}");

@@ -2,14 +2,9 @@
 
 use anyhow::Result;
 use xtask::lab::{self, Family, request_lines};
-use xtask::privilege::require_root;
 
 fn check(test: impl FnOnce() -> Result<()>) -> Result<()> {
-    if !require_root("request_lines") {
-        return Ok(());
-    }
-    lab::prepare()?;
-    test()
+    if lab::may_play("request_lines")? { test() } else { Ok(()) }
 }
 
 #[test]

@@ -160,6 +160,15 @@ pub fn stories() -> Vec<(&'static Story, Family)> {
     STORIES.iter().flat_map(|story| [(story, Family::V4), (story, Family::V6)]).collect()
 }
 
+/// Whether a test may play: it needs root, and says so if it is skipped. What a killed lab left behind is removed.
+pub fn may_play(test: &str) -> Result<bool> {
+    let may = privilege::require_root(test);
+    if may {
+        prepare()?;
+    }
+    Ok(may)
+}
+
 /// Removes what a killed lab left behind. To be called before the first case.
 pub fn prepare() -> Result<()> {
     net::sweep().context("namespaces of an earlier lab cannot be removed")

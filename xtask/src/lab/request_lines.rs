@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::fcntl::{SpliceFFlags, splice};
-use socket2::SockRef;
 use tempfile::TempDir;
 
 use super::capture::{Capture, Segment};
@@ -14,7 +13,7 @@ use super::net::{Family, Net};
 use super::raw;
 use super::request_line::RequestLine;
 use super::scrape::Scrape;
-use super::sockets::{accept, client, listen};
+use super::sockets::{connect, listen};
 use super::tracer::Tracer;
 use super::wait::until;
 
@@ -106,8 +105,7 @@ pub fn friends_and_foes_are_told_apart(family: Family) -> Result<()> {
             ensure!(told == expected, "{sent}: the {who} says {told:?}, not {expected:?}");
         }
     }
-    let own: Vec<_> = resets.iter().collect();
-    methods_are_counted(&Scrape(tracer.metrics()?), &net.server_endpoint(), &own)?;
+    methods_are_counted(&Scrape(tracer.metrics()?), net.server_endpoint(), &resets)?;
     tracer.stop()
 }
 
@@ -127,7 +125,7 @@ pub fn a_packet_of_its_own_is_read(family: Family) -> Result<()> {
 pub fn what_was_sent_before_the_tracer_started_is_found(family: Family) -> Result<()> {
     let net = Net::build(family)?;
     let listener = listen(&net, &net.server, 16)?;
-    let (mut client, mut server) = open(&net, &listener)?;
+    let (mut client, mut server) = connect(&net, &listener, net.server_endpoint())?;
     exchange(&mut client, &mut server)?;
     net.lose_packets_to_server()?;
     client.write_all(b"PATCH /before HTTP/1.1\r\n\r\n")?;
@@ -160,16 +158,9 @@ pub fn without_the_flag_nothing_is_read(family: Family) -> Result<()> {
     tracer.stop()
 }
 
-fn open(net: &Net, listener: &TcpListener) -> Result<(TcpStream, TcpStream)> {
-    let client = client(net, net.client_address())?;
-    SockRef::from(&client).connect(&net.server_endpoint().into())?;
-    let server = accept(listener)?;
-    Ok((client, server))
-}
-
 /// An exchange; then the server closes, and the client sends the row's payload all the same.
 fn reset(net: &Net, listener: &TcpListener, row: &Row) -> Result<SocketAddr> {
-    let (mut client, mut server) = open(net, listener)?;
+    let (mut client, mut server) = connect(net, listener, net.server_endpoint())?;
     let endpoint = client.local_addr()?;
     exchange(&mut client, &mut server)?;
     drop(server);
@@ -224,11 +215,11 @@ fn told(resets: &[Reset], fits: impl Fn(&Reset) -> bool) -> Option<String> {
 }
 
 /// The metric says what the lines say.
-fn methods_are_counted(scrape: &Scrape, server: &SocketAddr, resets: &[&Reset]) -> Result<()> {
+fn methods_are_counted(scrape: &Scrape, server: SocketAddr, resets: &[Reset]) -> Result<()> {
     for method in ["GET", "CONNECT", "other"] {
         for (direction, role) in [("sent", "server"), ("received", "client")] {
             let told =
-                |reset: &&&Reset| reset.direction == direction && reset.method.as_deref() == Some(method);
+                |reset: &&Reset| reset.direction == direction && reset.method.as_deref() == Some(method);
             let lines = resets.iter().filter(told).count();
             let labels = format!(
                 "cause=\"keepalive_race\",direction=\"{direction}\",method=\"{method}\",role=\"{role}\",server=\"{server}\""

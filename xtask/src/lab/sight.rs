@@ -22,14 +22,10 @@ impl Sight {
 
     /// Takes the tracer at its word on what it can see, but for reasons.
     pub(super) fn read(metrics: &str, release: &str) -> Self {
-        let covers = |path: &str| {
-            let series = format!("tracer_coverage{{path=\"{path}\"}} 1");
-            metrics.lines().any(|line| line == series)
-        };
-        let attached = |value: u8| {
-            let series = format!("tracer_probe_attached{{probe=\"tcp_sendmsg_locked\"}} {value}");
-            metrics.lines().any(|line| line == series)
-        };
+        let says = |sample: String| metrics.lines().any(|line| line == sample);
+        let covers = |path: &str| says(format!("tracer_coverage{{path=\"{path}\"}} 1"));
+        let attached =
+            |value: u8| says(format!("tracer_probe_attached{{probe=\"tcp_sendmsg_locked\"}} {value}"));
         let mut numbers =
             release.split(|letter: char| !letter.is_ascii_digit()).map_while(|number| number.parse().ok());
         let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));

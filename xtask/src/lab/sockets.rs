@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::host::Host;
 use super::net::{Family, Net};
@@ -58,6 +58,17 @@ fn client_of(protocol: Protocol, from: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::from(socket);
     bound(&stream)?;
     Ok(stream)
+}
+
+/// A client that connects to `server`, and what `listener` accepts of it.
+pub(super) fn connect(
+    net: &Net,
+    listener: &TcpListener,
+    server: SocketAddr,
+) -> Result<(TcpStream, TcpStream)> {
+    let client = client(net, net.client_address())?;
+    SockRef::from(&client).connect(&server.into())?;
+    Ok((client, accept(listener)?))
 }
 
 /// The connection that waits first, accepted.

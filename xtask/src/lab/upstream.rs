@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::capture::{Capture, FIN, RST, SYN, Segment};
 use super::net::{Family, Net};
-use super::sockets::{accept, client_here, listen};
+use super::sockets::{client_here, connect, listen};
 use super::wait::{let_pass, until};
 use super::wire::{Side, weigh};
 
@@ -161,12 +161,7 @@ impl Upstream {
     }
 
     fn connect(&self, listener: &TcpListener) -> Result<Pair> {
-        let mut client = self.net.client.enter(|| {
-            let client = client_here(self.net.client_address())?;
-            SockRef::from(&client).connect(&self.endpoint().into())?;
-            Ok(client)
-        })?;
-        let mut server = accept(listener)?;
+        let (mut client, mut server) = connect(&self.net, listener, self.endpoint())?;
         for _ in 0..EXCHANGES {
             client.write_all(b"?")?;
             server.read_exact(&mut [0])?;

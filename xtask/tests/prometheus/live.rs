@@ -8,7 +8,6 @@ use aya::sys::{Stats, enable_stats};
 use xtask::lab::scrape::Scrape;
 use xtask::lab::wait::let_pass;
 use xtask::lab::{self, Account, Tracer, Upstream};
-use xtask::privilege::require_root;
 
 use crate::coverage;
 use crate::dashboard::Dashboard;
@@ -22,10 +21,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[test]
 fn every_query_answers_what_the_wire_showed() -> Result<()> {
-    if !require_root("prometheus") {
+    if !lab::may_play("prometheus")? {
         return Ok(());
     }
-    lab::prepare()?;
     // A port of its own: the tracer's metrics know servers, not namespaces.
     let port = 15_000 + u16::try_from(process::id() % 5000)?;
     let upstream = Upstream::build(port)?;

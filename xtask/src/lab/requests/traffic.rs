@@ -11,10 +11,9 @@ use anyhow::{Result, anyhow, ensure};
 use fastrand::Rng;
 use nix::errno::Errno;
 use nix::fcntl::{SpliceFFlags, splice};
-use socket2::SockRef;
 
 use super::super::net::Net;
-use super::super::sockets::{accept, client};
+use super::super::sockets::connect;
 use super::super::wait::{let_pass, until};
 
 /// Rests between two exchanges, each in another bucket of `tracer_reuse_idle_seconds`.
@@ -56,9 +55,8 @@ pub(super) struct Pair {
 impl Pair {
     /// A client connects to `server` and `listener` accepts.
     pub(super) fn open(net: &Net, listener: &TcpListener, server: SocketAddr) -> Result<Self> {
-        let client = client(net, net.client_address())?;
-        SockRef::from(&client).connect(&server.into())?;
-        Ok(Self { endpoint: client.local_addr()?, client, server: accept(listener)? })
+        let (client, server) = connect(net, listener, server)?;
+        Ok(Self { endpoint: client.local_addr()?, client, server })
     }
 
     pub(super) fn exchange(&self, manner: Manner) -> Result<()> {
