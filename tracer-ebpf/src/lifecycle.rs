@@ -7,7 +7,7 @@ use tracer_common::{KIND_CLOSE, KIND_FIN};
 use crate::{
     maps::{Urgency, emit, idle_jiffies, with_request_lines, with_requests},
     pages, requests,
-    sock::{self, Object, TcpSock, state},
+    sock::{self, Object, Typed, state},
 };
 
 /// A socket, perhaps not one of TCP, changes its state.
@@ -19,7 +19,7 @@ pub fn state_changed(sk: u64, old: u8, new: u8) {
     if !ends && !begins {
         return;
     }
-    let Some(sk) = TcpSock::new(sk) else { return };
+    let Some(sk) = Typed::tcp_sock(sk) else { return };
     match new {
         state::ESTABLISHED => established(sk, old),
         state::FIN_WAIT1 => report::<KIND_FIN>(sk, old, new),
@@ -30,7 +30,7 @@ pub fn state_changed(sk: u64, old: u8, new: u8) {
 }
 
 #[inline(always)]
-fn established(sk: TcpSock, old: u8) {
+fn established(sk: Typed, old: u8) {
     if with_requests() {
         requests::established(sk, old);
     }
@@ -40,7 +40,7 @@ fn established(sk: TcpSock, old: u8) {
 }
 
 #[inline(always)]
-fn report<const KIND: u32>(sk: TcpSock, old: u8, new: u8) {
+fn report<const KIND: u32>(sk: Typed, old: u8, new: u8) {
     emit(KIND, Urgency::CanWait, sock::now_ns(), |record| {
         record.old_state = old;
         record.new_state = new;
@@ -53,7 +53,7 @@ fn report<const KIND: u32>(sk: TcpSock, old: u8, new: u8) {
 /// with or without a farewell) or when payload of ours is crossing it or still to leave (a race). Otherwise a later reset finds
 /// all there is to know in the socket.
 #[inline(always)]
-fn may_explain_a_reset(sk: TcpSock) -> bool {
+fn may_explain_a_reset(sk: Typed) -> bool {
     sock::unfinished(sk) || sock::silent(sk, idle_jiffies())
 }
 
@@ -62,7 +62,7 @@ fn may_explain_a_reset(sk: TcpSock) -> bool {
 /// Not of interest: closes in good order, those that leave a time-wait mini-socket (the FIN told all, and the
 /// mini-socket keeps its sequence numbers), and what set `sk_err`, because that reports itself.
 #[inline(always)]
-fn resets_or_dies_silently(sk: TcpSock, old: u8) -> bool {
+fn resets_or_dies_silently(sk: Typed, old: u8) -> bool {
     let abrupt = match old {
         state::ESTABLISHED | state::FIN_WAIT1 | state::CLOSE_WAIT => true,
         state::FIN_WAIT2 => sock::close_resets(sk),

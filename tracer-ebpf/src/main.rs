@@ -24,7 +24,7 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use tracer_common::NO_REASON;
 
-use crate::sock::{Argument, TcpSock};
+use crate::sock::Typed;
 
 /// `tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`, from 6.10 on with
 /// `const enum sk_rst_reason reason` (include/trace/events/tcp.h).
@@ -40,7 +40,7 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
 /// `tcp_receive_reset(struct sock *sk)` (include/trace/events/tcp.h).
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
-    if let Some(sk) = TcpSock::new(ctx.arg(0)) {
+    if let Some(sk) = Typed::tcp_sock(ctx.arg(0)) {
         // Not its address: the log is written byte by byte, and the verifier lets nobody take a pointer apart.
         debug!(&ctx, "tcp_receive_reset state {}", sock::state_of(sk));
         reset::received(sk);
@@ -81,7 +81,7 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 /// (`tcp_rcv_space_adjust`, net/ipv4/tcp_input.c). Attached only where requests are to be counted.
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
-    if let Some(sk) = TcpSock::new(ctx.arg(0)) {
+    if let Some(sk) = Typed::tcp_sock(ctx.arg(0)) {
         requests::read(sk);
     }
     0
@@ -92,8 +92,8 @@ pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
 /// where request lines are asked for.
 #[btf_tracepoint(function = "tcp_sendmsg_locked")]
 pub fn tcp_sendmsg_locked(ctx: BtfTracePointContext) -> i32 {
-    if let Some(sk) = TcpSock::new(ctx.arg(0)) {
-        request_line::sending(sk, Argument(ctx.arg(1)));
+    if let Some(sk) = Typed::tcp_sock(ctx.arg(0)) {
+        request_line::sending(sk, Typed::argument(ctx.arg(1)));
     }
     0
 }

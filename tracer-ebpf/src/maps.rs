@@ -231,11 +231,15 @@ pub fn forget_sent(sk: u64) {
     let _ = SENT.remove(sk);
 }
 
-/// A program's window on this CPU.
+/// A program's window on this CPU, cleared.
 #[inline(always)]
 pub fn window(of: u32) -> Option<&'static mut Window> {
-    // SAFETY: as in [`counters`], and each program has its own.
-    WINDOWS.get_ptr_mut(of).map(|window| unsafe { &mut *window })
+    let window = WINDOWS.get_ptr_mut(of)?;
+    // SAFETY: as in [`counters`], and each program has its own; maps align their values to a word.
+    unsafe {
+        clear(window);
+        Some(&mut *window)
+    }
 }
 
 /// What is known of pages.
@@ -325,11 +329,23 @@ fn wakes(urgency: Urgency, now_ns: u64) -> bool {
 /// Ring memory holds what was there before: clear it so that nothing stale reaches user space.
 #[inline(always)]
 fn zeroed(entry: &mut MaybeUninit<Record>) -> &mut Record {
-    let words = entry.as_mut_ptr().cast::<u64>();
-    for word in 0..size_of::<Record>() / size_of::<u64>() {
-        // SAFETY: a `Record` is so many words. Volatile, or the compiler would call its own `memset`, which goes byte by byte.
+    // SAFETY: the entry is a `Record`, which is integers and byte arrays only: all zeroes is a valid value.
+    unsafe {
+        clear(entry.as_mut_ptr());
+        entry.assume_init_mut()
+    }
+}
+
+/// Clears memory that is a whole number of words.
+///
+/// # Safety
+///
+/// It is valid for writes and aligned to a word, and all zeroes is a valid value.
+#[inline(always)]
+unsafe fn clear<T>(memory: *mut T) {
+    let words = memory.cast::<u64>();
+    for word in 0..size_of::<T>() / size_of::<u64>() {
+        // SAFETY: as the caller promises. Volatile, or the compiler would call its own `memset`, which goes byte by byte.
         unsafe { words.add(word).write_volatile(0) };
     }
-    // SAFETY: `Record` is integers and byte arrays only, for which all zeroes is a valid value.
-    unsafe { entry.assume_init_mut() }
 }

@@ -4,7 +4,7 @@ use tracer_common::{Field, Window};
 
 use crate::{
     maps, pages,
-    sock::{self, Argument, read, read_bytes, read_user_bytes},
+    sock::{self, Typed, read, read_bytes, read_user_bytes},
 };
 
 /// How deep a queue's first packet can be: its tree (`lib/rbtree.c`) would then hold 2^8 packets or more, which is no request.
@@ -55,7 +55,7 @@ fn of_packet(window: &mut Window, skb: u64, begin: u64, linear: u64) {
 /// What an application is about to send: `msg` is its `struct msghdr`, from the first byte that was not taken yet. Of scattered
 /// memory only the first piece is read, of what is no memory of a process nothing.
 #[inline(always)]
-pub fn of_message(window: &mut Window, msg: Argument) {
+pub fn of_message(window: &mut Window, msg: Typed) {
     let done: u64 = read(msg, Field::MsgIterOffset);
     let address: u64 = read(msg, Field::MsgIterAddress);
     let (begin, len): (u64, u64) = match u32::from(read::<u8>(msg, Field::MsgIterType)) {

@@ -1,17 +1,17 @@
 //! Request lines, while they are asked for: of what clients of this host send, and of segments that are answered with a RST.
 
-use tracer_common::{BY_PEER, BY_US, ROLE_SERVER, RequestLine, Window};
+use tracer_common::{BY_PEER, BY_US, ROLE_SERVER, RequestLine};
 
 use crate::{
     maps::{self, Sent, window},
     payload,
-    sock::{self, Argument, Object, TcpSock},
+    sock::{self, Object, Typed},
 };
 
 /// A client's application hands over payload. Only where this begins a request it is looked at: something was received since the
 /// one before.
 #[inline(always)]
-pub fn sending(sk: TcpSock, msg: Argument) {
+pub fn sending(sk: Typed, msg: Typed) {
     if sock::role(sk) == ROLE_SERVER {
         return;
     }
@@ -20,7 +20,7 @@ pub fn sending(sk: TcpSock, msg: Argument) {
     if before.as_ref().is_some_and(|before| before.rcv_nxt == rcv_nxt) {
         return;
     }
-    let Some(window) = cleared(window::SENDING) else { return };
+    let Some(window) = maps::window(window::SENDING) else { return };
     payload::of_message(window, msg);
     let mut line = RequestLine { by: BY_US, ..RequestLine::NONE };
     let found = line.take(window, sock::shift);
@@ -48,7 +48,7 @@ pub fn last(line: &mut RequestLine, window: u32, sk: u64, skb: u64) {
         *line = sent.line;
         return;
     }
-    let Some(window) = cleared(window) else { return };
+    let Some(window) = maps::window(window) else { return };
     // What was sent unseen is still there until it is acknowledged.
     let by = if skb != 0 {
         payload::of_segment(window, skb);
@@ -62,13 +62,6 @@ pub fn last(line: &mut RequestLine, window: u32, sk: u64, skb: u64) {
     } else if let Some(sent) = sent {
         *line = sent.line;
     }
-}
-
-#[inline(always)]
-fn cleared(window: u32) -> Option<&'static mut Window> {
-    let window = maps::window(window)?;
-    sock::clear(window);
-    Some(window)
 }
 
 /// A socket is destroyed: another one may get its address.

@@ -9,7 +9,7 @@ use tracer_common::{
 
 use crate::{
     maps,
-    sock::{self, Object, TcpSock, state},
+    sock::{self, Object, Typed, state},
 };
 
 /// What is remembered of one connection.
@@ -37,7 +37,7 @@ pub struct Exchange {
 impl Exchange {
     /// Nothing was exchanged yet, as far as known.
     #[inline(always)]
-    fn new(sk: TcpSock, role: u32, whole: u32) -> Self {
+    fn new(sk: Typed, role: u32, whole: u32) -> Self {
         let server = sock::server(sk, role);
         Self {
             read_ns: 0,
@@ -57,7 +57,7 @@ const LATE_FROM_NS: u64 = 40_000_000;
 
 /// A connection is established: from here on all of it is seen.
 #[inline(always)]
-pub fn established(sk: TcpSock, old_state: u8) {
+pub fn established(sk: Typed, old_state: u8) {
     let role = match old_state {
         state::SYN_RECV => ROLE_SERVER,
         state::SYN_SENT => ROLE_CLIENT,
@@ -79,7 +79,7 @@ pub fn destroyed(sk: u64) {
 
 /// The application reads.
 #[inline(always)]
-pub fn read(sk: TcpSock) {
+pub fn read(sk: Typed) {
     let now = sock::now_ns();
     let Some(exchange) = maps::exchange(sk.address()) else {
         // An older connection: what came before is unknown, and whether this begins something.
@@ -105,7 +105,7 @@ pub fn read(sk: TcpSock) {
 
 /// Adds an exchange to its server's totals.
 #[inline(always)]
-fn count(sk: TcpSock, exchange: &Exchange, now: u64) {
+fn count(sk: Typed, exchange: &Exchange, now: u64) {
     if exchange.wanted == 0 {
         return;
     }

@@ -5,7 +5,7 @@ use tracer_common::{KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, counter};
 use crate::{
     maps::{self, Urgency, emit, window},
     request_line, requests,
-    sock::{self, Object, TcpSock, state},
+    sock::{self, Object, Typed, state},
 };
 
 /// A false receive and the passive reset that explains it happen in one run of the TCP receive path.
@@ -14,7 +14,7 @@ const SAME_RUN_NS: u64 = 1_000_000;
 /// A RST ended a socket, or the kernel aborts an orphan that got data (`tcp_rcv_state_process`,
 /// net/ipv4/tcp_input.c). Which of the two only shows afterwards: see [`take_back_false_receive`].
 #[inline(always)]
-pub fn received(sk: TcpSock) {
+pub fn received(sk: Typed) {
     let sk_state = sock::state_of(sk);
     let now = sock::now_ns();
     if let Some(counters) = maps::counters() {

@@ -1,6 +1,6 @@
 //! The only reader of kernel structs.
 //!
-//! What is known to be a TCP socket is read directly, as a [`TcpSock`]. Of a plain address nothing is known, so it is read with
+//! What is known to be a TCP socket is read directly, as a [`Typed`] pointer. Of a plain address nothing is known, so it is read with
 //! `bpf_probe_read_kernel`. Either way a wrong address yields zeroes, never a fault. Field names and their kernel sources are
 //! listed in [`Field`].
 
@@ -75,23 +75,29 @@ impl Object for u64 {
     }
 }
 
-/// A `struct tcp_sock *` that the verifier knows as such: no load needs a helper. Offsets are constants to the verifier, so it
-/// can compare each load with the type.
+/// A pointer whose type the verifier knows: no load needs a helper. Offsets are constants to the verifier, so it can compare each
+/// load with the type.
 #[derive(Clone, Copy)]
-pub struct TcpSock(u64);
+pub struct Typed(u64);
 
-impl TcpSock {
-    /// Takes the `struct sock *` of a typed program. `None` for what is no full TCP socket: `inet_sock_set_state` also fires
-    /// for DCCP, SCTP and MPTCP's outer sockets.
+impl Typed {
+    /// An argument of a typed program.
     #[inline(always)]
-    pub fn new(sk: u64) -> Option<Self> {
+    pub fn argument(argument: u64) -> Self {
+        Self(argument)
+    }
+
+    /// Takes the `struct sock *` of a typed program for a `struct tcp_sock *`. `None` for what is no full TCP socket:
+    /// `inet_sock_set_state` also fires for DCCP, SCTP and MPTCP's outer sockets.
+    #[inline(always)]
+    pub fn tcp_sock(sk: u64) -> Option<Self> {
         // SAFETY: the verifier admits pointers to sockets only.
         let sk = unsafe { bpf_skc_to_tcp_sock(sk as *mut _) };
         (!sk.is_null()).then_some(Self(sk as u64))
     }
 }
 
-impl Object for TcpSock {
+impl Object for Typed {
     #[inline(always)]
     fn address(self) -> u64 {
         self.0
@@ -99,25 +105,8 @@ impl Object for TcpSock {
 
     #[inline(always)]
     fn load<T: Copy + Default>(self, offset: u32) -> T {
-        // SAFETY: the verifier refuses the program unless `tcp_sock` has such a field there; should the memory be gone, the
+        // SAFETY: the verifier refuses the program unless the type has such a field there; should the memory be gone, the
         // kernel reads zeroes. Volatile, because a narrower load than the field would be refused.
-        unsafe { core::ptr::read_volatile((self.0 + u64::from(offset)) as *const T) }
-    }
-}
-
-/// Any other pointer that a typed program is given.
-#[derive(Clone, Copy)]
-pub struct Argument(pub u64);
-
-impl Object for Argument {
-    #[inline(always)]
-    fn address(self) -> u64 {
-        self.0
-    }
-
-    #[inline(always)]
-    fn load<T: Copy + Default>(self, offset: u32) -> T {
-        // SAFETY: as for `TcpSock`; the verifier knows the type of each argument.
         unsafe { core::ptr::read_volatile((self.0 + u64::from(offset)) as *const T) }
     }
 }
@@ -175,16 +164,6 @@ pub fn shift(window: &mut Window, from: usize) {
     let begin = window.as_ptr() as u64 + from as u64;
     // SAFETY: `LOOK` bytes fit in the window, before and after `from`; the helper copies forwards.
     unsafe { generated::bpf_probe_read_kernel(window.as_mut_ptr().cast(), LOOK as u32, begin as *const _) };
-}
-
-/// Clears the window.
-#[inline(always)]
-pub fn clear(window: &mut Window) {
-    let words = window.as_mut_ptr().cast::<u64>();
-    for word in 0..size_of::<Window>() / size_of::<u64>() {
-        // SAFETY: a window is so many words, and aligned like them in its map. Volatile as in `maps::zeroed`.
-        unsafe { words.add(word).write_volatile(0) };
-    }
 }
 
 #[inline(always)]

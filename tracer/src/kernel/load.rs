@@ -188,7 +188,7 @@ fn has_reason(btf: &Btf) -> bool {
 }
 
 fn load(btf: &Btf, wanted: &Wanted) -> Result<Ebpf> {
-    let offsets = offsets::resolve(btf)?;
+    let offsets = offsets::resolve(btf, wanted.request_lines)?;
     let has_reason = u32::from(has_reason(btf));
     let idle_jiffies = in_jiffies(IDLE);
     // A reader that is woken at a quarter has three quarters of the ring's time to come.
@@ -197,8 +197,8 @@ fn load(btf: &Btf, wanted: &Wanted) -> Result<Ebpf> {
     // Without the tracepoint it would look as if there were none.
     let with_requests = u32::from(wanted.requests.is_some() && btf.tracepoint_arguments(READING).is_some());
     let with_request_lines = u32::from(wanted.request_lines);
-    let page_ratio = page_ratio(btf);
-    let [iter_ubuf, iter_iovec] = iterators(btf);
+    let (page_ratio, [iter_ubuf, iter_iovec]) =
+        if wanted.request_lines { (page_ratio(btf), iterators(btf)) } else { (0, [u32::MAX; 2]) };
     let jiffy_ns = u64::try_from(jiffy().as_nanos()).unwrap_or(u64::MAX);
     // One entry for each role stands for all servers without room.
     let servers = wanted.requests.as_ref().map_or(1, |requests| requests.servers.saturating_add(2));

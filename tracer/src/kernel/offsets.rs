@@ -95,10 +95,12 @@ const ELSEWHERE: [(Field, &str, &[&str]); 6] = [
 /// vmlinux): what needs them is left out.
 const OPTIONAL: [Field; 3] = [Field::SkcV6Daddr, Field::SkcV6RcvSaddr, Field::Rt6iFlags];
 
-/// Looks up every field on the running kernel.
-pub fn resolve(btf: &Btf) -> Result<Offsets> {
+/// Looks up every field on the running kernel: those for payload only where that is to be read.
+pub fn resolve(btf: &Btf, with_payload: bool) -> Result<Offsets> {
     let mut offsets = [ABSENT; Field::COUNT];
-    for (field, name, path) in FIELDS {
+    for (field, name, path) in
+        FIELDS.into_iter().filter(|(field, ..)| with_payload || !field.is_for_payload())
+    {
         match btf.field_offset(name, path).or_else(|| elsewhere(btf, field)) {
             Some(offset) => offsets[field as usize] = offset,
             None if OPTIONAL.contains(&field) || field.is_for_payload() => {}
@@ -130,7 +132,7 @@ mod tests {
     #[test]
     fn the_running_kernel_has_them_all() {
         let Ok(bytes) = std::fs::read("/sys/kernel/btf/vmlinux") else { return };
-        let offsets = resolve(&Btf::parse(bytes).unwrap()).unwrap();
+        let offsets = resolve(&Btf::parse(bytes).unwrap(), true).unwrap();
         assert!(offsets.iter().all(|&offset| offset != ABSENT));
     }
 }
