@@ -18,6 +18,7 @@ pub fn build() -> Result<()> {
 
 /// Builds what is missing and becomes the daemon, as root: its signals and its exit code are the daemon's own.
 pub fn run(flags: &[OsString]) -> Result<()> {
+    privilege::obtain_root("the daemon")?;
     build()?;
     let variables = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let keep: Vec<_> = variables.filter(|name| name.starts_with("TRACER_")).collect();
@@ -26,12 +27,21 @@ pub fn run(flags: &[OsString]) -> Result<()> {
     Err(error).with_context(|| format!("cannot start {}", daemon.get_program().display()))
 }
 
-/// Builds both sides and runs all tests, with `flags` for `cargo test`.
+/// Builds both sides and runs all tests, with `flags` for `cargo test`: as root where root can be had.
 pub fn test(flags: &[OsString]) -> Result<()> {
+    let root = privilege::obtain_root("what the end-to-end tests do").and_then(|()| privilege::test_runner());
     setup::tests()?;
     build()?;
     process::step("testing");
     let mut tests = cargo("test --workspace --locked");
+    match root {
+        // A list: the words may hold blanks, and it is for every target.
+        Ok(words) if !words.is_empty() => {
+            tests.args(["--config", &format!("target.'cfg(all())'.runner = {words:?}")]);
+        }
+        Ok(_) => {}
+        Err(why) => process::step(&format!("{why:#}; they are skipped")),
+    }
     // The end-to-end tests start the daemon that users get.
     process::run(tests.args(flags).env("TRACER_BIN", workspace::daemon()))
 }
@@ -43,8 +53,8 @@ const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
 /// Seconds for each of the fuzzer's targets: enough for what is easy to find.
 const FUZZING: u64 = 15;
 
-/// What a change must pass: formatting, lints, inputs that nobody thought of, other kernels, tests, and the longer
-/// keep-alive timeouts of real servers.
+/// What a change must pass, the quick parts first: formatting, lints, tests, inputs that nobody thought of, other kernels, and
+/// the longer keep-alive timeouts of real servers.
 pub fn ci() -> Result<()> {
     process::step("checking the format");
     process::run(&mut cargo("fmt --all --check"))?;
@@ -55,11 +65,11 @@ pub fn ci() -> Result<()> {
     process::step("linting");
     ebpf::clippy()?;
     process::run(&mut cargo("clippy --workspace --all-targets --locked -- -D warnings"))?;
+    test(&[])?;
     fuzz(&fuzz::Args::all(FUZZING))?;
     process::run(&mut fuzz::clippy())?;
     process::step("trying other kernels");
     vm(&vm::Args::kernels(&KERNELS))?;
-    test(&[])?;
     if privilege::require_root("the comparison of keep-alive timeouts") {
         process::step("comparing keep-alive timeouts");
         servers(&lab::servers::Args::all())?;

@@ -18,7 +18,7 @@ use crate::debian::{self, Needed};
 use crate::{process, workspace};
 
 /// libFuzzer is C++.
-const PROGRAMS: [Needed; 1] = [("c++", "build-essential")];
+const PROGRAMS: [Needed; 1] = [Needed::new("c++", "build-essential", "compiles libFuzzer")];
 
 /// What cargo-fuzz compiles with, less the sanitizer.
 const FLAGS: [&str; 7] = [

@@ -24,14 +24,14 @@ pub fn ensure(toolchain: &Toolchain) -> Result<PathBuf> {
         return Ok(linker);
     }
     process::step(&format!(
-        "building bpf-linker {VERSION} with LLVM {} into {}",
+        "building bpf-linker {VERSION} with LLVM {} into {}: about a minute, once",
         toolchain.llvm,
         home.display()
     ));
     link_llvm(&toolchain.libllvm, &home.join("lib"))?;
     let mut install = workspace::cargo();
     install
-        .args(["install", "bpf-linker", "--version", VERSION, "--locked", "--force", "--quiet"])
+        .args(["install", "bpf-linker", "--version", VERSION, "--locked", "--force"])
         .args(["--no-default-features", "--features", &format!("llvm-{}", toolchain.llvm)])
         .arg("--root")
         .arg(&home)

@@ -5,7 +5,7 @@ use std::io::{Write, stderr};
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use nix::unistd::Uid;
 
 use crate::process;
@@ -20,6 +20,15 @@ pub fn is_root() -> bool {
 #[must_use]
 pub fn can_be_root() -> bool {
     is_root() || process::find("sudo").is_some()
+}
+
+/// Makes sure that `what` can be run as root: sudo asks for a password now, rather than after a build of minutes.
+pub fn obtain_root(what: &str) -> Result<()> {
+    if is_root() {
+        return Ok(());
+    }
+    process::run_quietly(&mut as_root(Path::new("true"), &[])?)
+        .with_context(|| format!("{what} needs root, and sudo gives none: run this as root"))
 }
 
 /// A command that runs `program` as root, through sudo when we are not root ourselves, keeping the named variables.
@@ -38,6 +47,21 @@ pub fn as_root(program: &Path, keep: &[String]) -> Result<Command> {
     Ok(command)
 }
 
+/// The words that start a test program as root, for cargo to put before its path: none when we are root.
+pub fn test_runner() -> Result<Vec<String>> {
+    if is_root() {
+        return Ok(Vec::new());
+    }
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    // What root writes to its home does not belong into ours.
+    let keep: Vec<_> = names.filter(|name| name != "HOME").chain(["TRACER_BIN".to_owned()]).collect();
+    let mut command = as_root(Path::new("/usr/bin/env"), &keep)?;
+    // sudo has a `PATH` of its own, and puts it before ours.
+    command.arg(format!("PATH={}", env::var("PATH").unwrap_or_default()));
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    Ok(words.map(|word| word.to_string_lossy().into_owned()).collect())
+}
+
 /// Whether the test `name` may go on; otherwise says that it is skipped. In CI a skip is a failure.
 ///
 /// # Panics
@@ -47,7 +71,7 @@ pub fn require_root(name: &str) -> bool {
     if is_root() {
         return true;
     }
-    let skipped = format!("{name}: skipped: needs root (run sudo -E env PATH=\"$PATH\" cargo xtask test)");
+    let skipped = format!("{name}: skipped: needs root");
     assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{skipped}");
     // Not eprintln: the test harness would keep the line of a test that passes to itself.
     let _ = writeln!(stderr(), "{skipped}");

@@ -9,63 +9,70 @@ use crate::toolchain::{self, Toolchain};
 use crate::{linker, process};
 
 /// Debian's newest Rust: unlike its other packages it is kept up to date for the browsers. It installs beside rustup.
-const RUST_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
-
-const BUILD_PROGRAMS: [Needed; 1] = [("cc", "build-essential")];
-
-const TEST_PROGRAMS: [Needed; 5] =
-    [("tcpdump", "tcpdump"), ("ip", "iproute2"), ("ss", "iproute2"), ("sysctl", "procps"), ("ps", "procps")];
-
-/// Test programs whose packages bring a service that would start by itself, with its unit.
-const TEST_SERVERS: [(Needed, &str); 3] = [
-    (("nginx", "nginx-light"), "nginx.service"),
-    (("promtool", "prometheus"), "prometheus.service"),
-    (("haproxy", "haproxy"), "haproxy.service"),
+const RUST: [Needed; 3] = [
+    Needed::new("rustc", "rustc-web", "a Rust compiler whose library source can be had"),
+    Needed::new("cargo", "cargo-web", "its cargo"),
+    Needed::new("rustc", "rust-web-src", "that source, from which `core` is built for BPF"),
 ];
 
-/// Servers whose keep-alive timeouts are watched, in packages without a service.
-const KEEP_ALIVE_SERVERS: [Needed; 4] = [
-    ("apache2", "apache2-bin"),
-    ("gunicorn", "gunicorn"),
+const BUILD_PROGRAMS: [Needed; 1] = [Needed::new("cc", "build-essential", "links what cargo builds")];
+
+const LAB_PROGRAMS: [Needed; 5] = [
+    Needed::new("tcpdump", "tcpdump", "captures packets: the judge of the tests"),
+    Needed::new("ip", "iproute2", "makes network namespaces and shows sockets"),
+    Needed::new("ss", "iproute2", "makes network namespaces and shows sockets"),
+    Needed::new("sysctl", "procps", "reads kernel settings and processes"),
+    Needed::new("ps", "procps", "reads kernel settings and processes"),
+];
+
+/// Test programs whose packages bring a service that would start by itself, with its name.
+const TEST_SERVICES: [(Needed, &str); 3] = [
+    (Needed::new("nginx", "nginx-light", WATCHED), "nginx"),
+    (Needed::new("promtool", "prometheus", "checks the metrics, and scrapes them"), "prometheus"),
+    (Needed::new("haproxy", "haproxy", WATCHED), "haproxy"),
+];
+
+/// Test programs in packages without a service.
+const TEST_PROGRAMS: [Needed; 6] = [
+    Needed::new("apache2", "apache2-bin", WATCHED),
+    Needed::new("gunicorn", "gunicorn", WATCHED),
     // One of its worker classes, with no program of its own.
-    ("gunicorn", "python3-gevent"),
-    ("node", "nodejs"),
+    Needed::new("gunicorn", "python3-gevent", WATCHED),
+    Needed::new("node", "nodejs", WATCHED),
+    Needed::new("chromium", "chromium", "opens the live page"),
+    Needed::new("chromedriver", "chromium-driver", "opens the live page"),
 ];
 
-/// What opens the live page.
-const TEST_BROWSER: [Needed; 2] = [("chromium", "chromium"), ("chromedriver", "chromium-driver")];
+const WATCHED: &str = "a server whose keep-alive timeout is measured";
 
 /// What the eBPF build needs: a compiler, and a linker that reads what it writes.
 pub fn build() -> Result<(Toolchain, PathBuf)> {
     debian::ensure(&BUILD_PROGRAMS)?;
     let toolchain = match toolchain::find() {
         Ok(toolchain) => toolchain,
-        Err(lacking) => install_rust(&lacking)?,
+        Err(lacking) => add_rust(&lacking)?,
     };
     let linker = linker::ensure(&toolchain)?;
     Ok((toolchain, linker))
 }
 
-fn install_rust(lacking: &anyhow::Error) -> Result<Toolchain> {
+/// The small way is a component of the Rust that is here; the large one is another Rust.
+fn add_rust(lacking: &anyhow::Error) -> Result<Toolchain> {
     process::step(&format!("no compiler here can build for BPF ({lacking:#})"));
-    debian::install(&RUST_PACKAGES)
-        .and_then(|()| toolchain::inspect(Path::new("/usr")))
-        .map_err(|why| anyhow!("{why:#}; or run `rustup toolchain install nightly --component rust-src`"))
+    toolchain::add_source().or_else(|why| {
+        process::step(&format!("rustup cannot add rust-src ({why:#})"));
+        debian::install(&RUST).and_then(|()| toolchain::inspect(Path::new("/usr"))).map_err(|why| {
+            anyhow!("{why:#}; or run `rustup component add rust-src` where rustup reaches its server")
+        })
+    })
 }
 
 /// What the lab needs besides.
 pub fn lab() -> Result<()> {
-    debian::ensure(&TEST_PROGRAMS)
+    debian::ensure(&LAB_PROGRAMS)
 }
 
 /// What the tests need besides.
 pub fn tests() -> Result<()> {
-    lab()?;
-    let missing = |(program, _): &Needed| process::find(program).is_none();
-    let (servers, units): (Vec<_>, Vec<_>) =
-        TEST_SERVERS.iter().copied().filter(|(server, _)| missing(server)).unzip();
-    if !units.is_empty() {
-        debian::mask_services(&units)?;
-    }
-    debian::ensure(&[servers.as_slice(), &KEEP_ALIVE_SERVERS, &TEST_BROWSER].concat())
+    debian::install_stopped(&TEST_SERVICES, &[&LAB_PROGRAMS[..], &TEST_PROGRAMS].concat())
 }

@@ -58,6 +58,26 @@ pub fn find() -> Result<Toolchain> {
     })
 }
 
+/// Has rustup add the source of the standard library to its nightly, else to its default toolchain, where that is all they lack.
+pub fn add_source() -> Result<Toolchain> {
+    let nightly = || add_source_to(&["--toolchain", "nightly"]);
+    let default = || add_source_to(&[]);
+    nightly().or_else(|no_nightly| {
+        default().with_context(|| format!("to its nightly: {no_nightly:#}; to its default toolchain"))
+    })
+}
+
+fn add_source_to(which: &[&str]) -> Result<Toolchain> {
+    let sysroot = rustup_sysroot(which)?;
+    let rustup = process::find("rustup").context("no rustup")?;
+    process::step(&format!("adding the source of Rust's library to {}", sysroot.display()));
+    // `timeout`: its server may never answer.
+    let mut add = Command::new("timeout");
+    add.arg("120").arg(rustup).args(["component", "add", "rust-src"]).args(which);
+    process::run_quietly(&mut add)?;
+    inspect(&sysroot)
+}
+
 /// The toolchain in `sysroot`, or what it lacks.
 pub fn inspect(sysroot: &Path) -> Result<Toolchain> {
     let rustc = sysroot.join("bin/rustc");

@@ -26,7 +26,11 @@ use crate::debian::{self, Needed};
 use crate::{lab, privilege, process};
 
 /// What is compared with tracer and measured with, besides what the tests need.
-const PROGRAMS: [Needed; 3] = [("wrk", "wrk"), ("bpftrace", "bpftrace"), ("valgrind", "valgrind")];
+const PROGRAMS: [Needed; 3] = [
+    Needed::new("wrk", "wrk", "makes the load"),
+    Needed::new("bpftrace", "bpftrace", "what tracer is compared with"),
+    Needed::new("valgrind", "valgrind", "counts instructions"),
+];
 
 /// Measures what tracer costs, and writes the tables of docs/BENCHMARKS.md.
 #[derive(clap::Args, Debug)]

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{privilege, process};
+use crate::debian::{self, Needed};
+use crate::process;
 
 /// The keys by which every suite is signed, of the package debian-archive-keyring.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -106,16 +107,12 @@ impl Suite {
 
 /// Installs `packages` of the machine's suite or its backports: where some are from there already, others of the same source
 /// must be as well.
-pub(super) fn install_with_backports(packages: &[&str], directory: &Path) -> Result<()> {
+pub(super) fn install_with_backports(packages: &[Needed], directory: &Path) -> Result<()> {
     let archive = Archive::of_this_machine()?;
     let (own, backports) = (&archive.suite, format!("{}-backports", archive.suite));
     let suite = Suite::open_at(&archive, &format!("{own} {own}-updates {backports}"), directory)?;
-    process::step(&format!("installing from {backports}: {}", packages.join(" ")));
-    let mut command = privilege::as_root(Path::new("/usr/bin/env"), &[])?;
-    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300"]);
-    command.arg("-c").arg(suite.settings());
-    command.args(["install", "-y", "--no-install-recommends", "--no-remove", "-t", &backports]);
-    process::run_quietly(command.args(packages))
+    let settings = suite.settings().display().to_string();
+    debian::install_with(&["-c".to_owned(), settings, "-t".to_owned(), backports], packages)
 }
 
 /// Where this machine gets its Debian packages from.

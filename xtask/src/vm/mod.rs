@@ -26,12 +26,12 @@ use report::Report;
 
 /// What emulated machines need besides what the lab needs.
 const NEEDED: [Needed; 6] = [
-    ("qemu-system-x86_64", "qemu-system-x86"),
-    ("busybox", "busybox-static"),
-    ("ldd", "libc-bin"),
-    ("timeout", "coreutils"),
-    ("xz", "xz-utils"),
-    ("dpkg-deb", "dpkg"),
+    Needed::new("qemu-system-x86_64", "qemu-system-x86", "emulates machines with other kernels"),
+    Needed::new("busybox", "busybox-static", "what those machines start with"),
+    Needed::new("ldd", "libc-bin", "finds what their programs need"),
+    Needed::new("timeout", "coreutils", "bounds captures"),
+    Needed::new("xz", "xz-utils", "unpacks kernels"),
+    Needed::new("dpkg-deb", "dpkg", "unpacks kernels"),
 ];
 
 /// In seconds, more than twice what recordings take, which are made one after the other.
@@ -109,9 +109,8 @@ pub fn run(args: &Args) -> Result<()> {
 fn install(directory: &Path) -> Result<()> {
     let Err(why) = debian::ensure(&NEEDED) else { return Ok(()) };
     process::step(&format!("{why:#}: trying with backports"));
-    let missing = NEEDED.iter().filter(|(program, _)| process::find(program).is_none());
-    let packages: Vec<_> = missing.map(|(_, package)| *package).collect();
-    apt::install_with_backports(&packages, &directory.join("apt/own"))
+    let missing: Vec<_> = NEEDED.into_iter().filter(Needed::is_missing).collect();
+    apt::install_with_backports(&missing, &directory.join("apt/own"))
 }
 
 fn play(name: &str, args: &Args, directory: &Path) -> Result<Report> {
