@@ -109,7 +109,7 @@ fn packages(needed: &[Needed]) -> Vec<&'static str> {
 }
 
 fn each_once(words: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
-    BTreeSet::from_iter(words).into_iter().collect()
+    words.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn apt_get() -> Result<Command> {
