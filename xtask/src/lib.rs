@@ -5,6 +5,7 @@ pub mod bench;
 pub mod commands;
 pub mod debian;
 pub mod ebpf;
+pub mod fresh;
 pub mod fuzz;
 pub mod lab;
 pub mod linker;

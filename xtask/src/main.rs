@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
-use xtask::{bench, commands, fuzz, lab, setup, vm};
+use xtask::{bench, commands, fresh, fuzz, lab, setup, vm};
 
 /// Build, run and test tracer. Everything needed is found or installed on the way.
 #[derive(Parser)]
@@ -43,6 +43,8 @@ enum Xtask {
     Vm(vm::Args),
     /// Throw inputs that nobody thought of at what reads bytes that strangers choose
     Fuzz(fuzz::Args),
+    /// Try the README's commands and CI on a machine that has nothing
+    Fresh(fresh::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Xtask::Bench(arguments) => commands::bench(&arguments),
         Xtask::Vm(arguments) => commands::vm(&arguments),
         Xtask::Fuzz(arguments) => commands::fuzz(&arguments),
+        Xtask::Fresh(arguments) => fresh::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

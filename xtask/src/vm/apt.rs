@@ -116,14 +116,16 @@ pub(super) fn install_with_backports(packages: &[Needed], directory: &Path) -> R
 }
 
 /// Where this machine gets its Debian packages from.
-struct Archive {
-    mirror: String,
+pub(crate) struct Archive {
+    pub(crate) mirror: String,
+    /// The same for security updates, if it has them.
+    pub(crate) security: Option<String>,
     /// The suite of the machine itself.
     suite: String,
 }
 
 impl Archive {
-    fn of_this_machine() -> Result<Self> {
+    pub(crate) fn of_this_machine() -> Result<Self> {
         let format = "$(ORIGIN)|$(LABEL)|$(CODENAME)|$(REPO_URI)";
         let mut command = Command::new("apt-get");
         command.args(["indextargets", "--format", format, "Created-By: Packages"]);
@@ -133,10 +135,11 @@ impl Archive {
 
     /// Security and backports have labels of their own, updates a name behind a hyphen.
     fn among(targets: &str) -> Option<Self> {
-        let (suite, mirror) =
-            targets.lines().find_map(|line| line.strip_prefix("Debian|Debian|")?.split_once('|'))?;
+        let of = |label: &str| targets.lines().find_map(|line| line.strip_prefix(label)?.split_once('|'));
+        let (suite, mirror) = of("Debian|Debian|")?;
         let (suite, _) = suite.split_once('-').unwrap_or((suite, ""));
-        Some(Self { mirror: mirror.to_owned(), suite: suite.to_owned() })
+        let security = of("Debian|Debian-Security|").map(|(_, mirror)| mirror.to_owned());
+        Some(Self { mirror: mirror.to_owned(), security, suite: suite.to_owned() })
     }
 }
 
@@ -161,6 +164,7 @@ mod tests {
                        Debian|Debian|bookworm-updates|http://mirror/debian/\n";
         let archive = Archive::among(targets).unwrap();
         assert_eq!((archive.suite.as_str(), archive.mirror.as_str()), ("bookworm", "http://mirror/debian/"));
+        assert_eq!(archive.security.as_deref(), Some("http://security/"));
         assert!(Archive::among("").is_none());
     }
 

@@ -21,6 +21,7 @@ use anyhow::{Result, ensure};
 
 use crate::debian::{self, Needed};
 use crate::{process, workspace};
+pub(crate) use apt::Archive;
 use kernel::Kernel;
 use report::Report;
 
