@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
 
-use self::root::{Root, USER};
+use self::root::{Options, Root, USER};
 use self::watched::{Ended, Watched};
 use crate::debian::{self, Needed};
 use crate::lab::http;
@@ -41,6 +41,9 @@ pub struct Args {
     /// Only these steps, one after the other
     #[arg(long, value_delimiter = ',', value_name = "STEP,…")]
     only: Vec<Step>,
+    /// As where rustup's server cannot be reached: Debian's Rust is installed for the eBPF build
+    #[arg(long)]
+    no_rustup_server: bool,
     /// Leave the machine in target/fresh/ for another look
     #[arg(long)]
     keep: bool,
@@ -71,7 +74,11 @@ pub fn run(args: &Args) -> Result<()> {
     let directory = workspace::target_dir().join("fresh");
     let began = Instant::now();
     process::step(&format!("making a fresh {}", args.suite));
-    let root = Root::make(&args.suite, &directory.join(&args.suite), args.who == Who::User, args.keep)?;
+    let root = Root::make(
+        &args.suite,
+        &directory.join(&args.suite),
+        &Options { sudo: args.who == Who::User, rustup_server: !args.no_rustup_server, keep: args.keep },
+    )?;
     let mut report =
         format!("{}, made in {:.0} s: {}\n", args.suite, began.elapsed().as_secs_f64(), size(&root)?);
     let logs = directory.join(format!("{}-logs", args.suite));

@@ -22,29 +22,44 @@ const COMPILER: &str = "apt-get update -qq && apt-get install -qq -y build-essen
 /// Mounts what a machine has and enters it. All of it ends with the processes in it.
 const ENTER: &str = r#"
 set -e
-root=$1 user=$2 home=$3 script=$4
+root=$1 user=$2 home=$3 script=$4 server=$5
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 mount -t tmpfs tmpfs "$root/run"
 exec chroot --userspec="$user" "$root" /usr/bin/env -i HOME="$home" USER="$user" LANG=C.UTF-8 \
     PATH="$home/.cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
-    RUSTUP_HOME=/home/dev/.rustup sh -c "cd /home/dev/tracer && $script"
+    RUSTUP_HOME=/home/dev/.rustup $server sh -c "cd /home/dev/tracer && $script"
 "#;
+
+/// Where nobody answers.
+const NO_SERVER: &str = "RUSTUP_DIST_SERVER=http://127.0.0.1:9";
+
+/// What kind of machine it is.
+pub(super) struct Options {
+    /// [`USER`] may become root.
+    pub(super) sudo: bool,
+    /// rustup reaches its server, if this machine's does.
+    pub(super) rustup_server: bool,
+    /// It is not deleted.
+    pub(super) keep: bool,
+}
 
 /// The machine; deleted when dropped, unless it is to be kept.
 pub(super) struct Root {
     directory: PathBuf,
+    rustup_server: bool,
     keep: bool,
 }
 
 impl Root {
     /// Bootstraps `suite` in `directory`, with rustup's default toolchain and a clone of HEAD in the home of [`USER`].
-    pub(super) fn make(suite: &str, directory: &Path, sudo: bool, keep: bool) -> Result<Self> {
+    pub(super) fn make(suite: &str, directory: &Path, options: &Options) -> Result<Self> {
+        let &Options { sudo, rustup_server, keep } = options;
         remove(directory)?;
         fs::create_dir_all(directory)?;
         // Chroot and mount want a path from the root.
-        let root = Self { directory: fs::canonicalize(directory)?, keep };
+        let root = Self { directory: fs::canonicalize(directory)?, rustup_server, keep };
         root.bootstrap(suite, sudo)?;
         root.take_certificates()?;
         root.outside("useradd --create-home --shell /bin/bash dev")?;
@@ -67,7 +82,8 @@ impl Root {
         let home = if user == USER { "/home/dev" } else { "/root" };
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", ENTER, "sh"]);
-        command.arg(&self.directory).args([user, home, script]);
+        let server = if self.rustup_server { "" } else { NO_SERVER };
+        command.arg(&self.directory).args([user, home, script, server]);
         command
     }
 
