@@ -10,6 +10,9 @@ use std::process::Command;
 #[path = "../xtask/src/sources.rs"]
 pub mod sources;
 
+/// What the daemon is built from besides its eBPF object, relative to the root of the repository.
+const DAEMON: [&str; 5] = ["Cargo.toml", "Cargo.lock", "tracer/Cargo.toml", "tracer/build.rs", "tracer/src"];
+
 fn main() {
     // Asked when run, not when compiled: clones that share a target directory share this program.
     let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
@@ -18,7 +21,10 @@ fn main() {
         Ok(object) => println!("cargo::rustc-env=TRACER_EBPF_OBJECT={}", object.display()),
         Err(sentence) => println!("cargo::error={sentence}"),
     }
-    println!("cargo::rustc-env=TRACER_REVISION={}", revision(&root));
+    let (version, revision) = (env::var("CARGO_PKG_VERSION").unwrap_or_default(), revision(&root));
+    let in_full = revision.as_ref().map_or(version.clone(), |revision| format!("{version} ({revision})"));
+    println!("cargo::rustc-env=TRACER_REVISION={}", revision.as_deref().unwrap_or("unknown"));
+    println!("cargo::rustc-env=TRACER_VERSION={in_full}");
 }
 
 /// The eBPF object: the one that is asked for, or the one that `cargo xtask build` made of these very sources.
@@ -42,19 +48,31 @@ fn object(root: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// The commit, abbreviated, or `unknown` outside a git clone.
-fn revision(root: &Path) -> String {
+/// The commit, abbreviated, with `-dirty` where the daemon's sources differ from it; nothing outside a git clone.
+fn revision(root: &Path) -> Option<String> {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").arg("-C").arg(root).args(arguments).output().ok()?;
+        let output = Command::new("git")
+            .arg("--no-optional-locks")
+            .arg("-C")
+            .arg(root)
+            .args(arguments)
+            .output()
+            .ok()?;
         let line = String::from_utf8(output.stdout).ok()?.trim().to_owned();
         output.status.success().then_some(line)
     };
-    // Commits and checkouts write one of these. A path that does not exist would make cargo run this every time.
-    for name in ["HEAD", "refs/heads", "packed-refs"] {
-        let path = git(&["rev-parse", "--git-path", name]).map(|path| root.join(path));
-        if let Some(path) = path.filter(|path| path.exists()) {
-            println!("cargo::rerun-if-changed={}", path.display());
-        }
+    // A tarball may be unpacked in the clone of something else.
+    if !git(&["rev-parse", "--show-prefix"])?.is_empty() {
+        return None;
     }
-    git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".into())
+    // Checkouts and commits of this worktree write both. A path that does not exist would make cargo run this every time.
+    let moves = ["HEAD", "logs/HEAD"].into_iter().filter_map(|name| git(&["rev-parse", "--git-path", name]));
+    let sources = [&DAEMON[..], &sources::SOURCES].concat();
+    let watched = moves.chain(sources.iter().map(|&source| source.to_owned())).map(|path| root.join(path));
+    for path in watched.filter(|path| path.exists()) {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
+    let commit = git(&["rev-parse", "--short=7", "HEAD"])?;
+    let clean = git(&[&["diff", "--quiet", "HEAD", "--"][..], &sources].concat()).is_some();
+    Some(if clean { commit } else { format!("{commit}-dirty") })
 }

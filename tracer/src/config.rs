@@ -2,12 +2,18 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{
+    Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use log::LevelFilter;
+
+/// What `--log-level` can be.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Finds and explains TCP resets on this host.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(version = env!("TRACER_VERSION"), about, max_term_width = 80, args_conflicts_with_subcommands = true)]
 pub struct Config {
     /// Instead of tracing this host
     #[command(subcommand)]
@@ -67,7 +73,8 @@ pub struct Config {
     pub record: Option<PathBuf>,
 
     /// Diagnostics on stderr
-    #[arg(long, env = "TRACER_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    #[arg(long, env = "TRACER_LOG_LEVEL", default_value = "info", value_name = "LEVEL", ignore_case = true,
+          value_parser = PossibleValuesParser::new(LEVELS).try_map(|level| level.parse::<LevelFilter>()))]
     pub log_level: LevelFilter,
 }
 
@@ -129,6 +136,17 @@ mod tests {
     fn durations_are_read_with_their_unit() {
         let config = parse(&["--race-window", "20ms"]).unwrap();
         assert_eq!(config.race_window, Some(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn every_log_level_that_help_lists_is_one() {
+        for (name, level) in LEVELS.into_iter().zip(LevelFilter::iter()) {
+            assert_eq!(parse(&["--log-level", name]).unwrap().log_level, level);
+        }
+        assert_eq!(LEVELS.len(), LevelFilter::iter().count());
+        let refused = parse(&["--log-level", "loud"]).unwrap_err().to_string();
+        assert!(refused.contains(&LEVELS.join(", ")), "{refused}");
+        assert_eq!(parse(&["--log-level", "DEBUG"]).unwrap().log_level, LevelFilter::Debug);
     }
 
     #[test]

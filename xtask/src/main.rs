@@ -9,7 +9,7 @@ use xtask::{bench, commands, fresh, fuzz, lab, setup, vm};
 
 /// Build, run and test tracer. Everything needed is found or installed on the way.
 #[derive(Parser)]
-#[command(bin_name = "cargo xtask")]
+#[command(bin_name = "cargo xtask", max_term_width = 80)]
 enum Xtask {
     /// Find or install what tracer is built with
     Setup {

@@ -21,6 +21,7 @@ use super::{
     offsets, preflight,
     programs::Loaded,
     reasons::Reasons,
+    refusal,
     requests::{LateMarks, RequestCounters},
     ring::Ring,
 };
@@ -143,14 +144,9 @@ impl Tracer {
     pub fn start(wanted: &Wanted) -> Result<Self> {
         let btf = preflight::check()?;
         let locked_memory = allow_locked_memory();
-        let mut programs = load(&btf, wanted).with_context(|| match locked_memory {
-            Ok(()) => {
-                "the kernel refused the eBPF object: it is older than 5.10, or lockdown=confidentiality is set"
-            }
-            Err(_) => {
-                "the kernel refused the eBPF object: before 5.11 it needs unlimited locked memory, so grant \
-                 CAP_SYS_RESOURCE or set LimitMEMLOCK=infinity (ulimit -l unlimited)"
-            }
+        let mut programs = load(&btf, wanted).map_err(|error| {
+            let sentence = refusal::explain(&error, locked_memory);
+            error.context(sentence)
         })?;
         let ring = Ring::take(&mut programs)?;
         let counters = KernelCounters::take(&mut programs)?;

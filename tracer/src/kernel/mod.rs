@@ -7,6 +7,7 @@ pub mod offsets;
 pub mod preflight;
 pub mod programs;
 pub mod reasons;
+mod refusal;
 pub mod requests;
 pub mod ring;
 

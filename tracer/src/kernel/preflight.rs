@@ -1,9 +1,9 @@
 //! What must be there before anything is loaded, each with a sentence that helps when it is not.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use caps::{CapSet, Capability};
 
-use super::btf::Btf;
+use super::{btf::Btf, refusal};
 
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
@@ -32,6 +32,7 @@ fn privileges() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
+    ensure!(!refusal::in_user_namespace(), refusal::USER_NAMESPACE);
     bail!(
         "loading eBPF programs needs {}: run as root, or grant both CAP_BPF and CAP_PERFMON",
         missing.join(" and ")

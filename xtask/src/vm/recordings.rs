@@ -6,8 +6,6 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::process;
-
 /// Where the guest's lab writes them; init.sh packs this directory.
 pub(super) const IN_GUEST: &str = "/tmp/recordings";
 
@@ -22,7 +20,10 @@ pub(super) fn unpack(archive: &Path, into: &Path) -> Result<()> {
     fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
     let mut tar = Command::new("tar");
     tar.arg("-xz").arg("--no-same-owner").arg("-f").arg(archive).arg("-C").arg(into);
-    process::run_quietly(&mut tar).context("the guest's recordings are incomplete")
+    let output = tar.output().context("cannot start tar")?;
+    let complaint = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+    ensure!(output.status.success(), "the guest's recordings are incomplete: {complaint}");
+    Ok(())
 }
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::process;
 
     /// An archive as init.sh makes it, with one recording of 100,000 bytes that cannot be compressed.
     fn archive(directory: &Path) -> (PathBuf, Vec<u8>) {
@@ -56,7 +58,7 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let (archive, _) = archive(directory.path());
         let whole = fs::read(&archive).unwrap();
-        for (length, why) in [(0, "handed over no recordings"), (whole.len() / 2, "are incomplete")] {
+        for (length, why) in [(0, "handed over no recordings"), (whole.len() / 2, "Unexpected EOF")] {
             fs::write(&archive, &whole[..length]).unwrap();
             let error = format!("{:#}", unpack(&archive, &directory.path().join("out")).unwrap_err());
             assert!(error.contains(why), "{error}");

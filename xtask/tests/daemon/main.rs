@@ -4,6 +4,7 @@
 //! test; only HTTP runs over this host's own loopback.
 
 mod capabilities;
+mod confinement;
 mod flood;
 mod http;
 mod network;
