@@ -16,8 +16,8 @@ const SECCOMP_FILTER: u32 = 2;
 pub(super) const USER_NAMESPACE: &str = "loading eBPF programs needs capabilities of the host, and this process is in a user namespace of its own: run it \
      in the host's (in Kubernetes `hostUsers: true`, in Docker and Podman rootful and without a mapping of users)";
 
-const SECCOMP: &str = "the kernel refused the eBPF object although the capabilities are there, because of a seccomp filter: let \
-     it allow bpf() and perf_event_open() (in Kubernetes `seccompProfile: {type: Unconfined}`, in Docker and Podman \
+const SECCOMP: &str = "the kernel refused the eBPF object although the capabilities are there, and this process has a seccomp \
+     filter: let that allow bpf() and perf_event_open() (in Kubernetes `seccompProfile: {type: Unconfined}`, in Docker and Podman \
      `--security-opt seccomp=unconfined`, in systemd SystemCallFilter=)";
 
 const LOCKED_MEMORY: &str = "the kernel refused the eBPF object: before 5.11 it needs unlimited locked memory, so grant \
