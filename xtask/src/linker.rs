@@ -1,6 +1,7 @@
 //! bpf-linker, built for the LLVM of one compiler and kept apart from the developer's own.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -35,10 +36,19 @@ pub fn ensure(toolchain: &Toolchain) -> Result<PathBuf> {
         .args(["--no-default-features", "--features", &format!("llvm-{}", toolchain.llvm)])
         .arg("--root")
         .arg(&home)
-        .env("LLVM_PREFIX", &home);
+        .env("LLVM_PREFIX", &home)
+        // Else cargo asks for that, and nobody but us runs it.
+        .env("PATH", with_path(&home.join("bin"))?);
     process::run_quietly(&mut install)?;
     ensure!(linker.exists(), "cargo install did not make {}", linker.display());
     Ok(linker)
+}
+
+/// The directories in which programs are found, and `bin`.
+fn with_path(bin: &Path) -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let all = env::split_paths(&path).chain([bin.to_owned()]);
+    env::join_paths(all).context("a directory of cargo's home has a colon in its name")
 }
 
 /// One directory for each LLVM library, so that compilers do not share a linker by mistake; under cargo's home, so that clones do.

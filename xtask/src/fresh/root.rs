@@ -103,7 +103,9 @@ impl Root {
             let _ = writeln!(sources, "deb {security} {suite}-security main");
         }
         fs::write(self.directory.join("etc/apt/sources.list"), sources)?;
-        fs::copy("/etc/resolv.conf", self.directory.join("etc/resolv.conf"))?;
+        for file in ["etc/resolv.conf", "etc/hosts"] {
+            fs::copy(Path::new("/").join(file), self.directory.join(file))?;
+        }
         Ok(())
     }
 
