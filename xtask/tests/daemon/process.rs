@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use xtask::lab::moment::{Moment, Recorded};
 use xtask::lab::{http, wait::until};
 use xtask::workspace;
 
@@ -101,6 +102,11 @@ impl Daemon {
 
     pub(crate) fn send(&self, signal: Signal) -> Result<()> {
         Ok(kill(Pid::from_raw(self.pid().try_into()?), signal)?)
+    }
+
+    /// What it has counted at a moment; it must be recording into this file, and print nothing.
+    pub(crate) fn moment(&self, recording: &Path) -> Result<Moment> {
+        Recorded { port: self.port, pid: self.pid(), recording }.moment(|| None)
     }
 
     /// Its stdout, which is then no longer read when it ends.
