@@ -30,6 +30,9 @@ const SETTLED: Duration = Duration::from_millis(300);
 /// A busy machine may need longer than the default's 5 ms from one step of a race to the next.
 pub(super) const RACE_WINDOW: &str = "100ms";
 
+/// Room for the servers of the lab, whatever else this host talks to.
+pub(super) const MAX_SERIES: &str = "10000";
+
 /// A running tracer, killed when dropped and not stopped.
 pub struct Tracer {
     child: Child,
@@ -65,7 +68,8 @@ impl Tracer {
 
     /// The same with flags that ask for more.
     pub(super) fn start_asked_for(flags: &[&str]) -> Result<Self> {
-        Self::start_with(&[&["--race-window", RACE_WINDOW], flags].concat())
+        let lab = ["--race-window", RACE_WINDOW, "--max-series", MAX_SERIES];
+        Self::start_with(&[&lab, flags].concat())
     }
 
     /// The same with these flags only.

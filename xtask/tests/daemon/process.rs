@@ -157,9 +157,9 @@ impl Drop for Daemon {
 pub(crate) struct Lines(Arc<Mutex<Vec<Value>>>);
 
 impl Lines {
-    /// Those about connections to a port of the network.
-    pub(crate) fn about(&self, network: &Network, port: u16) -> Vec<Value> {
-        let (netns, server) = (network.inum, format!("127.0.0.1:{}", network.port(port)));
+    /// Those about connections to a server of the network.
+    pub(crate) fn about(&self, network: &Network, server: u16) -> Vec<Value> {
+        let (netns, server) = (network.inum, network.server(server).to_string());
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().filter(|line| line["netns"] == netns && line["server"] == *server).cloned().collect()
     }

@@ -12,7 +12,7 @@ use xtask::privilege::require_root;
 use crate::browser::Browser;
 use crate::network::Network;
 use crate::traffic::{SHOWN, Traffic};
-use crate::{PORT, api, daemon};
+use crate::{api, daemon};
 
 /// Words that only an empty page shows, one sentence for each section.
 const EMPTY: [&str; 3] = ["None so far", "No idle connection was closed yet", "No connection was reset yet"];
@@ -32,7 +32,7 @@ fn the_page_shows_a_mismatch_and_its_races_as_they_happen() -> Result<()> {
         assert!(text.contains(sentence), "no {sentence:?} in: {text}");
     }
 
-    let traffic = Traffic::on(&network, PORT)?;
+    let traffic = Traffic::on(&network)?;
     traffic.closes(10)?;
     browser.until("document.querySelector('#advice [data-severity=notice]')")?;
     browser.until("document.querySelectorAll('#servers .mark.server:not([hidden])').length === 2")?;

@@ -21,12 +21,9 @@ use xtask::lab::http;
 use network::Network;
 use process::{Daemon, tracer};
 
-/// Of the network's own ports one that no other test uses, on this host or in a network.
-const PORT: u16 = 777;
-
 /// A daemon that sees nothing but the network's server.
 fn daemon(network: &Network) -> Result<Daemon> {
-    let port = network.port(PORT).to_string();
+    let port = network.port.to_string();
     Daemon::start(tracer(&[], &["--events", "off", "--http", "--server-port", &port]))
 }
 

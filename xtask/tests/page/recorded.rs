@@ -11,7 +11,7 @@ use xtask::lab::wait::until;
 use crate::network::Network;
 use crate::stand_in::StandIn;
 use crate::traffic::Traffic;
-use crate::{PORT, api, daemon};
+use crate::{api, daemon};
 
 pub(crate) const PATHS: [&str; 3] = ["/api/v1/advice", "/api/v1/servers", "/api/v1/resets"];
 
@@ -19,7 +19,7 @@ pub(crate) const PATHS: [&str; 3] = ["/api/v1/advice", "/api/v1/servers", "/api/
 static ANSWERS: LazyLock<Result<HashMap<&'static str, Value>>> = LazyLock::new(|| {
     let network = Network::new()?;
     let daemon = daemon(&network)?;
-    let traffic = Traffic::on(&network, PORT)?;
+    let traffic = Traffic::on(&network)?;
     traffic.closes(10)?;
     traffic.race()?;
     until("every answer to have something in it", || {

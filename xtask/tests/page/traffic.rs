@@ -1,7 +1,7 @@
 //! A server that closes idle connections before its clients do, and the races that come of it.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -27,10 +27,9 @@ pub(crate) struct Traffic<'network> {
 }
 
 impl<'network> Traffic<'network> {
-    /// Listens on one of the network's own ports.
-    pub(crate) fn on(network: &'network Network, index: u16) -> Result<Self> {
-        let listener =
-            network.enter(|| Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, network.port(index)))?))?;
+    /// Listens as the network's first server.
+    pub(crate) fn on(network: &'network Network) -> Result<Self> {
+        let listener = network.enter(|| Ok(TcpListener::bind(network.server(0))?))?;
         Ok(Self { network, listener })
     }
 
