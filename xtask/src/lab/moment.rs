@@ -45,14 +45,15 @@ impl Recorded<'_> {
     pub fn moment(&self, printed: impl Fn() -> Option<Printed>) -> Result<Moment> {
         let mut differences = String::new();
         let agreed = until("a moment of agreement", || {
+            let (written, printed) = (recording::length(self.recording)?, printed());
+            let skipped = skipped_runs(self.pid)?;
+            // As soon as possible one after the other: others must leave a gap.
             let scrape = Scrape::take(self.port)?;
-            let written = recording::length(self.recording)?;
-            let printed = printed();
-            let moment = Moment { at_ns: now_ns()?, scrape, printed, skipped: skipped_runs(self.pid)? };
-            let segments = moment.segments()?;
-            let lines_lost = moment.lines_lost()?;
+            let at_ns = now_ns()?;
             let segments_then = segments_of(&Scrape::take(self.port)?)?;
+            let moment = Moment { at_ns, scrape, printed, skipped };
             let (taken, resets) = (moment.scrape.sum("tracer_events_total", &[])?, moment.resets()?);
+            let (segments, lines_lost) = (moment.segments()?, moment.lines_lost()?);
             let told = printed.map_or(resets, |printed| printed.lines + lines_lost);
             differences = format!(
                 "{taken} records are counted and {written} written, {resets} resets counted and {told} told; \

@@ -70,13 +70,13 @@ pub fn mix(connections: usize, seed: u64) -> Result<Mixed> {
     let small = start(SMALL_RING, &in_small)?;
     let_pass(MOMENT);
 
-    let moments_before = [large.moment(&in_large)?, small.moment(&in_small)?];
+    let [large_before, small_before] = [large.moment(&in_large)?, small.moment(&in_small)?];
     let before = Witnesses::of_kernels(&networks)?;
     let (played, took) = play::play(&networks, connections, seed)?;
     let witnesses = Witnesses::of_kernels(&networks)?.since(&before);
     large.settle(&netns, verdicts::expected_lines(&played));
     let_pass(READ);
-    let moments_after = [large.moment(&in_large)?, small.moment(&in_small)?];
+    let [large_after, small_after] = [large.moment(&in_large)?, small.moment(&in_small)?];
 
     let mut witnesses = witnesses.with_applications(&played);
     for (number, capture) in captures.into_iter().enumerate() {
@@ -93,14 +93,13 @@ pub fn mix(connections: usize, seed: u64) -> Result<Mixed> {
     large.stop()?;
     small.stop()?;
     let [of_large, of_small] = [Recording::read(&in_large)?, Recording::read(&in_small)?];
-    let [large, small] = zip(moments_before, moments_after);
     Ok(Mixed {
         seed,
         seconds: took.as_secs_f64(),
         connections: played.len(),
         witnesses,
-        large: Counts::between(&large, &netns, &of_large, &of_large)?,
-        small: Counts::between(&small, &netns, &of_large, &of_small)?,
+        large: Counts::between(&[large_before, large_after], &netns, &of_large, &of_large)?,
+        small: Counts::between(&[small_before, small_after], &netns, &of_large, &of_small)?,
         verdicts,
         small_verdicts,
         all_shown,
@@ -111,10 +110,6 @@ pub fn mix(connections: usize, seed: u64) -> Result<Mixed> {
 fn start(ring: &str, recording: &Path) -> Result<Tracer> {
     let recording = recording.to_str().context("a temporary directory with a strange name")?;
     Tracer::start_with(&["--race-window", RACE_WINDOW, "--event-buffer", ring, "--record", recording])
-}
-
-fn zip<T>([first, second]: [T; 2], [first_after, second_after]: [T; 2]) -> [[T; 2]; 2] {
-    [[first, first_after], [second, second_after]]
 }
 
 impl Mixed {
