@@ -31,3 +31,8 @@ fn daemon(network: &Network) -> Result<Daemon> {
 fn api(daemon: &Daemon, path: &str) -> Result<serde_json::Value> {
     Ok(serde_json::from_slice(&http::get(daemon.port, path)?.body)?)
 }
+
+/// Whether there is advice for the server and for its clients.
+fn has_advice(daemon: &Daemon) -> Result<bool> {
+    Ok(api(daemon, "/api/v1/advice")?.as_array().is_some_and(|advice| advice.len() == 2))
+}

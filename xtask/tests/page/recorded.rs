@@ -11,7 +11,7 @@ use xtask::lab::wait::until;
 use crate::network::Network;
 use crate::stand_in::StandIn;
 use crate::traffic::Traffic;
-use crate::{api, daemon};
+use crate::{api, daemon, has_advice};
 
 pub(crate) const PATHS: [&str; 3] = ["/api/v1/advice", "/api/v1/servers", "/api/v1/resets"];
 
@@ -20,7 +20,7 @@ static ANSWERS: LazyLock<Result<HashMap<&'static str, Value>>> = LazyLock::new(|
     let network = Network::new()?;
     let daemon = daemon(&network)?;
     let traffic = Traffic::on(&network)?;
-    traffic.closes(10)?;
+    traffic.closes_until(|| has_advice(&daemon))?;
     traffic.race()?;
     until("every answer to have something in it", || {
         let answers = PATHS.into_iter().map(|path| Ok((path, api(&daemon, path)?)));
