@@ -13,6 +13,7 @@ pub mod privilege;
 pub mod process;
 pub mod setup;
 pub mod sources;
+pub mod summary;
 pub mod toolchain;
 pub mod vm;
 pub mod workspace;

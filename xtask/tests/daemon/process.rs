@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use xtask::lab::moment::{Moment, Recorded};
 use xtask::lab::{http, wait::until};
 use xtask::workspace;
 
@@ -103,6 +104,11 @@ impl Daemon {
         Ok(kill(Pid::from_raw(self.pid().try_into()?), signal)?)
     }
 
+    /// What it has counted at a moment; it must be recording into this file, and print nothing.
+    pub(crate) fn moment(&self, recording: &Path) -> Result<Moment> {
+        Recorded { port: self.port, pid: self.pid(), recording }.moment(|| None)
+    }
+
     /// Its stdout, which is then no longer read when it ends.
     pub(crate) fn stdout(&mut self) -> Result<ChildStdout> {
         self.stdout.take().ok_or_else(|| anyhow!("the daemon's stdout is taken"))
@@ -151,9 +157,9 @@ impl Drop for Daemon {
 pub(crate) struct Lines(Arc<Mutex<Vec<Value>>>);
 
 impl Lines {
-    /// Those about connections to a port of the network.
-    pub(crate) fn about(&self, network: &Network, port: u16) -> Vec<Value> {
-        let (netns, server) = (network.inum, format!("127.0.0.1:{}", network.port(port)));
+    /// Those about connections to a server of the network.
+    pub(crate) fn about(&self, network: &Network, server: u16) -> Vec<Value> {
+        let (netns, server) = (network.inum, network.server(server).to_string());
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().filter(|line| line["netns"] == netns && line["server"] == *server).cloned().collect()
     }

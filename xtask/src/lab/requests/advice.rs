@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use super::super::net::{Family, Net};
+use super::super::net::{Family, Net, own_port};
 use super::super::sockets::listen;
 use super::super::tracer::{RACE_WINDOW, Tracer};
 use super::super::wait::{let_pass, until};
-use super::traffic::{Manner, Pair, at_once, own_port, play};
+use super::traffic::{Manner, Pair, at_once, play};
 
 /// When the server closes idle connections.
 const TIMEOUT: Duration = Duration::from_millis(500);

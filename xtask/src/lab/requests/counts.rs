@@ -8,11 +8,11 @@ use fastrand::Rng;
 use tempfile::TempDir;
 
 use super::super::capture::Capture;
-use super::super::net::{Family, Net};
+use super::super::net::{Family, Net, own_port};
 use super::super::scrape::Scrape;
 use super::super::sockets::{listen, listen_on};
 use super::super::tracer::Tracer;
-use super::traffic::{Manner, Pair, own_port, plan, play};
+use super::traffic::{Manner, Pair, plan, play};
 use super::wire;
 
 const CONNECTIONS: usize = 8;

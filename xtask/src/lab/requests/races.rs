@@ -7,12 +7,12 @@ use tempfile::TempDir;
 
 use super::super::capture::Capture;
 use super::super::describe::describe;
-use super::super::net::{Family, Net};
+use super::super::net::{Family, Net, own_port};
 use super::super::sockets::listen;
 use super::super::tracer::{RACE_WINDOW, Tracer};
 use super::super::wait::let_pass;
 use super::super::wire::{Side, weigh};
-use super::traffic::{Manner, Pair, own_port};
+use super::traffic::{Manner, Pair};
 
 const RACES: u64 = 7;
 /// How far half of the times may be from the capture's; with ticks alone they would be off by up to 4 or 10 ms.

@@ -33,7 +33,7 @@ pub use self::table::Table;
 use self::visit::Visits;
 use self::watch::Watch;
 use super::net::{Family, Net};
-use super::tracer::Tracer;
+use super::tracer::{MAX_SERIES, Tracer};
 use crate::privilege;
 
 /// Closes of each server that clients wait for.
@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// A tracer that shows these servers whatever else this host talks to.
 pub fn tracer() -> Result<Tracer> {
-    Tracer::start_with(&["--max-series", "10000"])
+    Tracer::start_with(&["--max-series", MAX_SERIES])
 }
 
 /// Lets every server that takes no longer than `within` close idle connections, and compares what is inferred with what
