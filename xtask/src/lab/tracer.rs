@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::event::Reset;
 use super::http;
 use super::sight::Sight;
-use super::wait::{let_pass, until};
+use super::wait::{let_pass, stretched, until};
 use crate::workspace;
 
 /// The tracer holds an incident for about 100 ms, so that RST segments that follow are counted with it.
@@ -115,11 +115,11 @@ impl Tracer {
 
     /// The lines about these network namespaces: as soon as `expected` are there and no more come.
     pub(super) fn resets(&self, netns: &[u64], expected: usize) -> Vec<Reset> {
-        let asked = Instant::now();
+        let (asked, told_within) = (Instant::now(), stretched(TOLD_WITHIN));
         loop {
             let found = self.lines().of(netns);
             let waited = asked.elapsed();
-            if waited >= TOLD_WITHIN || (found.len() >= expected && waited >= SETTLED) {
+            if waited >= told_within || (found.len() >= expected && waited >= SETTLED) {
                 return found;
             }
             let_pass(Duration::from_millis(5));
@@ -139,7 +139,7 @@ impl Tracer {
     /// Waits until `expected` lines about these network namespaces are there and no more come.
     pub(super) fn settle(&self, netns: &[u64], expected: usize) {
         let asked = Instant::now();
-        while asked.elapsed() < TOLD_WITHIN && self.told(netns).0 < expected {
+        while asked.elapsed() < stretched(TOLD_WITHIN) && self.told(netns).0 < expected {
             let_pass(Duration::from_millis(5));
         }
         let_pass(SETTLED);
