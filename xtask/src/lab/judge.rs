@@ -138,7 +138,7 @@ fn untrue(what: &str, wire: Option<f64>, tracer: Option<f64>) -> Option<String> 
 }
 
 /// The kernel's timestamps tick once per jiffy; a capture and a probe see one packet at slightly different moments.
-fn tolerance() -> Duration {
+pub(super) fn tolerance() -> Duration {
     let jiffy =
         clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).map_or(Duration::from_millis(10), Duration::from);
     jiffy + Duration::from_millis(2) + slack()
