@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::super::net::{Family, Net};
 use super::super::scrape::Scrape;
 use super::super::tracer::Tracer;
-use super::super::wait::{let_pass, until};
+use super::super::wait::{let_pass, patience, until};
 use super::nginx;
 use super::plain::Plain;
 use super::running::Running;
@@ -24,7 +24,6 @@ use super::{TRIES, endpoint};
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: lab";
 /// Longer than any case takes.
 const NEVER: Duration = Duration::from_mins(1);
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Long enough for a connection to count as idle.
 const IDLE: Duration = Duration::from_millis(100);
 /// What closes within 100 ms counts as one moment.
@@ -144,7 +143,7 @@ fn reload_behind_answers(stage: &Stage) -> Result<()> {
                 scope.spawn(move || client(begun))
             };
             let clients: Vec<_> = (0..CLIENTS).map(open).collect();
-            (0..CLIENTS).try_for_each(|_| under_way.recv_timeout(PATIENCE))?;
+            (0..CLIENTS).try_for_each(|_| under_way.recv_timeout(patience()))?;
             nginx::reload(&stage.net.server, &words)?;
             clients.into_iter().try_for_each(visit::join)
         })
