@@ -2,20 +2,11 @@
 
 #![deny(unsafe_code)]
 
-pub mod cause;
-pub mod classify;
+pub mod clock;
 pub mod config;
-pub mod connections;
-pub mod decode;
 pub mod diagnostics;
-pub mod event;
-pub mod fin;
 pub mod http;
-pub mod keepalive;
 pub mod kernel;
-pub mod matched;
-pub mod matcher;
-pub mod mechanism;
 pub mod metrics;
 pub mod output;
 mod page;
@@ -23,10 +14,15 @@ pub mod pipeline;
 pub mod recent;
 pub mod recording;
 pub mod replay;
-pub mod request;
-pub mod request_line;
-pub mod reset;
-pub mod time;
+
+// Old paths, until what uses them names the core.
+pub use tracer_core::{
+    classify::{cause, explained as reset, last_request as request, mechanism, rules as classify},
+    decode::{self, request_line},
+    keepalive,
+    matching::{closed_connections as connections, first_fin as fin, incident as matched, matcher},
+    model::{event, time},
+};
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -56,7 +52,7 @@ use crate::{
     pipeline::Pipeline,
     recent::Recent,
     recording::{Header, Recorder},
-    time::{KernelNs, WallClock},
+    time::KernelNs,
 };
 
 /// Records taken from the ring before what came of them is shown.
@@ -108,8 +104,8 @@ async fn trace(config: Config) -> Result<()> {
         Tracer::start(&wanted)?;
     let metrics = Arc::new(Metrics::new(config.max_series as usize)?);
     metrics.describe(&report, &kernel_release())?;
-    let started = KernelNs::now();
-    let rules = Rules { race_window: config.race_window, jiffy: time::jiffy(), reasons };
+    let started = clock::now();
+    let rules = Rules { race_window: config.race_window, jiffy: clock::jiffy(), reasons };
     let recorder = recorder(&config, started, &rules)?;
     // Before any other thread is started: capabilities belong to threads.
     preflight::drop_privileges()?;
@@ -126,7 +122,7 @@ async fn trace(config: Config) -> Result<()> {
     let mut ring = Ring::open(ring)?;
     let mut found = started;
     loop {
-        let now = KernelNs::now();
+        let now = clock::now();
         let rest = if now.since(found) <= FOLLOW_UP { FOLLOW_UP } else { TICK };
         let wait = pipeline.next_due().map_or(rest, |due| due.since(now).min(rest));
         tokio::select! {
@@ -136,7 +132,7 @@ async fn trace(config: Config) -> Result<()> {
             () = stop.asked() => break,
         }
         if drain(&mut ring, &mut pipeline) {
-            found = KernelNs::now();
+            found = clock::now();
         }
         diagnostics.as_mut().map(EbpfLogger::<&dyn Log>::flush);
     }
@@ -175,7 +171,7 @@ fn pipeline<'a>(
         fingerprints: Fingerprints::new(config.max_series as usize),
         recorder,
         server_ports: config.server_ports.clone(),
-        clock: WallClock::now(),
+        clock: clock::wall_clock(),
     })
 }
 
@@ -190,13 +186,13 @@ fn drain(ring: &mut Ring, pipeline: &mut Pipeline) -> bool {
         some |= taken > 0;
         if taken < BATCH {
             // Only an empty ring proves that nothing older than now is still to come.
-            pipeline.advance(KernelNs::now());
+            pipeline.advance(clock::now());
             break;
         }
         pipeline.publish();
     }
     // A storm that never lets up must not stop the advice.
-    pipeline.review(KernelNs::now());
+    pipeline.review(clock::now());
     some
 }
 

@@ -7,6 +7,7 @@ use log::info;
 use crate::{
     cause::Cause,
     classify::{Rules, classify},
+    clock,
     decode::{Malformed, decode},
     event::{Flow, Role},
     fin::IDLE,
@@ -61,7 +62,7 @@ impl Pipeline<'_> {
 
     /// Lets time pass and passes on what is ready.
     pub fn advance(&mut self, now: KernelNs) {
-        self.clock = WallClock::now();
+        self.clock = clock::wall_clock();
         self.matcher.advance(now);
         self.publish();
         if let Some(recorder) = &mut self.recorder {
@@ -135,7 +136,7 @@ impl Pipeline<'_> {
 
     /// Shows what has been inferred of servers. Unlike [`Self::advance`] this needs no proof that nothing older is to come.
     pub fn review(&mut self, now: KernelNs) {
-        self.clock = WallClock::now();
+        self.clock = clock::wall_clock();
         let Some(review) = self.fingerprints.review(now) else { return };
         self.metrics.keepalive(&review);
         if let Some((counters, marks)) = &mut self.requests {

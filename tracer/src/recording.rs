@@ -11,11 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tracer_common::{OLDEST_RECORD_BYTES, Record};
 
-use crate::{
-    classify::Rules,
-    kernel::reasons::Reasons,
-    time::{KernelNs, WallClock},
-};
+use crate::{classify::Rules, clock, decode::reasons::Reasons, time::KernelNs};
 
 /// What [`Header::format`] must be.
 const FORMAT: &str = "tracer recording 1";
@@ -52,7 +48,7 @@ impl Header {
             kernel,
             jiffy_ns: nanoseconds(jiffy),
             started_ns: started.0,
-            boot_ns: nanoseconds(WallClock::now().boot()),
+            boot_ns: nanoseconds(clock::wall_clock().boot()),
             reasons: reasons.names().to_vec(),
         }
     }

@@ -10,6 +10,7 @@ use std::{env, hint::black_box};
 use anyhow::Result;
 use criterion::{Criterion, SamplingMode, Throughput};
 use tracer::{
+    clock,
     config::EventFormat,
     decode,
     keepalive::Fingerprints,
@@ -18,7 +19,7 @@ use tracer::{
     output::{Output, WhenFull},
     pipeline::Pipeline,
     recent::Recent,
-    time::{KernelNs, WallClock},
+    time::KernelNs,
 };
 
 use crate::stream::Stream;
@@ -61,7 +62,7 @@ fn pass_through(stream: &Stream) -> Result<u64> {
         fingerprints: Fingerprints::new(500),
         recorder: None,
         server_ports: Vec::new(),
-        clock: WallClock::now(),
+        clock: clock::wall_clock(),
     };
     let mut malformed = 0;
     for batch in stream.records.chunks(BATCH) {

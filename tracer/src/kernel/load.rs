@@ -20,11 +20,11 @@ use super::{
     counters::KernelCounters,
     offsets, preflight,
     programs::Loaded,
-    reasons::Reasons,
+    reasons,
     requests::{LateMarks, RequestCounters},
     ring::Ring,
 };
-use crate::{fin::IDLE, time::jiffy};
+use crate::{clock::jiffy, decode::reasons::Reasons, fin::IDLE};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACER_EBPF_OBJECT"));
 
@@ -178,7 +178,7 @@ impl Tracer {
         }
         let requests = requests.filter(|_| report.is_attached(READING));
         let loaded = loaded(&programs, &report);
-        let reasons = Reasons::from_btf(&btf);
+        let reasons = reasons::read(&btf);
         Ok(Self { programs, ring, counters, diagnostics, reasons, report, loaded, requests })
     }
 }

@@ -13,7 +13,10 @@ use aya::{
 };
 use tracer_common::{PORT_WORDS, ROLE_CLIENT, ROLE_SERVER, RequestNumbers, RequestTotals, ServerKey};
 
-use crate::{event::Role, keepalive::agree};
+use crate::{
+    event::Role,
+    keepalive::{Reuses, agree},
+};
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -65,15 +68,6 @@ impl RequestCounters {
         }
         total
     }
-}
-
-/// Reuses of a server's connections that were watched for being late.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reuses {
-    /// All of them.
-    pub count: u64,
-    /// Those that came later than the mark.
-    pub late: u64,
 }
 
 /// From which idle time on the kernel side counts a reuse as late.

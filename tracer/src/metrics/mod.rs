@@ -13,7 +13,7 @@ use std::{
 };
 
 use prometheus::{CounterVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
-use tracer_common::{IDLE_BOUNDS_MS, RequestTotals};
+use tracer_common::RequestTotals;
 
 use self::{
     keepalive::Keepalive,
@@ -25,22 +25,11 @@ use crate::{
     cause::{Cause, Mechanism},
     classify::Verdict,
     event::{EventKind, Role},
-    keepalive::Review,
+    keepalive::{IDLE_BUCKETS, Review},
     kernel::{Counts, ProbeReport, programs::RunStats, requests::Counted},
     matched::{Matched, MatchedReset, Unmatched},
     matcher::IdleClose,
     reset::{Direction, server_endpoint},
-};
-
-/// [`IDLE_BOUNDS_MS`] in seconds.
-pub const IDLE_BUCKETS: [f64; IDLE_BOUNDS_MS.len()] = {
-    let mut seconds = [0.0; IDLE_BOUNDS_MS.len()];
-    let mut index = 0;
-    while index < seconds.len() {
-        seconds[index] = IDLE_BOUNDS_MS[index] as f64 / 1000.0;
-        index += 1;
-    }
-    seconds
 };
 
 /// From a loopback's round trip to the usual request timeouts.
