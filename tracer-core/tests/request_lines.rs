@@ -1,4 +1,5 @@
-//! What is taken for a request line, and what is shown of it: the code that runs in the kernel, on payload from friends and foes.
+//! What is taken for a request line, and what is shown of it: the code that runs in the kernel, on payload from friends
+//! and foes.
 
 #[path = "support/request_line.rs"]
 mod judge;

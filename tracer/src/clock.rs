@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_getres, clock_gettime};
-use tracer_core::model::time::{KernelNs, WallClock};
+use tracer_core::model::{Jiffy, KernelNs, WallClock};
 
 /// Now, from the clock that the kernel side stamps its records with.
 #[must_use]
@@ -17,7 +17,7 @@ pub fn now() -> KernelNs {
 #[must_use]
 pub fn wall_clock() -> WallClock {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    WallClock::fixed(wall.saturating_sub(Duration::from_nanos(now().0)))
+    WallClock::new(wall.saturating_sub(Duration::from_nanos(now().0)))
 }
 
 /// The length of a jiffy: the resolution of the kernel's own last-sent and last-received times.
@@ -25,10 +25,10 @@ pub fn wall_clock() -> WallClock {
 /// The coarse clocks advance once a tick (`KTIME_LOW_RES`, `kernel/time/posix-timers.c`), so their resolution
 /// is 1/HZ; rounding to whole HZ takes out the kernel's rounding for HZ = 300.
 #[must_use]
-pub fn jiffy() -> Duration {
+pub fn jiffy() -> Jiffy {
     let resolution = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).map_or(4_000_000, |r| r.tv_nsec());
     let hz = (1_000_000_000 + resolution / 2) / resolution.max(1);
-    Duration::from_nanos(1_000_000_000 / u64::try_from(hz.max(1)).unwrap_or(250))
+    u32::try_from(hz).ok().and_then(Jiffy::of_hz).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn a_jiffy_is_one_of_the_kernels_tick_lengths() {
         let jiffy = jiffy();
-        let known = [100, 250, 300, 1000].map(|hz| Duration::from_nanos(1_000_000_000 / hz));
+        let known = [100, 250, 300, 1000].map(|hz| Jiffy::of_hz(hz).unwrap());
         assert!(known.contains(&jiffy), "{jiffy:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Finds and explains TCP resets on Linux. [`run`] is the daemon.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod clock;
 pub mod config;
@@ -15,15 +15,6 @@ pub mod recent;
 pub mod recording;
 pub mod replay;
 
-// Old paths, until what uses them names the core.
-pub use tracer_core::{
-    classify::{cause, explained as reset, last_request as request, mechanism, rules as classify},
-    decode::{self, request_line},
-    keepalive,
-    matching::{closed_connections as connections, first_fin as fin, incident as matched, matcher},
-    model::{event, time},
-};
-
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
@@ -35,24 +26,21 @@ use tokio::{
     sync::mpsc,
     time::sleep,
 };
+use tracer_core::{Engine, EngineOptions, classify::RacePolicy, decode::KernelFacts, model::ServerPorts};
 
 use crate::{
-    classify::Rules,
     config::{Command, Config},
     http::Service,
-    keepalive::Fingerprints,
     kernel::{
         RequestsWanted, Tracer, Wanted, preflight,
         requests::{LateMarks, RequestCounters},
         ring::Ring,
     },
-    matcher::Matcher,
     metrics::Metrics,
     output::{Output, WhenFull},
     pipeline::Pipeline,
     recent::Recent,
     recording::{Header, Recorder},
-    time::KernelNs,
 };
 
 /// Records taken from the ring before what came of them is shown.
@@ -105,13 +93,13 @@ async fn trace(config: Config) -> Result<()> {
     let metrics = Arc::new(Metrics::new(config.max_series as usize)?);
     metrics.describe(&report, &kernel_release())?;
     let started = clock::now();
-    let rules = Rules { race_window: config.race_window, jiffy: clock::jiffy(), reasons };
-    let recorder = recorder(&config, started, &rules)?;
+    let facts = KernelFacts { jiffy: clock::jiffy(), reasons, watched_since: started };
+    let recorder = recorder(&config, &facts)?;
     // Before any other thread is started: capabilities belong to threads.
     preflight::drop_privileges()?;
     let (counted, marks) = requests.map(|(counters, marks)| (Arc::new(counters), marks)).unzip();
     let requests = counted.clone().zip(marks);
-    let mut pipeline = pipeline(&config, started, rules, recorder, requests, &metrics)?;
+    let mut pipeline = pipeline(&config, facts, recorder, requests, &metrics)?;
 
     let (queries, mut asked) = mpsc::channel(16);
     let service =
@@ -145,32 +133,34 @@ async fn trace(config: Config) -> Result<()> {
     Ok(())
 }
 
-fn recorder(config: &Config, started: KernelNs, rules: &Rules) -> Result<Option<Recorder>> {
+fn recorder(config: &Config, facts: &KernelFacts) -> Result<Option<Recorder>> {
     let Some(path) = &config.record else { return Ok(None) };
-    let header = Header::of_this_machine(kernel_release(), rules.jiffy, started, &rules.reasons);
+    let header = Header::of_this_machine(kernel_release(), facts);
     Recorder::create(path, &header).map(Some)
 }
 
 /// Everything between the ring and the users, as the command line wants it.
 fn pipeline<'a>(
     config: &Config,
-    started: KernelNs,
-    rules: Rules,
+    facts: KernelFacts,
     recorder: Option<Recorder>,
     requests: Option<(Arc<RequestCounters>, LateMarks)>,
     metrics: &'a Metrics,
 ) -> Result<Pipeline<'a>> {
     let when_full = WhenFull::Drop(metrics.lines_lost.clone());
+    let options = EngineOptions {
+        race: RacePolicy { window: config.race_window },
+        server_ports: ServerPorts::new(config.server_ports.clone()),
+        max_closed_connections: config.max_connections as usize,
+        max_servers: config.max_series as usize,
+    };
     Ok(Pipeline {
-        matcher: Matcher::new(started, config.max_connections as usize),
-        rules,
+        engine: Engine::new(facts, options),
         metrics,
         output: Output::start(config.events, when_full).context("cannot start a thread")?,
         recent: Recent::new(config.recent as usize),
         requests,
-        fingerprints: Fingerprints::new(config.max_series as usize),
         recorder,
-        server_ports: config.server_ports.clone(),
         clock: clock::wall_clock(),
     })
 }

@@ -1,150 +1,154 @@
 //! A judged reset, and how people and programs get to read it.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr};
 
 use serde::Serialize;
 
+use super::{
+    cause::Crossing,
+    last_request::last_request_line,
+    mechanism::{Errno, Mechanism},
+    rules::{RacePolicy, Verdict, classify},
+};
 use crate::{
-    classify::cause::{Errno, Mechanism, Race},
-    classify::rules::Verdict,
-    decode::reasons::Reasons,
-    matching::incident::{MatchedReset, Trigger},
-    model::event::{Role, TcpState},
-    model::time::{WallClock, WallTime},
+    decode::KernelFacts,
+    matching::{Incident, Known, Unmatched},
+    model::{KernelNs, Method, RequestLine, Role, TcpState, WallClock, WallTime, rounded, seconds},
 };
 
-/// The server end of a connection as seen from this host: what joins the series of both hosts.
-#[must_use]
-pub fn server_endpoint(role: Role, local: SocketAddr, remote: SocketAddr) -> Option<SocketAddr> {
-    match role {
-        Role::Server => Some(local),
-        Role::Client => Some(remote),
-        Role::Unknown => None,
+/// A reset with all that is known of it and what it meant.
+#[derive(Clone, Debug)]
+pub struct ExplainedIncident {
+    /// Its number, counted from 0.
+    pub id: u64,
+    /// What it meant.
+    pub verdict: Verdict,
+    /// The kernel's reason, by name where it has one.
+    kernel_reason: Option<String>,
+    pub(crate) incident: Incident,
+}
+
+impl ExplainedIncident {
+    pub(crate) fn new(id: u64, incident: Incident, facts: &KernelFacts, policy: RacePolicy) -> Self {
+        let verdict = classify(&incident, facts, policy);
+        let name = |reason| facts.reasons.name(reason).map_or_else(|| reason.to_string(), str::to_owned);
+        Self { id, verdict, kernel_reason: incident.reason.map(name), incident }
     }
-}
 
-/// Which way a RST went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// This host sent it.
-    Sent,
-    /// This host received it.
-    Received,
-}
-
-impl Direction {
-    /// The name used in JSON.
+    /// When the first RST segment was seen.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Received => "received",
-        }
+    pub fn at(&self) -> KernelNs {
+        self.incident.at
     }
-}
 
-impl MatchedReset {
-    /// Which way the RST went.
+    /// What this host is on the connection.
     #[must_use]
-    pub fn direction(&self) -> Direction {
-        match self.trigger {
-            Trigger::Received => Direction::Received,
-            _ => Direction::Sent,
-        }
+    pub fn role(&self) -> Option<Role> {
+        self.incident.role
     }
 
     /// The server end of the connection.
     #[must_use]
     pub fn server(&self) -> Option<SocketAddr> {
-        server_endpoint(self.role, self.flow.local, self.flow.remote)
+        self.incident.flow.server(self.incident.role)
+    }
+
+    /// The method of the last request, where it is known.
+    #[must_use]
+    pub fn method(&self) -> Option<Method> {
+        self.last_request_line().map(|line| line.method)
+    }
+
+    /// Why nothing is known of the connection.
+    #[must_use]
+    pub fn unmatched(&self) -> Option<Unmatched> {
+        match self.incident.known() {
+            Some(Known::Nothing(why)) => Some(*why),
+            _ => None,
+        }
+    }
+
+    fn last_request_line(&self) -> Option<&RequestLine> {
+        last_request_line(&self.incident, self.verdict.cause)
     }
 }
 
-/// One reset as the contract shows it. Unknown is `null`, never 0; times are in seconds.
+/// One reset as the contract shows it: the README explains the fields. Unknown is `null`, never 0; times are in
+/// seconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the field names are the contract's, explained in the README")]
 pub struct ResetView {
+    /// The incident's number, counted from 0.
     #[serde(skip)]
     pub id: u64,
-    pub time: WallTime,
-    pub direction: &'static str,
-    pub role: &'static str,
-    pub cause: &'static str,
-    pub race: Option<&'static str>,
-    pub mechanism: Option<&'static str>,
-    pub local: SocketAddr,
-    pub remote: SocketAddr,
-    pub server: Option<SocketAddr>,
-    pub netns: u32,
-    pub state: Option<&'static str>,
-    pub kernel_reason: Option<String>,
-    pub errno: Option<&'static str>,
-    pub matched: &'static str,
-    pub idle_seconds: Option<f64>,
-    pub request_to_reset_seconds: Option<f64>,
-    pub fin_to_request_seconds: Option<f64>,
-    pub since_response_seconds: Option<f64>,
-    pub connection_age_seconds: Option<f64>,
-    pub bytes_sent: Option<u64>,
-    pub bytes_received: Option<u64>,
-    pub srtt_seconds: Option<f64>,
+    pub(crate) time: WallTime,
+    pub(crate) direction: &'static str,
+    pub(crate) role: &'static str,
+    pub(crate) cause: &'static str,
+    pub(crate) race: Option<&'static str>,
+    pub(crate) mechanism: Option<&'static str>,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) server: Option<SocketAddr>,
+    pub(crate) netns: u32,
+    pub(crate) state: Option<&'static str>,
+    pub(crate) kernel_reason: Option<String>,
+    pub(crate) errno: Option<&'static str>,
+    pub(crate) matched: &'static str,
+    pub(crate) idle_seconds: Option<f64>,
+    pub(crate) request_to_reset_seconds: Option<f64>,
+    pub(crate) fin_to_request_seconds: Option<f64>,
+    pub(crate) since_response_seconds: Option<f64>,
+    pub(crate) connection_age_seconds: Option<f64>,
+    pub(crate) bytes_sent: Option<u64>,
+    pub(crate) bytes_received: Option<u64>,
+    pub(crate) srtt_seconds: Option<f64>,
+    /// RST segments seen so far.
     pub rst_segments: u32,
-    pub requests: Option<u32>,
-    pub method: Option<&'static str>,
-    pub path: Option<String>,
+    pub(crate) requests: Option<u32>,
+    pub(crate) method: Option<&'static str>,
+    pub(crate) path: Option<String>,
 }
 
 impl ResetView {
-    /// Puts a reset and its verdict into the contract's form.
+    /// Puts a reset into the contract's form.
     #[must_use]
-    pub fn new(reset: &MatchedReset, verdict: &Verdict, clock: WallClock, reasons: &Reasons) -> Self {
-        let traffic = reset.socket.as_ref().map(|socket| &socket.traffic);
-        let line = reset.last_request_line(verdict.cause);
+    pub fn new(reset: &ExplainedIncident, clock: WallClock) -> Self {
+        let ExplainedIncident { incident, verdict, .. } = reset;
+        let traffic = incident.socket().map(|socket| &socket.traffic);
+        let line = reset.last_request_line();
         Self {
             id: reset.id,
-            time: clock.at(reset.at),
-            direction: reset.direction().name(),
-            role: reset.role.name(),
+            time: clock.at(incident.at),
+            direction: verdict.direction.name(),
+            role: Role::label(incident.role),
             cause: verdict.cause.name(),
-            race: verdict.race.map(Race::name),
-            mechanism: verdict.mechanism.map(Mechanism::name),
-            local: reset.flow.local,
-            remote: reset.flow.remote,
+            race: verdict.cause.crossing().map(Crossing::name),
+            mechanism: verdict.direction.mechanism().map(Mechanism::name),
+            local: incident.flow.local,
+            remote: incident.flow.remote,
             server: reset.server(),
-            netns: reset.flow.netns,
-            state: reset.state.map(TcpState::name),
-            kernel_reason: reset
-                .reason
-                .map(|number| reasons.name(number).map_or_else(|| number.to_string(), str::to_owned)),
+            netns: incident.flow.netns,
+            state: incident.state().map(TcpState::name),
+            kernel_reason: reset.kernel_reason.clone(),
             errno: verdict.errno.map(Errno::name),
-            matched: reset.matched.name(),
+            matched: incident.matched(),
             idle_seconds: verdict.idle.map(seconds),
             request_to_reset_seconds: verdict.request_to_reset.map(seconds),
             fin_to_request_seconds: verdict.fin_to_request.map(rounded),
             since_response_seconds: verdict.since_response.map(seconds),
             // The socket does not remember when it was opened, unless no payload ever passed.
             connection_age_seconds: traffic
-                .filter(|traffic| !traffic.any() && reset.state != Some(TcpState::SynSent))
-                .map(|traffic| seconds(reset.at.since(traffic.last_activity()))),
+                .filter(|traffic| !traffic.any() && incident.state() != Some(TcpState::SynSent))
+                .map(|traffic| seconds(incident.at.since(traffic.last_activity()))),
             bytes_sent: traffic.map(|traffic| traffic.sent),
             bytes_received: traffic.map(|traffic| traffic.received),
             srtt_seconds: traffic.and_then(|traffic| traffic.srtt).map(seconds),
-            rst_segments: reset.segments,
+            rst_segments: incident.segments,
             requests: traffic.and_then(|traffic| traffic.requests),
             method: line.map(|line| line.method.name()),
             path: line.and_then(|line| line.path.clone()),
         }
     }
-}
-
-/// A time as JSON shows it.
-pub(crate) fn seconds(duration: Duration) -> f64 {
-    rounded(duration.as_secs_f64())
-}
-
-/// Microseconds are finer than anything the kernel remembers.
-fn rounded(seconds: f64) -> f64 {
-    (seconds * 1e6).round() / 1e6
 }
 
 /// One line for people: when, what, for which server, between whom, and how long things took.

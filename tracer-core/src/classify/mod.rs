@@ -1,7 +1,16 @@
 //! What a reset meant, and how the kernel came to send it.
 
-pub mod cause;
-pub mod explained;
-pub mod last_request;
-pub mod mechanism;
-pub mod rules;
+mod cause;
+mod crossing;
+mod explained;
+mod last_request;
+mod mechanism;
+mod rules;
+
+pub use cause::{CAUSES, Cause, CauseRow, Crossing};
+pub use explained::{ExplainedIncident, ResetView};
+pub use mechanism::{Direction, Errno, Mechanism};
+pub use rules::{RacePolicy, Verdict};
+
+#[cfg(test)]
+mod tests;

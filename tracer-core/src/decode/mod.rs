@@ -1,32 +1,26 @@
 //! Bytes of the ring → [`Event`]. The only place that knows the record's layout and the kernel's codes.
 
-pub mod reasons;
-pub mod request_line;
+mod facts;
+mod reasons;
+mod request_line;
+mod snapshot;
 
-use std::{
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use tracer_common::{
-    FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_REQUESTS, FLAG_RETRANSMITTING,
     FLAG_SEGMENT, KIND_CLOSE, KIND_FIN, KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, Record, SOCKET_FULL,
     SOCKET_LISTENER, SOCKET_NONE, SOCKET_TIME_WAIT,
 };
+use zerocopy::FromBytes as _;
 
-use crate::{
-    decode::request_line::RequestLine,
-    model::event::{
-        Event, EventKind, Flow, LastPayload, Origin, Role, Segment, Side, Socket, TcpState, Traffic,
-    },
-    model::time::KernelNs,
-};
+use self::snapshot::snapshot;
+use crate::model::{Event, EventKind, Flow, Jiffy, KernelNs, Segment, SendReset, Side, SocketKind, TcpState};
+
+pub(crate) use self::reasons::Reason;
+pub use self::{facts::KernelFacts, reasons::Reasons, request_line::request_line};
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
-/// How long an ACK may take: `TCP_DELACK_MAX` (`include/net/tcp.h`) and a long way. Keepalive probes wait for
-/// a second at least.
-const ACK_DELAY: Duration = Duration::from_millis(500);
 const TCP_SYN: u8 = 0x02;
 const TCP_ACK: u8 = 0x10;
 
@@ -35,55 +29,55 @@ const TCP_ACK: u8 = 0x10;
 pub enum Malformed {
     /// Not the size of a [`Record`].
     Size,
-    /// A kind, address family, socket kind or state that this version does not know.
+    /// A kind, address family, socket kind or state that this version does not know, or a combination of them that
+    /// means nothing.
     Value,
 }
 
 /// Turns one ring entry into an event. `jiffy` is the running kernel's tick.
-pub fn decode(bytes: &[u8], jiffy: Duration) -> Result<Event, Malformed> {
-    event(&record(bytes).ok_or(Malformed::Size)?, jiffy).ok_or(Malformed::Value)
+pub(crate) fn decode(bytes: &[u8], jiffy: Jiffy) -> Result<Event, Malformed> {
+    let record = Record::read_from_bytes(bytes).map_err(|_| Malformed::Size)?;
+    event(&record, jiffy).ok_or(Malformed::Value)
 }
 
-/// Copies a record out of the ring's bytes.
-#[must_use]
-#[expect(unsafe_code, reason = "the one place that casts ring bytes")]
-pub fn record(bytes: &[u8]) -> Option<Record> {
-    if bytes.len() != size_of::<Record>() {
-        return None;
-    }
-    // SAFETY: the length was checked, the read is unaligned, and any bit pattern is a valid `Record`.
-    Some(unsafe { bytes.as_ptr().cast::<Record>().read_unaligned() })
-}
-
-fn event(record: &Record, jiffy: Duration) -> Option<Event> {
+fn event(record: &Record, jiffy: Jiffy) -> Option<Event> {
     let kind = match (record.kind, record.socket) {
         (KIND_FIN, SOCKET_FULL) => EventKind::Fin {
             by: match TcpState::from_kernel(record.new_state)? {
                 TcpState::CloseWait => Side::Remote,
                 _ => Side::Local,
             },
-            socket: socket(record, jiffy)?,
+            socket: snapshot(record, jiffy)?,
         },
-        (KIND_CLOSE, SOCKET_FULL) => EventKind::Close { socket: socket(record, jiffy)? },
+        (KIND_CLOSE, SOCKET_FULL) => EventKind::Close { socket: snapshot(record, jiffy)? },
         (KIND_RECEIVE_RESET, SOCKET_FULL) => EventKind::ReceiveReset {
-            socket: socket(record, jiffy)?,
-            request_line: RequestLine::decode(&record.request_line)?,
+            socket: snapshot(record, jiffy)?,
+            request_line: request_line(&record.request_line)?,
         },
-        (KIND_SEND_RESET, origin) => EventKind::SendReset {
-            origin: match origin {
-                SOCKET_FULL => Origin::Connection(socket(record, jiffy)?),
-                SOCKET_TIME_WAIT => Origin::TimeWait { rcv_nxt: record.rcv_nxt },
-                SOCKET_LISTENER => Origin::Listener,
-                SOCKET_NONE => Origin::NoSocket,
-                _ => return None,
-            },
-            segment: (record.flags & FLAG_SEGMENT != 0).then(|| segment(record)),
+        (KIND_SEND_RESET, _) => EventKind::SendReset {
+            reset: send_reset(record, jiffy)?,
             reason: (record.reason != NO_REASON).then_some(record.reason),
-            request_line: RequestLine::decode(&record.request_line)?,
+            request_line: request_line(&record.request_line)?,
         },
         _ => return None,
     };
     Some(Event { at: KernelNs(record.at_ns), flow: flow(record)?, kind })
+}
+
+/// Only a connection's own socket resets without a segment to answer.
+fn send_reset(record: &Record, jiffy: Jiffy) -> Option<SendReset> {
+    let found = match record.socket {
+        SOCKET_FULL => SocketKind::Connection(snapshot(record, jiffy)?),
+        SOCKET_TIME_WAIT => SocketKind::TimeWait { rcv_nxt: record.rcv_nxt },
+        SOCKET_LISTENER => SocketKind::Listener,
+        SOCKET_NONE => SocketKind::NoSocket,
+        _ => return None,
+    };
+    match (segment(record), found) {
+        (Some(segment), found) => Some(SendReset::Passive { segment, found }),
+        (None, SocketKind::Connection(socket)) => Some(SendReset::Active(socket)),
+        (None, _) => None,
+    }
 }
 
 fn flow(record: &Record) -> Option<Flow> {
@@ -102,148 +96,14 @@ fn flow(record: &Record) -> Option<Flow> {
     })
 }
 
-fn segment(record: &Record) -> Segment {
-    Segment {
+/// The segment that a passive reset answers.
+fn segment(record: &Record) -> Option<Segment> {
+    (record.flags & FLAG_SEGMENT != 0).then_some(Segment {
         seq: record.segment_seq,
         ack: record.segment_ack,
         len: record.segment_len,
         opening: record.segment_flags & (TCP_SYN | TCP_ACK) == TCP_SYN,
-    }
-}
-
-fn socket(record: &Record, jiffy: Duration) -> Option<Socket> {
-    let state = TcpState::from_kernel(record.old_state)?;
-    let flag = |bit| record.flags & bit != 0;
-    Some(Socket {
-        state,
-        role: role(record, state),
-        orphan: flag(FLAG_ORPHAN),
-        peer_fin: flag(FLAG_PEER_FIN),
-        linger_zero: flag(FLAG_LINGER_ZERO),
-        no_file: flag(FLAG_NO_FILE),
-        probes_out: record.probes_out,
-        traffic: traffic(record, state, jiffy),
     })
-}
-
-fn payload_sent(record: &Record) -> u64 {
-    record.bytes_sent.saturating_sub(record.bytes_retrans)
-}
-
-/// `bytes_received` counts sequence numbers, the peer's FIN among them (`tcp_rcv_nxt_update`,
-/// `net/ipv4/tcp_input.c`).
-fn payload_received(record: &Record) -> u64 {
-    record.bytes_received.saturating_sub(u64::from(peer_fin(record)))
-}
-
-fn peer_fin(record: &Record) -> u32 {
-    u32::from(record.flags & FLAG_PEER_FIN != 0)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "sequence numbers count modulo 2^32")]
-fn low_half(bytes: u64) -> u32 {
-    bytes as u32
-}
-
-/// Who opened the connection, from the socket's own bookkeeping.
-///
-/// `bytes_acked` counts sequence space (`tcp_snd_una_update`, `net/ipv4/tcp_input.c`). The active opener's SYN
-/// is acknowledged through `tcp_ack` and counts as one byte; the passive opener starts behind its SYN
-/// (`tcp_create_openreq_child`). So all sequence space ever used, less payload, less our FIN, is 1 for the
-/// client and 0 for the server. This holds for connections opened long before the tracer started.
-fn role(record: &Record, state: TcpState) -> Role {
-    if state == TcpState::SynSent {
-        return Role::Client;
-    }
-    if matches!(state, TcpState::Close | TcpState::Listen) {
-        return Role::Unknown;
-    }
-    let in_flight = u64::from(record.snd_nxt.wrapping_sub(record.snd_una));
-    let fin = u64::from(fin_left(record, state));
-    let used = record.bytes_acked.wrapping_add(in_flight);
-    match used.wrapping_sub(payload_sent(record)).wrapping_sub(fin) {
-        0 => Role::Server,
-        1 => Role::Client,
-        // Fast open and repaired sockets count otherwise: say nothing rather than something wrong.
-        _ => Role::Unknown,
-    }
-}
-
-fn traffic(record: &Record, state: TcpState, jiffy: Duration) -> Traffic {
-    let at = KernelNs(record.at_ns);
-    let ago = |jiffies: u32| at.minus(jiffy * jiffies);
-    let (last_sent, sent_exactly) = exact(ago(record.since_sent), record.sent_ns, jiffy);
-    let (last_received, read_exactly) = exact(ago(record.since_received), record.read_ns, jiffy);
-    let peer_fin = peer_fin(record);
-    let unread = record.rcv_nxt.wrapping_sub(record.copied_seq).saturating_sub(peer_fin);
-    // The segment that last acknowledged something new began where the unread payload begins.
-    let unread_begins = record.rcv_nxt.wrapping_sub(unread).wrapping_sub(peer_fin);
-    Traffic {
-        sent: payload_sent(record),
-        received: payload_received(record),
-        segments_sent: record.data_segs_out,
-        segments_received: record.data_segs_in,
-        requests: (record.flags & FLAG_REQUESTS != 0).then_some(record.requests),
-        last_sent,
-        last_received,
-        exact: sent_exactly || read_exactly,
-        last_ack: ago(record.since_ack),
-        last_payload: last_payload(record, state, jiffy),
-        unacknowledged: unacknowledged(record, state),
-        unsent: record.write_seq.wrapping_sub(record.snd_nxt),
-        unread,
-        unread_knew_all: unread > 0 && unacknowledged(record, state) == 0 && record.snd_wl1 == unread_begins,
-        retransmitting: record.flags & FLAG_RETRANSMITTING != 0,
-        first_rcv_seq: record.rcv_nxt.wrapping_sub(low_half(record.bytes_received)),
-        snd_una: record.snd_una,
-        payload_end: record.write_seq.wrapping_sub(u32::from(state.fin_sent())),
-        rcv_nxt: record.rcv_nxt,
-        srtt: (record.srtt_us != 0).then(|| Duration::from_micros(u64::from(record.srtt_us >> 3))),
-    }
-}
-
-/// A time that is known to the tick, from another source that is exact but may tell of something else: then the two disagree.
-/// And whether they agree.
-fn exact(by_tick: KernelNs, exact: u64, jiffy: Duration) -> (KernelNs, bool) {
-    let exact = KernelNs(exact);
-    let apart = exact.since(by_tick).max(by_tick.since(exact));
-    if apart <= jiffy { (exact, true) } else { (by_tick, false) }
-}
-
-/// Payload bytes of ours that the peer has not acknowledged.
-fn unacknowledged(record: &Record, state: TcpState) -> u32 {
-    let in_flight = record.snd_nxt.wrapping_sub(record.snd_una);
-    in_flight.saturating_sub(u32::from(fin_left(record, state)))
-}
-
-/// Whether our FIN is on its way: it leaves only behind all that was written. At the step to `FIN_WAIT1` it is
-/// not queued yet.
-fn fin_left(record: &Record, state: TcpState) -> bool {
-    state.fin_sent() && record.snd_nxt == record.write_seq
-}
-
-/// Whose payload came last: by the kernel's two times, and where they fall into one jiffy by sequence numbers.
-///
-/// `snd_wl1` is where the segment began that last acknowledged something new (`tcp_ack`,
-/// `net/ipv4/tcp_input.c`). If that is before the end of what was received, payload of the peer's carried the
-/// acknowledgment and came last. If it is behind, it was a bare ACK of something we sent after that payload,
-/// provided it came as soon as ACKs do: the answer to a keepalive probe looks the same. FINs use sequence
-/// numbers and acknowledgments of their own, so all this holds only while there was none.
-fn last_payload(record: &Record, state: TcpState, jiffy: Duration) -> LastPayload {
-    let no_fin = state == TcpState::Established && peer_fin(record) == 0;
-    match (payload_sent(record) > 0, payload_received(record) > 0) {
-        (false, false) => LastPayload::None,
-        (true, false) => LastPayload::Local,
-        (false, true) => LastPayload::Remote,
-        _ if record.since_sent < record.since_received => LastPayload::Local,
-        _ if record.since_sent > record.since_received => LastPayload::Remote,
-        _ if unacknowledged(record, state) > 0 => LastPayload::Local,
-        _ if no_fin && record.snd_wl1 != record.rcv_nxt => LastPayload::Remote,
-        _ if no_fin && jiffy * record.since_sent.saturating_sub(record.since_ack) <= ACK_DELAY => {
-            LastPayload::Local
-        }
-        _ => LastPayload::Unknown,
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! Why the kernel says it sent a RST: `enum sk_rst_reason`, whose numbers shift between versions.
 
-/// The reasons this program acts on.
+/// The reasons this program acts on, named after the kernel's own (`include/net/rstreason.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named after the kernel's own (include/net/rstreason.h)")]
-pub enum Reason {
+pub(crate) enum Reason {
     InvalidSyn,
     AbortOnData,
     AbortOnClose,
@@ -23,13 +22,13 @@ pub struct Reasons {
 }
 
 impl Reasons {
-    /// All of them.
+    /// Every number with its name.
     #[must_use]
     pub fn names(&self) -> &[(u32, String)] {
         &self.names
     }
 
-    /// A table of its own: for replays and tests.
+    /// A table of numbers and names, as a kernel's BTF or a recording has it.
     #[must_use]
     pub fn from_names(names: Vec<(u32, String)>) -> Self {
         Self { names }
@@ -37,13 +36,13 @@ impl Reasons {
 
     /// The kernel's name for a number.
     #[must_use]
-    pub fn name(&self, number: u32) -> Option<&str> {
+    pub(crate) fn name(&self, number: u32) -> Option<&str> {
         self.names.iter().find(|(value, _)| *value == number).map(|(_, name)| name.as_str())
     }
 
     /// What a number means to this program.
     #[must_use]
-    pub fn meaning(&self, number: u32) -> Option<Reason> {
+    pub(crate) fn meaning(&self, number: u32) -> Option<Reason> {
         Some(match self.name(number)? {
             "INVALID_SYN" => Reason::InvalidSyn,
             "TCP_ABORT_ON_DATA" => Reason::AbortOnData,

@@ -2,114 +2,27 @@
 
 use std::fmt::Write as _;
 
-use tracer_common::{BY_PEER, BY_US, MAX_PATH, METHOD_NONE, METHODS};
+use tracer_common::{BY_PEER, BY_US, MAX_PATH, METHOD_NONE};
 
-use crate::{
-    classify::cause::Cause,
-    matching::incident::MatchedReset,
-    model::event::{Role, Side},
-};
+use crate::model::{Method, RequestLine, Side};
 
-/// The last request line seen of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestLine {
-    /// The method.
-    pub method: Method,
-    /// The path as it may be shown anywhere, where the target was one: without its query, from its first 64 bytes, with `\xNN` or
-    /// `\u{N}` for what is no text or cannot be seen.
-    pub path: Option<String>,
-    /// Who sent it.
-    pub by: Side,
-    /// Another request was begun since then, with something else than a request line.
-    pub superseded: bool,
-}
-
-/// A request's method. A closed set, so that it can be a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the methods of RFC 9110 and RFC 5789")]
-pub enum Method {
-    Get,
-    Head,
-    Post,
-    Put,
-    Delete,
-    Connect,
-    Options,
-    Trace,
-    Patch,
-    /// Any other.
-    Other,
-}
-
-impl Method {
-    /// In the order of the kernel side's [`METHODS`].
-    const ALL: [Self; METHODS.len() + 1] = [
-        Self::Get,
-        Self::Head,
-        Self::Post,
-        Self::Put,
-        Self::Delete,
-        Self::Connect,
-        Self::Options,
-        Self::Trace,
-        Self::Patch,
-        Self::Other,
-    ];
-
-    /// The name used in labels and JSON.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Delete => "DELETE",
-            Self::Connect => "CONNECT",
-            Self::Options => "OPTIONS",
-            Self::Trace => "TRACE",
-            Self::Patch => "PATCH",
-            Self::Other => "other",
-        }
+/// Reads what the kernel side reports; the inner `None` is that it found nothing, the outer one that this cannot be.
+#[must_use]
+pub fn request_line(line: &tracer_common::RequestLine) -> Option<Option<Box<RequestLine>>> {
+    if line.method == METHOD_NONE {
+        return Some(None);
     }
-}
-
-impl RequestLine {
-    /// Takes over what the kernel side reports; the inner `None` is that it found nothing, the outer one that this cannot be.
-    #[must_use]
-    pub fn decode(line: &tracer_common::RequestLine) -> Option<Option<Box<Self>>> {
-        if line.method == METHOD_NONE {
-            return Some(None);
-        }
-        let path = line.path.get(..usize::from(line.path_len))?;
-        Some(Some(Box::new(Self {
-            method: *Method::ALL.get(usize::from(line.method) - 1)?,
-            path: (!path.is_empty()).then(|| shown(path)),
-            by: match line.by {
-                BY_US => Side::Local,
-                BY_PEER => Side::Remote,
-                _ => return None,
-            },
-            superseded: line.superseded != 0,
-        })))
-    }
-}
-
-impl MatchedReset {
-    /// The request line of the last request, if one is known to be that.
-    #[must_use]
-    pub fn last_request_line(&self, cause: Cause) -> Option<&RequestLine> {
-        let line = self.request_line.as_deref()?;
-        // Servers can send such a thing as well.
-        let by_client = match self.role {
-            Role::Client => line.by == Side::Local,
-            Role::Server => line.by == Side::Remote,
-            Role::Unknown => true,
-        };
-        // What is sent after an early response still belongs to the request.
-        let current = !line.superseded || cause == Cause::EarlyClose;
-        (by_client && current).then_some(line)
-    }
+    let path = line.path.get(..usize::from(line.path_len))?;
+    Some(Some(Box::new(RequestLine {
+        method: *Method::ALL.get(usize::from(line.method) - 1)?,
+        path: (!path.is_empty()).then(|| shown(path)),
+        by: match line.by {
+            BY_US => Side::Local,
+            BY_PEER => Side::Remote,
+            _ => return None,
+        },
+        superseded: line.superseded != 0,
+    })))
 }
 
 /// The path as text: `\` and what cannot be seen or is no UTF-8 is escaped.

@@ -1,10 +1,13 @@
-use tracer_common::{BY_PEER, BY_US, MAX_PATH, METHOD_NONE, METHOD_OTHER};
+use tracer_common::{BY_PEER, BY_US, FLAG_PEER_FIN, MAX_PATH, METHOD_NONE, METHOD_OTHER};
 
 use super::*;
+use crate::model::{LastPayload, Role, SocketSnapshot};
 
 const NONE: tracer_common::RequestLine = tracer_common::RequestLine::NONE;
 
-const JIFFY: Duration = Duration::from_millis(4);
+fn jiffy() -> Jiffy {
+    Jiffy::of_hz(250).unwrap()
+}
 
 /// A server that took a request of 100 bytes and sent a response of 200, all acknowledged, 10 s later.
 fn idle_server() -> Record {
@@ -26,15 +29,15 @@ fn idle_server() -> Record {
 }
 
 fn zeroed() -> Record {
-    record(&[0; size_of::<Record>()]).unwrap()
+    Record::read_from_bytes(&[0; size_of::<Record>()]).unwrap()
 }
 
-fn socket_of(record: &Record) -> Socket {
-    match event(record, JIFFY).expect("a valid record").kind {
+fn socket_of(record: &Record) -> SocketSnapshot {
+    match event(record, jiffy()).expect("a valid record").kind {
         EventKind::Fin { socket, .. }
         | EventKind::Close { socket }
         | EventKind::ReceiveReset { socket, .. } => socket,
-        EventKind::SendReset { origin, .. } => panic!("not about a socket: {origin:?}"),
+        EventKind::SendReset { reset, .. } => panic!("not about a socket: {reset:?}"),
     }
 }
 
@@ -54,7 +57,7 @@ fn with_line(method: u8, path_len: u8, by: u8) -> Record {
 
 #[test]
 fn a_request_line_is_what_the_kernel_side_found() {
-    let line = |record| match event(&record, JIFFY).expect("a valid record").kind {
+    let line = |record| match event(&record, jiffy()).expect("a valid record").kind {
         EventKind::ReceiveReset { request_line, .. } => request_line,
         kind => panic!("no received reset: {kind:?}"),
     };
@@ -67,35 +70,56 @@ fn a_request_line_is_what_the_kernel_side_found() {
 fn bytes_that_are_no_record_are_told_apart_from_records_that_make_no_sense() {
     const SIZE: usize = size_of::<Record>();
     for len in [0, 1, SIZE - 1, SIZE + 1, 2 * SIZE] {
-        assert_eq!(decode(&vec![0; len], JIFFY), Err(Malformed::Size), "{len} bytes");
+        assert_eq!(decode(&vec![0; len], jiffy()), Err(Malformed::Size), "{len} bytes");
     }
-    assert_eq!(decode(&[0; SIZE], JIFFY), Err(Malformed::Value));
-    assert_eq!(decode(&[0xff; SIZE], JIFFY), Err(Malformed::Value));
+    assert_eq!(decode(&[0; SIZE], jiffy()), Err(Malformed::Value));
+    assert_eq!(decode(&[0xff; SIZE], jiffy()), Err(Malformed::Value));
     for nonsense in [
         changed(|r| r.kind = 9),
         changed(|r| r.family = 1),
         changed(|r| r.old_state = 13),
         changed(|r| r.socket = SOCKET_TIME_WAIT),
         changed(|r| (r.kind, r.socket) = (KIND_SEND_RESET, 4)),
+        changed(|r| (r.kind, r.socket) = (KIND_SEND_RESET, SOCKET_NONE)),
+        changed(|r| (r.kind, r.socket) = (KIND_SEND_RESET, SOCKET_LISTENER)),
+        changed(|r| (r.kind, r.socket) = (KIND_SEND_RESET, SOCKET_TIME_WAIT)),
         with_line(11, 1, BY_US),
         with_line(1, 65, BY_US),
         with_line(1, 1, 0),
     ] {
-        assert_eq!(event(&nonsense, JIFFY), None, "{nonsense:?}");
+        assert_eq!(event(&nonsense, jiffy()), None, "{nonsense:?}");
+    }
+}
+
+#[test]
+fn only_a_connections_own_socket_resets_without_a_segment_to_answer() {
+    for socket in [SOCKET_NONE, SOCKET_FULL, SOCKET_TIME_WAIT, SOCKET_LISTENER] {
+        let kind = |flags| {
+            event(&changed(|r| (r.kind, r.socket, r.flags) = (KIND_SEND_RESET, socket, flags)), jiffy())
+        };
+        let kind = |flags| kind(flags).map(|event| event.kind);
+        let answers =
+            matches!(kind(FLAG_SEGMENT), Some(EventKind::SendReset { reset: SendReset::Passive { .. }, .. }));
+        let acts = matches!(kind(0), Some(EventKind::SendReset { reset: SendReset::Active(_), .. }));
+        assert_eq!((answers, acts), (true, socket == SOCKET_FULL), "{socket}");
     }
 }
 
 #[test]
 fn who_opened_shows_in_the_sequence_numbers_that_were_used() {
     let rows = [
-        ("a server", changed(|_| {}), Role::Server),
-        ("a client's SYN was acknowledged too", changed(|r| r.bytes_acked += 1), Role::Client),
-        ("a response is in flight", changed(|r| (r.snd_una, r.bytes_acked) = (5_100, 100)), Role::Server),
-        ("some was sent twice", changed(|r| (r.bytes_sent, r.bytes_retrans) = (250, 50)), Role::Server),
+        ("a server", changed(|_| {}), Some(Role::Server)),
+        ("a client's SYN was acknowledged too", changed(|r| r.bytes_acked += 1), Some(Role::Client)),
+        (
+            "a response is in flight",
+            changed(|r| (r.snd_una, r.bytes_acked) = (5_100, 100)),
+            Some(Role::Server),
+        ),
+        ("some was sent twice", changed(|r| (r.bytes_sent, r.bytes_retrans) = (250, 50)), Some(Role::Server)),
         (
             "our FIN is in flight",
             changed(|r| (r.old_state, r.snd_nxt, r.write_seq) = (4, 5_201, 5_201)),
-            Role::Server,
+            Some(Role::Server),
         ),
         (
             "our FIN was acknowledged",
@@ -103,13 +127,17 @@ fn who_opened_shows_in_the_sequence_numbers_that_were_used() {
                 (r.old_state, r.snd_una, r.snd_nxt, r.write_seq) = (5, 5_201, 5_201, 5_201);
                 r.bytes_acked += 1;
             }),
-            Role::Server,
+            Some(Role::Server),
         ),
-        ("our FIN waits behind payload", changed(|r| (r.old_state, r.write_seq) = (4, 5_301)), Role::Server),
-        ("a repaired socket", changed(|r| r.bytes_acked = 0), Role::Unknown),
-        ("nothing was sent", changed(|r| (r.bytes_sent, r.bytes_acked) = (0, 0)), Role::Server),
-        ("after CLOSE", changed(|r| r.old_state = 7), Role::Unknown),
-        ("a SYN was sent", changed(|r| r.old_state = 2), Role::Client),
+        (
+            "our FIN waits behind payload",
+            changed(|r| (r.old_state, r.write_seq) = (4, 5_301)),
+            Some(Role::Server),
+        ),
+        ("a repaired socket", changed(|r| r.bytes_acked = 0), None),
+        ("nothing was sent", changed(|r| (r.bytes_sent, r.bytes_acked) = (0, 0)), Some(Role::Server)),
+        ("after CLOSE", changed(|r| r.old_state = 7), None),
+        ("a SYN was sent", changed(|r| r.old_state = 2), Some(Role::Client)),
     ];
     for (name, record, role) in rows {
         assert_eq!(socket_of(&record).role, role, "{name}");

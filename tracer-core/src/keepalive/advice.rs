@@ -5,115 +5,22 @@ use std::{fmt::Write as _, time::Duration};
 use serde::Serialize;
 
 use super::{
-    idle_ages::{Timeout, agree},
-    profile::{Fingerprint, Races, Server},
-    settings::{End, Setting, settings},
+    finding::{Advice, Finding},
+    idle_ages::Timeout,
+    profile::{Reuses, ServerProfile},
+    settings::{Setting, settings},
 };
-use crate::{
-    classify::explained::seconds,
-    keepalive::profile::Reuses,
-    model::event::Role,
-    model::time::{KernelNs, WallClock},
-};
+use crate::model::{Role, Server, WallClock, seconds};
 
 /// The timeout that servers behind a proxy get unless more is known: proxies keep connections for 60 s by default.
 const BEHIND_A_PROXY: Duration = Duration::from_secs(65);
 
-/// To round with.
+/// Added before cutting to whole seconds, to round.
 const HALF_A_SECOND: Duration = Duration::from_millis(500);
-
-/// What was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// The server closes idle connections that its clients still keep.
-    ServerClosesFirst(Timeout),
-    /// The server ends connections after so many requests, and the next one is reset.
-    RequestLimit(u32),
-}
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Requests can fail, and none did within the last hour.
-    Notice,
-    /// Requests failed within the last hour.
-    Warning,
-}
-
-impl Severity {
-    /// The name used in labels and JSON.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Notice => "notice",
-            Self::Warning => "warning",
-        }
-    }
-}
-
-/// What was found of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Advice {
-    /// What.
-    pub finding: Finding,
-    /// How bad it is.
-    pub severity: Severity,
-    /// Since when it stands.
-    pub since: KernelNs,
-}
-
-impl Finding {
-    /// How many kinds there are.
-    pub const KINDS: usize = 2;
-
-    /// Everything found of a server, by kind.
-    #[must_use]
-    pub fn all(known: &Fingerprint, now: KernelNs) -> [Option<Self>; Self::KINDS] {
-        [
-            known.server_closes_first(now).map(Self::ServerClosesFirst),
-            known.request_limit(now).map(Self::RequestLimit),
-        ]
-    }
-
-    /// The requests that fail because of it.
-    #[must_use]
-    pub fn races(self, known: &Fingerprint) -> Races {
-        match self {
-            Self::ServerClosesFirst(_) => known.idle_races,
-            Self::RequestLimit(_) => known.short_races,
-        }
-    }
-
-    /// The name used in labels and JSON.
-    #[must_use]
-    pub fn kind(self) -> &'static str {
-        match self {
-            Self::ServerClosesFirst(_) => "server_closes_first",
-            Self::RequestLimit(_) => "request_limit",
-        }
-    }
-
-    /// Whether there is nothing new in it, given the other one.
-    fn says_the_same(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::ServerClosesFirst(one), Self::ServerClosesFirst(other)) => agree(one.value, other.value),
-            (Self::RequestLimit(one), Self::RequestLimit(other)) => one.abs_diff(other) <= 1,
-            _ => false,
-        }
-    }
-}
-
-impl Advice {
-    /// Whether there is nothing new in it, given the other one.
-    #[must_use]
-    pub fn says_the_same(&self, other: &Self) -> bool {
-        self.severity == other.severity && self.finding.says_the_same(other.finding)
-    }
-}
 
 /// The longest idle timeout for clients of a server that closes after `timeout`.
 #[must_use]
-pub fn client_timeout(timeout: Duration) -> Duration {
+pub(super) fn client_timeout(timeout: Duration) -> Duration {
     if timeout < Duration::from_secs(2) {
         return Duration::from_millis(u64::try_from(timeout.as_millis() / 2).unwrap_or(u64::MAX));
     }
@@ -123,7 +30,7 @@ pub fn client_timeout(timeout: Duration) -> Duration {
 /// An idle timeout for the server, where its clients close after `clients`, that lets them close first. `None` where
 /// nothing is known of clients that keep connections for longer than a proxy does.
 #[must_use]
-pub fn server_timeout(server: Duration, clients: Option<Duration>) -> Option<Duration> {
+pub(super) fn server_timeout(server: Duration, clients: Option<Duration>) -> Option<Duration> {
     match clients {
         Some(clients) => Some(Duration::from_secs((clients + margin(clients) + HALF_A_SECOND).as_secs())),
         None => (server < BEHIND_A_PROXY).then_some(BEHIND_A_PROXY),
@@ -135,51 +42,49 @@ fn margin(timeout: Duration) -> Duration {
     (timeout / 10).clamp(Duration::from_secs(1), Duration::from_secs(5))
 }
 
-/// One piece of advice as `/api/v1/advice` shows it. Unknown is `null`; times are in seconds.
+/// One piece of advice as `/api/v1/advice` shows it: the README explains the fields. Unknown is `null`; times are in
+/// seconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are explained in the README")]
 pub struct AdviceView {
-    pub server: String,
-    pub role: &'static str,
-    pub netns: Option<u32>,
-    pub kind: &'static str,
-    pub severity: &'static str,
-    pub since: String,
-    pub last_seen: String,
-    pub text: String,
-    pub evidence: Evidence,
-    pub suggested: Suggested,
+    pub(crate) server: String,
+    pub(crate) role: &'static str,
+    pub(crate) netns: Option<u32>,
+    pub(crate) kind: &'static str,
+    pub(crate) severity: &'static str,
+    pub(crate) since: String,
+    pub(crate) last_seen: String,
+    pub(crate) text: String,
+    pub(crate) evidence: Evidence,
+    pub(crate) suggested: Suggested,
 }
 
 /// What an advice stands on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are explained in the README")]
-pub struct Evidence {
-    pub server_timeout_seconds: Option<f64>,
-    pub server_timeout_samples: u64,
-    pub client_timeout_seconds: Option<f64>,
-    pub client_timeout_samples: u64,
-    pub idle_closes_by_server: u64,
-    pub idle_closes_by_client: u64,
-    pub races: u64,
-    pub requests_per_connection: Option<u32>,
-    pub reuses: Option<u64>,
-    pub late_reuses: Option<u64>,
+pub(crate) struct Evidence {
+    pub(crate) server_timeout_seconds: Option<f64>,
+    pub(crate) server_timeout_samples: u64,
+    pub(crate) client_timeout_seconds: Option<f64>,
+    pub(crate) client_timeout_samples: u64,
+    pub(crate) idle_closes_by_server: u64,
+    pub(crate) idle_closes_by_client: u64,
+    pub(crate) races: u64,
+    pub(crate) requests_per_connection: Option<u32>,
+    pub(crate) reuses: Option<u64>,
+    pub(crate) late_reuses: Option<u64>,
 }
 
 /// What to set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are explained in the README")]
-pub struct Suggested {
-    pub client_timeout_seconds: Option<f64>,
-    pub server_timeout_seconds: Option<f64>,
-    pub settings: Vec<Setting>,
+pub(crate) struct Suggested {
+    pub(crate) client_timeout_seconds: Option<f64>,
+    pub(crate) server_timeout_seconds: Option<f64>,
+    pub(crate) settings: Vec<Setting>,
 }
 
 impl AdviceView {
     /// Says it in full.
     #[must_use]
-    pub fn new(server: &Server, known: &Fingerprint, advice: &Advice, clock: WallClock) -> Self {
+    pub(super) fn new(server: &Server, known: &ServerProfile, advice: &Advice, clock: WallClock) -> Self {
         let (by_server, by_client) = (known.by_server.ages.timeout(), known.by_client.ages.timeout());
         let suggested = Suggested::new(server, known, advice.finding);
         Self {
@@ -189,7 +94,7 @@ impl AdviceView {
             kind: advice.finding.kind(),
             severity: advice.severity.name(),
             since: clock.format(advice.since),
-            last_seen: clock.format(known.last_seen(advice.finding)),
+            last_seen: clock.format(advice.finding.last_seen(known)),
             text: text(server, known, advice.finding, &suggested),
             evidence: Evidence {
                 server_timeout_seconds: by_server.map(|timeout| seconds(timeout.value)),
@@ -212,7 +117,7 @@ impl AdviceView {
 }
 
 impl Suggested {
-    fn new(server: &Server, known: &Fingerprint, finding: Finding) -> Self {
+    fn new(server: &Server, known: &ServerProfile, finding: Finding) -> Self {
         let Finding::ServerClosesFirst(timeout) = finding else {
             return Self { client_timeout_seconds: None, server_timeout_seconds: None, settings: Vec::new() };
         };
@@ -221,11 +126,11 @@ impl Suggested {
         // A server that browsers talk to must not keep their connections for longer: it may have one process for each.
         let may_face_browsers = server.role == Role::Server && known.idle_races.count == 0;
         let longer = server_timeout(timeout.value, client).filter(|_| !may_face_browsers);
-        let mut lines = settings(End::Client, server.role, shorter, client);
+        let mut lines = settings(Role::Client, server.role, shorter, client);
         lines.extend(
             longer
                 .into_iter()
-                .flat_map(|longer| settings(End::Server, server.role, longer, Some(timeout.value))),
+                .flat_map(|longer| settings(Role::Server, server.role, longer, Some(timeout.value))),
         );
         Self {
             client_timeout_seconds: Some(seconds(shorter)),
@@ -246,7 +151,7 @@ impl Suggested {
 }
 
 /// The whole advice in a few sentences.
-fn text(server: &Server, known: &Fingerprint, finding: Finding, suggested: &Suggested) -> String {
+fn text(server: &Server, known: &ServerProfile, finding: Finding, suggested: &Suggested) -> String {
     let endpoint = server.endpoint;
     match finding {
         Finding::ServerClosesFirst(timeout) => closes_first(server, known, timeout, suggested),
@@ -257,7 +162,7 @@ fn text(server: &Server, known: &Fingerprint, finding: Finding, suggested: &Sugg
     }
 }
 
-fn closes_first(server: &Server, known: &Fingerprint, timeout: Timeout, suggested: &Suggested) -> String {
+fn closes_first(server: &Server, known: &ServerProfile, timeout: Timeout, suggested: &Suggested) -> String {
     let clients = known.longer_client_timeout().map_or_else(String::new, |client| {
         format!(", who close at {} ({} seen)", spoken(client.value), counted(client.samples, "close"))
     });
@@ -283,8 +188,8 @@ fn closes_first(server: &Server, known: &Fingerprint, timeout: Timeout, suggeste
         whose(server.role),
         spoken(client_timeout(timeout.value)),
     );
-    for Setting { software, side, setting, .. } in suggested.examples() {
-        let _ = write!(text, " {software} as {side}: `{setting}`.");
+    for Setting { software, side, line, .. } in suggested.examples() {
+        let _ = write!(text, " {software} as {side}: `{line}`.");
     }
     if server.role == Role::Server {
         text += " Browsers repeat such requests by themselves, proxies and API clients mostly do not.";
@@ -295,7 +200,7 @@ fn closes_first(server: &Server, known: &Fingerprint, timeout: Timeout, suggeste
 fn whose(role: Role) -> &'static str {
     match role {
         Role::Client => "this host's clients",
-        _ => "its clients",
+        Role::Server => "its clients",
     }
 }
 
@@ -315,6 +220,6 @@ fn spoken(time: Duration) -> String {
 
 /// One line for the log: what appeared or changed.
 #[must_use]
-pub fn sentence(server: &Server, known: &Fingerprint, finding: Finding) -> String {
+pub(super) fn sentence(server: &Server, known: &ServerProfile, finding: Finding) -> String {
     text(server, known, finding, &Suggested::new(server, known, finding))
 }

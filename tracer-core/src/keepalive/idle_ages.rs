@@ -5,21 +5,21 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::model::time::KernelNs;
+use crate::model::KernelNs;
 
-/// Closes so soon after the first of them count as one.
-const MOMENT: Duration = Duration::from_millis(100);
+/// How soon after one another closes count as one.
+const BURST_WINDOW: Duration = Duration::from_millis(100);
 
-/// Ages of one moment that are looked at; the rest is taken to be like them.
+/// Upper bound on the ages of one burst that are looked at; the rest is taken to be like them.
 const MAX_AGES: usize = 64;
 
-/// Moments looked at, the latest ones: a timeout that was changed is followed within as many closes.
+/// How many bursts are looked at, the latest ones: a timeout that was changed is followed within as many closes.
 const WINDOW: usize = 20;
 
-/// Moments that must agree, and be more than half of the window; three quarters while it is not full.
+/// How many bursts must agree, and be more than half of the window; three quarters while it is not full.
 const ENOUGH: usize = 8;
 
-/// A timeout that no close agreed with for so long is not known any more.
+/// After how long without a close that agrees a timeout is forgotten.
 const FORGET: Duration = Duration::from_hours(24);
 
 /// An inferred timeout.
@@ -33,55 +33,55 @@ pub struct Timeout {
 
 /// The latest closes by one side, and what they have in common.
 #[derive(Clone, Debug, Default)]
-pub struct Ages {
-    moment: Moment,
+pub struct IdleAges {
+    burst: Burst,
     window: VecDeque<Sample>,
     timeout: Option<Timeout>,
     /// When a close last agreed with it.
     agreed: KernelNs,
 }
 
-/// The closes of one moment.
+/// Closes that count as one.
 #[derive(Clone, Debug, Default)]
-struct Moment {
+struct Burst {
     began: KernelNs,
     ages: Vec<Duration>,
     closes: u64,
 }
 
-/// What a moment came to.
+/// What a burst came to.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     age: Duration,
     closes: u64,
 }
 
-impl Ages {
+impl IdleAges {
     /// Takes the close of a connection that was idle for `age`.
     pub fn add(&mut self, at: KernelNs, age: Duration) {
-        self.settle(at);
-        let moment = &mut self.moment;
-        if moment.closes == 0 {
-            moment.began = at;
+        self.advance(at);
+        let burst = &mut self.burst;
+        if burst.closes == 0 {
+            burst.began = at;
         }
-        moment.closes += 1;
-        if moment.ages.len() < MAX_AGES {
-            moment.ages.push(age);
+        burst.closes += 1;
+        if burst.ages.len() < MAX_AGES {
+            burst.ages.push(age);
         }
     }
 
-    /// Lets time pass: judges the closes of a moment that is over.
-    pub fn settle(&mut self, now: KernelNs) {
+    /// Lets time pass: judges a burst that is over.
+    pub fn advance(&mut self, now: KernelNs) {
         if self.timeout.is_some() && now.since(self.agreed) >= FORGET {
             self.timeout = None;
             self.window.clear();
         }
-        if self.moment.closes == 0 || now.since(self.moment.began) < MOMENT {
+        if self.burst.closes == 0 || now.since(self.burst.began) < BURST_WINDOW {
             return;
         }
-        let sample = self.moment.sample();
-        self.moment.ages.clear();
-        self.moment.closes = 0;
+        let sample = self.burst.sample();
+        self.burst.ages.clear();
+        self.burst.closes = 0;
         let Some(sample) = sample else { return };
         if self.window.len() == WINDOW {
             self.window.pop_front();
@@ -89,7 +89,7 @@ impl Ages {
         self.window.push_back(sample);
         self.timeout = self.infer(sample);
         if self.timeout.is_some_and(|timeout| agree(sample.age, timeout.value)) {
-            self.agreed = self.moment.began;
+            self.agreed = self.burst.began;
         }
     }
 
@@ -99,8 +99,8 @@ impl Ages {
         self.timeout
     }
 
-    /// Looks for an age that most of the window agrees on; `latest` has just come in. One that is known already stays while
-    /// a quarter agrees and no other age has more, so that strays do not make it come and go.
+    /// Looks for an age that most of the window agrees on; `latest` has just come in. One that is known already stays
+    /// while a quarter agrees and no other age has more, so that strays do not make it come and go.
     fn infer(&self, latest: Sample) -> Option<Timeout> {
         let agreeing = |age| self.window.iter().filter(move |sample| agree(sample.age, age));
         let known = self.timeout.filter(|known| agreeing(known.value).count() * 4 >= self.window.len());
@@ -125,8 +125,8 @@ impl Ages {
     }
 }
 
-impl Moment {
-    /// One age for all closes of the moment, if most of them have it.
+impl Burst {
+    /// One age for all closes of the burst, if most of them have it.
     fn sample(&self) -> Option<Sample> {
         let alike = |age| self.ages.iter().copied().filter(move |&other| agree(other, age));
         let center = self.ages.iter().copied().max_by_key(|&age| alike(age).count())?;

@@ -1,15 +1,20 @@
 //! From closes to advice: what the closes of idle connections tell of a server's keep-alive timeout, and what to
 //! change when it ends connections that clients still keep.
-//!
-//! Pure, like all before it: closes, races and times go in, views come out.
 
-pub mod advice;
-pub mod idle_ages;
-pub mod profile;
-pub mod profiles;
-pub mod settings;
+mod advice;
+mod finding;
+mod idle_ages;
+mod profile;
+mod profiles;
+mod settings;
 
 pub use advice::AdviceView;
-pub use idle_ages::agree;
-pub use profile::{IDLE_BUCKETS, Race, Reuses, ServerView};
-pub use profiles::{Fingerprints, Review};
+pub use finding::{Advice, Finding, Severity};
+pub use idle_ages::{Timeout, agree};
+pub(crate) use profile::LostRequest;
+pub use profile::{IDLE_BUCKETS, Reuses, ServerView};
+pub use profiles::Review;
+pub(crate) use profiles::ServerProfiles;
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,15 @@
-//! What is known of one server's keep-alive: who closes its idle connections, at which age, and who raced with it.
+//! What is known of one server's keep-alive: who closes its idle connections, at which age, and which requests met such
+//! a close.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use serde::Serialize;
 use tracer_common::IDLE_BOUNDS_MS;
 
-use super::{
-    advice::Finding,
-    idle_ages::{Ages, Timeout, agree},
-};
+use super::idle_ages::{IdleAges, Timeout, agree};
 use crate::{
-    classify::explained::seconds,
-    matching::{first_fin::IDLE, matcher::IdleClose},
-    model::{event::Role, time::KernelNs},
+    matching::{IDLE, IdleClose},
+    model::{KernelNs, Role, Server, seconds},
 };
 
 /// [`IDLE_BOUNDS_MS`] in seconds.
@@ -26,45 +23,34 @@ pub const IDLE_BUCKETS: [f64; IDLE_BOUNDS_MS.len()] = {
     seconds
 };
 
-/// Races are of today's matter for so long.
-const LATELY: Duration = Duration::from_hours(1);
+/// How long a lost request counts as recent.
+const RECENT: Duration = Duration::from_hours(1);
 
-/// Closes older than this are not held against a server any more, if nothing contradicts them before.
-const HOLD: Duration = Duration::from_hours(24);
+/// How long a close counts as what the server does, if nothing contradicts it before.
+const CLOSES_COUNT_FOR: Duration = Duration::from_hours(24);
 
-/// Idle closes by clients, one after the other, that show that the server does not close first any more, once it has not
-/// for [`CLIENTS_FIRST_FOR`] and ten timeouts: a few clients may keep connections for longer than all others.
+/// How many idle closes by clients, one after the other, show that the server does not close first any more, once it
+/// has not for [`CLIENTS_FIRST_FOR`] and ten timeouts: a few clients may keep connections for longer than all others.
 const CLIENTS_FIRST: u64 = 20;
 
 /// See [`CLIENTS_FIRST`].
 const CLIENTS_FIRST_FOR: Duration = Duration::from_mins(5);
 
-/// Races so soon after the one before come from one event, such as a reload.
-const MOMENT: Duration = Duration::from_millis(100);
+/// How soon after one another lost requests come from one event, such as a reload.
+const BURST_WINDOW: Duration = Duration::from_millis(100);
 
-/// Races that are remembered while no timeout is known, the latest ones.
-const RESTS: usize = 64;
+/// Upper bound on the lost requests remembered while no timeout is known, the latest ones.
+const MAX_RESTS: usize = 64;
 
-/// Races with a close right behind a response that are looked at, the latest ones.
-const SHORT_RACES: usize = 16;
+/// Upper bound on the lost requests right behind a response that are looked at, the latest ones.
+const MAX_SHORT_RACES: usize = 16;
 
-/// How many of them must have come after the same number of requests.
+/// How many of those must have come after the same number of requests.
 const ENOUGH_SHORT_RACES: usize = 5;
-
-/// Which server: its address and our role, and the namespace where the address means something only there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Server {
-    /// Which end this host is.
-    pub role: Role,
-    /// The server's end.
-    pub endpoint: SocketAddr,
-    /// Inode number of the network namespace, for loopback addresses.
-    pub netns: Option<u32>,
-}
 
 /// What is known of one server.
 #[derive(Clone, Debug)]
-pub struct Fingerprint {
+pub struct ServerProfile {
     /// Closes by the server.
     pub by_server: Closes,
     /// Closes by its clients.
@@ -83,7 +69,7 @@ pub struct Fingerprint {
     pub reuses: Option<Reuses>,
     /// When something was last seen of it.
     pub touched: KernelNs,
-    last_server_close: Option<KernelNs>,
+    pub last_server_close: Option<KernelNs>,
     /// Idle closes by clients since the server's last one.
     clients_first: u64,
     /// Requests that the connections of short races had carried.
@@ -92,9 +78,9 @@ pub struct Fingerprint {
     most_requests: Option<(u32, KernelNs)>,
 }
 
-/// A request that met a close.
+/// A request that met a close of the server's.
 #[derive(Clone, Copy, Debug)]
-pub struct Race {
+pub struct LostRequest {
     /// When.
     pub at: KernelNs,
     /// How long no payload had passed, if that is known.
@@ -105,21 +91,21 @@ pub struct Race {
     pub requests: Option<u32>,
 }
 
-/// Reuses of a server's connections that were watched for being late.
+/// How often a server's connections were reused since the mark for late reuses was set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reuses {
-    /// All of them.
+    /// Every reuse.
     pub count: u64,
     /// Those that came later than the mark.
     pub late: u64,
 }
 
-/// Requests that met a close.
+/// How many requests met a close.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Races {
     /// How many.
     pub count: u64,
-    last: Option<KernelNs>,
+    pub last: Option<KernelNs>,
 }
 
 impl Races {
@@ -128,10 +114,10 @@ impl Races {
         self.last = Some(at);
     }
 
-    /// Whether there was one lately.
+    /// Whether there was one recently.
     #[must_use]
-    pub fn lately(&self, now: KernelNs) -> bool {
-        self.last.is_some_and(|last| now.since(last) < LATELY)
+    pub fn recently(&self, now: KernelNs) -> bool {
+        self.last.is_some_and(|last| now.since(last) < RECENT)
     }
 }
 
@@ -143,7 +129,7 @@ pub struct Closes {
     /// By age, in the buckets of `tracer_idle_close_seconds`; the last one has no upper bound.
     pub buckets: [u64; IDLE_BUCKETS.len() + 1],
     /// What they have in common.
-    pub ages: Ages,
+    pub ages: IdleAges,
 }
 
 impl Closes {
@@ -158,7 +144,7 @@ impl Closes {
     }
 }
 
-impl Fingerprint {
+impl ServerProfile {
     /// Nothing is known yet.
     #[must_use]
     pub fn new(now: KernelNs) -> Self {
@@ -193,18 +179,18 @@ impl Fingerprint {
         }
     }
 
-    /// Takes a keep-alive race.
-    pub fn race(&mut self, race: &Race) {
-        let Race { at, rest, round_trip, requests } = *race;
+    /// Takes a request that met a close.
+    pub fn lost_request(&mut self, lost: &LostRequest) {
+        let LostRequest { at, rest, round_trip, requests } = *lost;
         self.touched = at;
         self.races += 1;
         self.carried(at, requests);
         let Some(rest) = rest else { return };
         if rest < IDLE + round_trip.unwrap_or_default() * 2 {
-            if self.short_races.last.is_none_or(|last| at.since(last) >= MOMENT) {
+            if self.short_races.last.is_none_or(|last| at.since(last) >= BURST_WINDOW) {
                 self.requests.extend(requests);
             }
-            if self.requests.len() > SHORT_RACES {
+            if self.requests.len() > MAX_SHORT_RACES {
                 self.requests.pop_front();
             }
             self.short_races.add(at);
@@ -213,7 +199,7 @@ impl Fingerprint {
         if self.counted_for.is_some_and(|timeout| explains(timeout, rest)) {
             self.idle_races.add(at);
         }
-        if self.rests.len() == RESTS {
+        if self.rests.len() == MAX_RESTS {
             self.rests.pop_front();
         }
         self.rests.push_back((at, rest));
@@ -222,15 +208,15 @@ impl Fingerprint {
     /// Notes the most requests that a connection carried lately.
     fn carried(&mut self, at: KernelNs, requests: Option<u32>) {
         let Some(requests) = requests else { return };
-        if self.most_requests.is_none_or(|(most, when)| requests >= most || at.since(when) >= LATELY) {
+        if self.most_requests.is_none_or(|(most, when)| requests >= most || at.since(when) >= RECENT) {
             self.most_requests = Some((requests, at));
         }
     }
 
     /// Lets time pass.
-    pub fn settle(&mut self, now: KernelNs) {
-        self.by_server.ages.settle(now);
-        self.by_client.ages.settle(now);
+    pub fn advance(&mut self, now: KernelNs) {
+        self.by_server.ages.advance(now);
+        self.by_client.ages.advance(now);
         let timeout = self.by_server.ages.timeout().map(|timeout| timeout.value);
         if let Some(timeout) = timeout
             && self.counted_for.is_none_or(|counted_for| !agree(counted_for, timeout))
@@ -250,11 +236,11 @@ impl Fingerprint {
         let quiet = now.since(last);
         let clients_first =
             self.clients_first >= CLIENTS_FIRST && quiet >= CLIENTS_FIRST_FOR.max(timeout.value * 10);
-        (quiet < HOLD && !clients_first).then_some(timeout)
+        (quiet < CLOSES_COUNT_FOR && !clients_first).then_some(timeout)
     }
 
-    /// After how many requests the server ends connections, where races right behind a response show it, and no connection
-    /// carried more.
+    /// After how many requests the server ends connections, where races right behind a response show it, and no
+    /// connection carried more.
     #[must_use]
     pub fn request_limit(&self, now: KernelNs) -> Option<u32> {
         let within =
@@ -264,7 +250,7 @@ impl Fingerprint {
         let alike = within(limit, 1);
         let enough = alike >= ENOUGH_SHORT_RACES && alike * 4 >= self.requests.len() * 3;
         let most = self.most_requests.map_or(0, |(most, _)| most);
-        (enough && most <= limit + 1 && self.short_races.lately(now)).then_some(limit)
+        (enough && most <= limit + 1 && self.short_races.recently(now)).then_some(limit)
     }
 
     /// The idle timeout of the clients, where it shows and is longer than the server's.
@@ -273,16 +259,6 @@ impl Fingerprint {
         let server = self.by_server.ages.timeout()?;
         self.by_client.ages.timeout().filter(|client| client.value > server.value)
     }
-
-    /// When something was last seen that a finding stands on.
-    #[must_use]
-    pub fn last_seen(&self, finding: Finding) -> KernelNs {
-        let last = match finding {
-            Finding::ServerClosesFirst(_) => self.last_server_close.max(self.idle_races.last),
-            Finding::RequestLimit(_) => self.short_races.last,
-        };
-        last.unwrap_or(self.touched)
-    }
 }
 
 /// Whether a close by `timeout` can be what a request met after `rest`: at that age, or later if nobody looked.
@@ -290,36 +266,36 @@ fn explains(timeout: Duration, rest: Duration) -> bool {
     rest >= timeout || agree(rest, timeout)
 }
 
-/// What is known of one server, as `/api/v1/servers` shows it. Unknown is `null`; times are in seconds.
+/// What is known of one server, as `/api/v1/servers` shows it: the README explains the fields. Unknown is `null`; times
+/// are in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are explained in the README")]
 pub struct ServerView {
-    pub server: String,
-    pub role: &'static str,
-    pub netns: Option<u32>,
-    pub keepalive_timeout_seconds: Option<f64>,
-    pub keepalive_timeout_samples: u64,
-    pub client_timeout_seconds: Option<f64>,
-    pub client_timeout_samples: u64,
-    pub races: u64,
-    pub idle_closes: IdleCloses,
+    pub(crate) server: String,
+    pub(crate) role: &'static str,
+    pub(crate) netns: Option<u32>,
+    pub(crate) keepalive_timeout_seconds: Option<f64>,
+    pub(crate) keepalive_timeout_samples: u64,
+    pub(crate) client_timeout_seconds: Option<f64>,
+    pub(crate) client_timeout_samples: u64,
+    pub(crate) races: u64,
+    pub(crate) idle_closes: IdleCloses,
 }
 
 /// Closes of idle connections by age.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct IdleCloses {
+pub(crate) struct IdleCloses {
     /// Upper bounds of the buckets but the last, which has none.
-    pub bounds: [f64; IDLE_BUCKETS.len()],
+    pub(crate) bounds: [f64; IDLE_BUCKETS.len()],
     /// Closes by the server in each bucket.
-    pub server: Vec<u64>,
+    pub(crate) server: Vec<u64>,
     /// Closes by its clients.
-    pub client: Vec<u64>,
+    pub(crate) client: Vec<u64>,
 }
 
 impl ServerView {
     /// Says what is known.
     #[must_use]
-    pub fn new(server: &Server, known: &Fingerprint) -> Self {
+    pub(super) fn new(server: &Server, known: &ServerProfile) -> Self {
         let (by_server, by_client) = (known.by_server.ages.timeout(), known.by_client.ages.timeout());
         Self {
             server: server.endpoint.to_string(),

@@ -5,24 +5,16 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::idle_ages::agree;
-use crate::model::event::Role;
-
-/// Which end of the connection a setting belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The side that accepts connections.
-    Server,
-    /// The side that sends requests.
-    Client,
-}
+use crate::model::Role;
 
 /// How some software names its idle timeout.
 struct Software {
     name: &'static str,
-    end: End,
+    /// Which end of the connection it is.
+    end: Role,
     /// What it closes at unless told otherwise, in seconds; empty where it has no default.
     defaults: &'static [u64],
-    /// The line, with its value.
+    /// The line that sets it, for a value.
     line: fn(Duration) -> String,
     /// It runs nowhere but in somebody's cloud, counts in whole seconds, and takes 1 at least.
     cloud: bool,
@@ -30,15 +22,16 @@ struct Software {
 
 /// One line to change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Setting {
+pub(crate) struct Setting {
     /// Whose setting it is.
-    pub software: &'static str,
+    pub(crate) software: &'static str,
     /// `server` or `client`.
-    pub side: &'static str,
+    pub(crate) side: &'static str,
     /// The line as it stands in that software's configuration.
-    pub setting: String,
+    #[serde(rename = "setting")]
+    pub(crate) line: String,
     /// The timeout that was seen is this software's default.
-    pub likely: bool,
+    pub(crate) likely: bool,
 }
 
 /// Who keeps connections, and where that is set. Node keeps them a second longer than its
@@ -72,11 +65,11 @@ const SOFTWARE: [Software; 17] = [
 ];
 
 const fn server(name: &'static str, defaults: &'static [u64], line: fn(Duration) -> String) -> Software {
-    Software { name, end: End::Server, defaults, line, cloud: false }
+    Software { name, end: Role::Server, defaults, line, cloud: false }
 }
 
 const fn client(name: &'static str, defaults: &'static [u64], line: fn(Duration) -> String) -> Software {
-    Software { name, end: End::Client, defaults, line, cloud: false }
+    Software { name, end: Role::Client, defaults, line, cloud: false }
 }
 
 fn envoy(place: &str, timeout: Duration) -> String {
@@ -95,11 +88,11 @@ fn short(timeout: Duration) -> String {
     }
 }
 
-/// The lines that set the idle timeout of one end to `wanted`, where this host has `role`; first those of the software whose
-/// default is what was `seen` there.
+/// The lines that set the idle timeout of one end to `wanted`, where this host has `role`; first those of the software
+/// whose default is what was `seen` there.
 #[must_use]
-pub fn settings(end: End, role: Role, wanted: Duration, seen: Option<Duration>) -> Vec<Setting> {
-    let is_this_host = (end == End::Server) == (role == Role::Server);
+pub(super) fn settings(end: Role, role: Role, wanted: Duration, seen: Option<Duration>) -> Vec<Setting> {
+    let is_this_host = end == role;
     let fits = |software: &&Software| !software.cloud || (!is_this_host && wanted >= Duration::from_secs(1));
     let is_default = |software: &Software| {
         seen.is_some_and(|seen| software.defaults.iter().any(|&s| agree(seen, Duration::from_secs(s))))
@@ -111,19 +104,10 @@ pub fn settings(end: End, role: Role, wanted: Duration, seen: Option<Duration>) 
         .map(|software| Setting {
             software: software.name,
             side: end.name(),
-            setting: (software.line)(wanted),
+            line: (software.line)(wanted),
             likely: is_default(software),
         })
         .collect();
     settings.sort_by_key(|setting| !setting.likely);
     settings
-}
-
-impl End {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Client => "client",
-        }
-    }
 }

@@ -10,28 +10,25 @@ use std::{
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::{
-    matching::first_fin::Fin,
-    model::event::{Flow, LastPayload, Role, Segment, Socket, TcpState},
-    model::time::KernelNs,
-};
+use super::first_fin::FirstFin;
+use crate::model::{Flow, KernelNs, LastPayload, Segment, SocketSnapshot, TcpState};
 
 /// How long a connection is kept: the kernel's time-wait (`TCP_TIMEWAIT_LEN`, `include/net/tcp.h`) and a margin.
-pub const RETENTION: Duration = Duration::from_secs(65);
+pub(super) const RETENTION: Duration = Duration::from_secs(65);
 
 /// How far a segment's acknowledgment may lie from what is known for it to belong to the same connection,
 /// where only another segment is known.
 const NEARBY: u32 = 1 << 24;
 
-/// Room for so many connections is reserved at once.
+/// Upper bound on the connections that room is reserved for at once.
 const RESERVED: usize = 1 << 20;
 
 /// What is remembered of one connection.
 #[derive(Clone, Debug, Default)]
-pub struct Connection {
+pub(super) struct ClosedConnection {
     known_by: KnownBy,
     /// Its first FIN.
-    pub fin: Option<Fin>,
+    pub fin: Option<FirstFin>,
     /// The incident that ended it.
     pub incident: Option<u64>,
     touched: KernelNs,
@@ -45,13 +42,13 @@ enum KnownBy {
     /// A segment of it.
     Segment(Segment),
     /// Its socket when it was last seen.
-    Socket(Socket),
+    Socket(SocketSnapshot),
 }
 
-impl Connection {
+impl ClosedConnection {
     /// Takes a newer view of the socket, keeping what only the older one could tell; this is then all there is
     /// to know.
-    pub fn update(&mut self, mut socket: Socket) -> Socket {
+    pub(super) fn update(&mut self, mut socket: SocketSnapshot) -> SocketSnapshot {
         if let KnownBy::Socket(old) = &self.known_by {
             inherit(&mut socket, old);
         }
@@ -60,7 +57,7 @@ impl Connection {
     }
 
     /// Takes a segment of it, where nothing better is known.
-    pub fn note(&mut self, segment: Segment) {
+    pub(super) fn note(&mut self, segment: Segment) {
         if !matches!(self.known_by, KnownBy::Socket(_)) {
             self.known_by = KnownBy::Segment(segment);
         }
@@ -68,7 +65,7 @@ impl Connection {
 
     /// Its socket when it was last seen.
     #[must_use]
-    pub fn socket(&self) -> Option<&Socket> {
+    pub(super) fn socket(&self) -> Option<&SocketSnapshot> {
         match &self.known_by {
             KnownBy::Socket(socket) => Some(socket),
             _ => None,
@@ -76,7 +73,7 @@ impl Connection {
     }
 
     /// The same, to be changed.
-    pub fn socket_mut(&mut self) -> Option<&mut Socket> {
+    pub(super) fn socket_mut(&mut self) -> Option<&mut SocketSnapshot> {
         match &mut self.known_by {
             KnownBy::Socket(socket) => Some(socket),
             _ => None,
@@ -85,7 +82,7 @@ impl Connection {
 
     /// Whether `socket` is this connection's, not a later one's on the same ports.
     #[must_use]
-    pub fn is(&self, socket: &Socket) -> bool {
+    pub(super) fn is(&self, socket: &SocketSnapshot) -> bool {
         match &self.known_by {
             KnownBy::Socket(own) => own.traffic.same_connection(&socket.traffic),
             KnownBy::Segment(segment) => near(segment.ack, socket.traffic.snd_una),
@@ -95,7 +92,7 @@ impl Connection {
 
     /// Whether `segment` was sent on this connection: it acknowledges something that this end sent.
     #[must_use]
-    pub fn owns(&self, segment: &Segment) -> bool {
+    pub(super) fn owns(&self, segment: &Segment) -> bool {
         match &self.known_by {
             KnownBy::Socket(socket) => {
                 let traffic = &socket.traffic;
@@ -116,7 +113,7 @@ fn near(a: u32, b: u32) -> bool {
 
 /// A FIN or the step to CLOSE can hide the state, who sent last and who opened; what the older view told of
 /// it still holds, the order of payload as long as none passed since.
-fn inherit(socket: &mut Socket, old: &Socket) {
+fn inherit(socket: &mut SocketSnapshot, old: &SocketSnapshot) {
     let quiet = socket.traffic.sent == old.traffic.sent && socket.traffic.received == old.traffic.received;
     if quiet && socket.traffic.last_payload == LastPayload::Unknown {
         socket.traffic.last_payload = old.traffic.last_payload;
@@ -132,9 +129,7 @@ fn inherit(socket: &mut Socket, old: &Socket) {
         (new, old) if quiet => old.or(new),
         (new, old) => new.or(old),
     };
-    if socket.role == Role::Unknown {
-        socket.role = old.role;
-    }
+    socket.role = socket.role.or(old.role);
     if socket.state == TcpState::Close {
         socket.state = old.state;
         socket.traffic.payload_end = old.traffic.payload_end;
@@ -169,7 +164,7 @@ impl From<&Flow> for Key {
 /// Connections leave it from the front of one queue only, so a connection's number never changes while it stays
 /// in its place, and the index needs nothing but numbers: little memory is what lets many be remembered.
 #[derive(Debug)]
-pub struct Connections {
+pub(super) struct ClosedConnections {
     /// In the order of `queued`.
     queue: VecDeque<Entry>,
     /// The number of the first in the queue; the others follow. Numbers wrap.
@@ -184,15 +179,15 @@ pub struct Connections {
 #[derive(Debug)]
 struct Entry {
     key: Key,
-    /// From when its age counts at the least.
+    /// When it was put here: it is at least as old as that, or was touched since.
     queued: KernelNs,
-    connection: Connection,
+    connection: ClosedConnection,
 }
 
-impl Connections {
+impl ClosedConnections {
     /// A table of at most `limit` connections.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self {
             // Memory that nothing was written to costs nothing, and to grow would leave holes in it.
             queue: VecDeque::with_capacity(limit.min(RESERVED)),
@@ -206,23 +201,17 @@ impl Connections {
 
     /// How many connections are kept.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether none is kept.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
     /// The connection known at these addresses, if it is `wanted`; kept for [`RETENTION`] from now.
-    pub fn find(
+    pub(super) fn find(
         &mut self,
         flow: &Flow,
         now: KernelNs,
-        wanted: impl Fn(&Connection) -> bool,
-    ) -> Option<&mut Connection> {
+        wanted: impl Fn(&ClosedConnection) -> bool,
+    ) -> Option<&mut ClosedConnection> {
         let key = Key::from(flow);
         let position = self.position(self.hasher.hash_one(key), &key)?;
         let connection = Some(&mut self.queue[position].connection).filter(|known| wanted(known))?;
@@ -231,29 +220,29 @@ impl Connections {
     }
 
     /// Like [`Self::find`], with a new connection in place of one that is not `wanted` or not there.
-    pub fn touch(
+    pub(super) fn touch(
         &mut self,
         flow: Flow,
         now: KernelNs,
-        wanted: impl Fn(&Connection) -> bool,
-    ) -> &mut Connection {
+        wanted: impl Fn(&ClosedConnection) -> bool,
+    ) -> &mut ClosedConnection {
         let key = Key::from(&flow);
         let hash = self.hasher.hash_one(key);
         let position = self.position(hash, &key).unwrap_or_else(|| {
             self.make_room(now);
-            self.push(hash, Entry { key, queued: now, connection: Connection::default() });
+            self.push(hash, Entry { key, queued: now, connection: ClosedConnection::default() });
             self.queue.len() - 1
         });
         let connection = &mut self.queue[position].connection;
         if !wanted(connection) {
-            *connection = Connection::default();
+            *connection = ClosedConnection::default();
         }
         connection.touched = now;
         connection
     }
 
     /// Forgets what is older than [`RETENTION`].
-    pub fn expire(&mut self, now: KernelNs) {
+    pub(super) fn expire(&mut self, now: KernelNs) {
         let is_old = |since| now.since(since) >= RETENTION;
         while self.queue.front().is_some_and(|oldest| is_old(oldest.queued)) {
             let Some((hash, mut entry)) = self.pop() else { return };
@@ -267,7 +256,7 @@ impl Connections {
 
     /// Whether a connection was dropped for want of room that would still be kept otherwise.
     #[must_use]
-    pub fn evicted_lately(&self, now: KernelNs) -> bool {
+    pub(super) fn evicted_lately(&self, now: KernelNs) -> bool {
         self.last_eviction.is_some_and(|at| now.since(at) < RETENTION)
     }
 

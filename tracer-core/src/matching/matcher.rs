@@ -1,37 +1,38 @@
 //! Joins each RST with the connection it ended: one incident per connection, however many segments it took.
 //!
-//! Pure: events and times go in, outcomes come out. A reset is held for [`SETTLE`] before it is passed on, so
-//! that the segments and events that belong to it are there when it is judged.
+//! A reset is held for a moment before it is passed on, so that the segments and events that belong to it are there
+//! when it is judged.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
-use crate::{
-    decode::request_line::RequestLine,
-    matching::closed_connections::{Connection, Connections},
-    matching::first_fin::Fin,
-    matching::incident::{Holder, Matched, MatchedReset, Trigger, Unmatched},
-    model::event::{Event, EventKind, Flow, LastPayload, Origin, Role, Segment, Side, Socket, TcpState},
-    model::time::KernelNs,
+use super::{
+    closed_connections::{ClosedConnection, ClosedConnections},
+    first_fin::FirstFin,
+    held::Held,
+    idle_close::IdleClose,
+    incident::{Found, Incident, Known, Reset, Unmatched},
+};
+use crate::model::{
+    Event, EventKind, Flow, KernelNs, LastPayload, RequestLine, Role, Segment, SendReset, Side, SocketKind,
+    SocketSnapshot, TcpState,
 };
 
-/// How long a reset waits for what belongs to it: the passive reset behind a false receive (microseconds),
-/// further segments of the same crossing (a round trip).
-pub const SETTLE: Duration = Duration::from_millis(100);
+/// How long after a connection vanished segments of it may still be under way. A tracer that watched for less cannot
+/// tell a connection that just closed from one that never was.
+const VANISHED_GRACE: Duration = Duration::from_secs(1);
 
-/// How long after a connection vanished segments of it may still be under way. A tracer that watched for
-/// less cannot tell a connection that just closed from one that never was.
-const MOMENT: Duration = Duration::from_secs(1);
-
-/// Resets held at once. Beyond it the oldest are passed on early.
-const MAX_HELD: usize = 16_384;
-
-/// What comes out.
+/// What comes of events.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub(crate) enum Matched {
     /// A reset, ready to be judged.
-    Reset(Box<MatchedReset>),
+    Incident {
+        /// Its number, counted from 0.
+        id: u64,
+        /// What is known of it.
+        incident: Incident,
+    },
     /// Another RST segment for a reset that was passed on already.
-    Segment {
+    FurtherSegment {
         /// Its incident.
         id: u64,
     },
@@ -39,65 +40,32 @@ pub enum Outcome {
     IdleClose(IdleClose),
 }
 
-/// A FIN on a connection that rested for at least [`crate::fin::IDLE`] with no request open.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct IdleClose {
-    /// When.
-    pub at: KernelNs,
-    /// The connection.
-    pub flow: Flow,
-    /// Which end this host is.
-    pub role: Role,
-    /// Who closed.
-    pub by: Side,
-    /// From the last payload, or from establishment if there was none, to the FIN. With a farewell, from the
-    /// last payload of the side that did not say it.
-    pub idle: Duration,
-    /// Requests that the connection had carried, as far as known: see `Traffic::requests_carried`.
-    pub requests: Option<u32>,
-}
-
-impl IdleClose {
-    /// Which end of the connection closed; `None` where it is not known which one the server is.
-    #[must_use]
-    pub fn closed_by(&self) -> Option<Role> {
-        match (self.role, self.by) {
-            (Role::Unknown, _) => None,
-            (Role::Server, Side::Local) | (Role::Client, Side::Remote) => Some(Role::Server),
-            _ => Some(Role::Client),
-        }
-    }
-}
-
 /// The state of the matching.
 #[derive(Debug)]
-pub struct Matcher {
-    connections: Connections,
-    /// Connections known by nothing but a segment that was reset. Apart, so that stray segments cannot drive
-    /// out connections.
-    strangers: Connections,
-    held: VecDeque<MatchedReset>,
-    next_id: u64,
-    watching_since: KernelNs,
-    outcomes: Vec<Outcome>,
+pub(crate) struct Matcher {
+    connections: ClosedConnections,
+    /// Connections known by nothing but a segment that was reset. Apart, so that stray segments cannot drive out
+    /// connections that were seen.
+    unknown_connections: ClosedConnections,
+    held: Held,
+    watched_since: KernelNs,
+    matched: Vec<Matched>,
 }
 
 impl Matcher {
-    /// A matcher that watches from `now` on and remembers at most `max_connections`.
-    #[must_use]
-    pub fn new(now: KernelNs, max_connections: usize) -> Self {
+    /// A matcher that watches from `watched_since` on and remembers at most `max_closed` connections.
+    pub(crate) fn new(watched_since: KernelNs, max_closed: usize) -> Self {
         Self {
-            connections: Connections::new(max_connections),
-            strangers: Connections::new(max_connections.div_ceil(16)),
-            held: VecDeque::new(),
-            next_id: 0,
-            watching_since: now,
-            outcomes: Vec::new(),
+            connections: ClosedConnections::new(max_closed),
+            unknown_connections: ClosedConnections::new(max_closed.div_ceil(16)),
+            held: Held::default(),
+            watched_since,
+            matched: Vec::new(),
         }
     }
 
     /// Takes one event. Time passes with the events, so that their grouping makes no difference.
-    pub fn handle(&mut self, event: Event) {
+    pub(crate) fn handle(&mut self, event: Event) {
         let Event { at, flow, kind } = event;
         self.advance(at);
         match kind {
@@ -108,60 +76,56 @@ impl Matcher {
             EventKind::ReceiveReset { socket, request_line } => {
                 self.received(at, flow, socket, request_line);
             }
-            EventKind::SendReset { origin, segment, reason, request_line } => {
-                let sent = Sent { at, flow, segment, reason, request_line };
-                match origin {
-                    Origin::Connection(socket) => self.sent_by_connection(sent, socket),
-                    Origin::TimeWait { rcv_nxt } => self.sent_by_time_wait(sent, rcv_nxt),
-                    Origin::Listener => self.sent_without_socket(sent, Holder::Listener),
-                    Origin::NoSocket => self.sent_without_socket(sent, Holder::NoSocket),
+            EventKind::SendReset { reset, reason, request_line } => {
+                let sent = Sent { at, flow, reason, request_line };
+                match reset {
+                    SendReset::Active(socket) => self.active(sent, socket),
+                    SendReset::Passive { segment, found } => self.passive(sent, segment, found),
                 }
             }
         }
     }
 
-    /// Lets time pass: passes on what has settled, forgets what is old.
-    pub fn advance(&mut self, now: KernelNs) {
-        while self.held.front().is_some_and(|reset| now.since(reset.at) >= SETTLE) {
-            self.release();
+    /// Lets time pass: passes on what has waited long enough, forgets what is old.
+    pub(crate) fn advance(&mut self, now: KernelNs) {
+        while let Some((id, incident)) = self.held.pop_ready(now) {
+            self.matched.push(Matched::Incident { id, incident });
         }
         self.connections.expire(now);
-        self.strangers.expire(now);
+        self.unknown_connections.expire(now);
     }
 
     /// Passes on everything that is held, at the end.
-    pub fn flush(&mut self) {
-        while !self.held.is_empty() {
-            self.release();
+    pub(crate) fn flush(&mut self) {
+        while let Some((id, incident)) = self.held.pop() {
+            self.matched.push(Matched::Incident { id, incident });
         }
     }
 
     /// When [`Self::advance`] next has a reset to pass on.
-    #[must_use]
-    pub fn next_due(&self) -> Option<KernelNs> {
-        self.held.front().map(|reset| reset.at.plus(SETTLE))
+    pub(crate) fn next_due(&self) -> Option<KernelNs> {
+        self.held.next_due()
     }
 
-    /// Takes out what came of it so far, in order.
-    pub fn outcomes(&mut self) -> impl Iterator<Item = Outcome> {
-        self.outcomes.drain(..)
+    /// Takes out what came of the events so far, in order.
+    pub(crate) fn matched(&mut self) -> impl Iterator<Item = Matched> {
+        self.matched.drain(..)
     }
 
     /// How many connections are remembered.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.connections.len() + self.strangers.len()
+    pub(crate) fn remembered(&self) -> usize {
+        self.connections.len() + self.unknown_connections.len()
     }
 
-    fn fin(&mut self, at: KernelNs, flow: Flow, by: Side, mut socket: Socket) {
+    fn fin(&mut self, at: KernelNs, flow: Flow, by: Side, mut socket: SocketSnapshot) {
         let connection = self.connections.touch(flow, at, |known| known.is(&socket));
-        let fin = Fin::new(at, by, &socket);
+        let fin = FirstFin::new(at, by, &socket);
         connection.fin.get_or_insert(fin);
-        let idle = fin.idle(&socket).filter(|_| connection.incident.is_none());
+        let idle = fin.idle().filter(|_| connection.incident.is_none());
         if let Some(idle) = idle {
             let requests = socket.traffic.requests_carried(socket.role);
             let close = IdleClose { at, flow, role: socket.role, by, idle, requests };
-            self.outcomes.push(Outcome::IdleClose(close));
+            self.matched.push(Matched::IdleClose(close));
         }
         socket.state = match by {
             Side::Local => TcpState::FinWait1,
@@ -170,57 +134,73 @@ impl Matcher {
         connection.update(socket);
     }
 
-    /// A RST ended a socket, or the kernel aborts an orphan: then the passive reset that follows takes this
-    /// incident over, see [`Self::sent_by_connection`].
-    fn received(&mut self, at: KernelNs, flow: Flow, socket: Socket, line: Option<Box<RequestLine>>) {
+    /// A RST ended a socket, or the kernel aborts an orphan: then the passive reset that follows takes this incident
+    /// over, see [`Self::by_connection`].
+    fn received(&mut self, at: KernelNs, flow: Flow, socket: SocketSnapshot, line: Option<Box<RequestLine>>) {
+        let received = Sent { at, flow, reason: None, request_line: line };
         if socket.state == TcpState::SynSent {
             // No connection came to be: nothing that later segments could belong to.
-            self.hold(received_by(&socket, at, flow, None, None));
+            self.held.push(received.incident(socket.role, Reset::Received(socket), None));
             return;
         }
         let connection = self.connections.touch(flow, at, |known| known.is(&socket));
         if let Some(id) = connection.incident {
-            self.add_segment(id, line);
+            self.add_segment(id, received.request_line);
             return;
         }
-        connection.incident = Some(self.next_id);
-        let fin = connection.fin;
-        let reset = received_by(&connection.update(socket), at, flow, fin, line);
-        self.hold(reset);
-    }
-
-    fn sent_by_connection(&mut self, sent: Sent, socket: Socket) {
-        let connection = self.connections.touch(sent.flow, sent.at, |known| known.is(&socket));
-        let after_close = socket.state == TcpState::Close;
-        let trigger = sent.segment.map_or(Trigger::Active { after_close }, Trigger::Passive);
         let fin = connection.fin;
         let socket = connection.update(socket);
-        let answers = sent.segment.is_some();
-        let reset = sent.matched(trigger, Holder::Connection, Matched::Socket, Some(&socket), fin);
-        let Some(id) = connection.incident else {
-            connection.incident = Some(self.next_id);
-            self.hold(reset);
-            return;
-        };
-        match find(&mut self.held, id) {
-            // The receive before this was the kernel aborting an orphan: no segment, and this is the reset.
-            Some(held) if answers && held.trigger == Trigger::Received => {
-                *held = MatchedReset { id, own_abort: true, segments: held.segments, ..reset };
+        let incident = received.incident(socket.role, Reset::Received(socket), fin);
+        connection.incident = Some(self.held.push(incident));
+    }
+
+    fn active(&mut self, sent: Sent, socket: SocketSnapshot) {
+        let at_close = socket.state == TcpState::Close;
+        self.by_connection(sent, socket, if at_close { Reset::AtClose } else { Reset::InUse });
+    }
+
+    fn passive(&mut self, sent: Sent, segment: Segment, found: SocketKind) {
+        match found {
+            SocketKind::Connection(socket) => {
+                self.by_connection(sent, socket, |socket| Reset::Passive {
+                    segment,
+                    found: Found::Connection(socket),
+                });
             }
-            // A segment slipped in between →CLOSE and the reset that belongs to it: the socket knows more.
-            Some(held) if matches!(held.holder, Holder::Listener | Holder::NoSocket) => {
-                *held = MatchedReset { id, segments: held.segments + 1, ..reset };
+            SocketKind::TimeWait { rcv_nxt } => {
+                self.update_from_time_wait(&sent, segment, rcv_nxt);
+                self.without_socket(sent, segment, Found::TimeWait);
             }
-            _ => self.add_segment(id, reset.request_line),
+            SocketKind::Listener => self.without_socket(sent, segment, Found::Listener),
+            SocketKind::NoSocket => self.without_socket(sent, segment, Found::NoSocket),
         }
     }
 
-    fn sent_by_time_wait(&mut self, sent: Sent, rcv_nxt: u32) {
-        let Some(segment) = sent.segment else { return };
+    /// A reset by the connection's own socket.
+    fn by_connection(
+        &mut self,
+        sent: Sent,
+        socket: SocketSnapshot,
+        reset: impl FnOnce(SocketSnapshot) -> Reset,
+    ) {
+        let connection = self.connections.touch(sent.flow, sent.at, |known| known.is(&socket));
+        let fin = connection.fin;
+        let socket = connection.update(socket);
+        let incident = sent.incident(socket.role, reset(socket), fin);
+        match connection.incident {
+            None => connection.incident = Some(self.held.push(incident)),
+            Some(id) => match self.held.get_mut(id) {
+                Some(held) if held.is_explained_by(&incident) => held.take_over(incident),
+                _ => self.add_segment(id, incident.request_line),
+            },
+        }
+    }
+
+    /// Payload that was received after our FIN shows only in the mini-socket's sequence number.
+    fn update_from_time_wait(&mut self, sent: &Sent, segment: Segment, rcv_nxt: u32) {
         if let Some(connection) = self.connections.find(&sent.flow, sent.at, |known| known.owns(&segment))
             && let Some(socket) = connection.socket_mut()
         {
-            // Payload that was received after our FIN shows only in the mini-socket's sequence number.
             let traffic = &mut socket.traffic;
             let received = rcv_nxt.wrapping_sub(traffic.rcv_nxt);
             if received != 0 {
@@ -230,146 +210,97 @@ impl Matcher {
             }
             socket.state = TcpState::TimeWait;
         }
-        self.sent_without_socket(sent, Holder::TimeWait);
     }
 
-    /// A reset for a connection whose socket is gone: one that closed lately, or a stranger.
-    fn sent_without_socket(&mut self, sent: Sent, holder: Holder) {
-        let Some(segment) = sent.segment else { return };
-        let trigger = Trigger::Passive(segment);
+    /// A reset for a connection whose socket is gone: one that closed lately, or one that nothing is known of.
+    fn without_socket(&mut self, sent: Sent, segment: Segment, found: fn(Known) -> Found) {
+        let passive = |known| Reset::Passive { segment, found: found(known) };
         if segment.opening {
             // A SYN belongs to no connection, and there will be none.
-            let mut reset = sent.matched(trigger, holder, Matched::None(Unmatched::NoSocket), None, None);
-            reset.role = Role::Server;
-            self.hold(reset);
+            let reset = passive(Known::Nothing(Unmatched::NoSocket));
+            self.held.push(sent.incident(Some(Role::Server), reset, None));
             return;
         }
         let unmatched = self.why_unmatched(sent.at);
-        let owns = |known: &Connection| known.owns(&segment);
+        let owns = |known: &ClosedConnection| known.owns(&segment);
         let connection = match self.connections.find(&sent.flow, sent.at, owns) {
             Some(known) => known,
-            None => self.strangers.touch(sent.flow, sent.at, owns),
+            None => self.unknown_connections.touch(sent.flow, sent.at, owns),
         };
         if let Some(id) = connection.incident {
             self.add_segment(id, sent.request_line);
             return;
         }
-        connection.incident = Some(self.next_id);
         connection.note(segment);
-        let matched = if connection.socket().is_some() { Matched::Closed } else { Matched::None(unmatched) };
-        let mut reset = sent.matched(trigger, holder, matched, connection.socket(), connection.fin);
-        if reset.role == Role::Unknown && holder == Holder::Listener {
-            reset.role = Role::Server;
-        }
-        self.hold(reset);
+        let known = match connection.socket() {
+            Some(socket) => Known::Closed(socket.clone()),
+            None => Known::Nothing(unmatched),
+        };
+        let role = connection.socket().and_then(|socket| socket.role);
+        let found = found(known);
+        let role = role.or_else(|| matches!(found, Found::Listener(_)).then_some(Role::Server));
+        let incident = sent.incident(role, Reset::Passive { segment, found }, connection.fin);
+        connection.incident = Some(self.held.push(incident));
     }
 
     fn why_unmatched(&self, now: KernelNs) -> Unmatched {
         if self.connections.evicted_lately(now) {
             Unmatched::Evicted
-        } else if now.since(self.watching_since) < MOMENT {
+        } else if now.since(self.watched_since) < VANISHED_GRACE {
             Unmatched::NotSeen
         } else {
             Unmatched::NoSocket
         }
     }
 
-    fn hold(&mut self, mut reset: MatchedReset) {
-        reset.id = self.next_id;
-        self.next_id += 1;
-        self.held.push_back(reset);
-        if self.held.len() > MAX_HELD {
-            self.release();
-        }
-    }
-
-    fn release(&mut self) {
-        if let Some(reset) = self.held.pop_front() {
-            self.outcomes.push(Outcome::Reset(Box::new(reset)));
-        }
-    }
-
     /// One more segment of an incident. A request can begin in any of those that are answered with a RST.
     fn add_segment(&mut self, id: u64, line: Option<Box<RequestLine>>) {
-        match find(&mut self.held, id) {
-            Some(reset) => {
-                reset.segments += 1;
-                reset.request_line = reset.request_line.take().or(line);
+        match self.held.get_mut(id) {
+            Some(incident) => {
+                incident.segments += 1;
+                incident.request_line = incident.request_line.take().or(line);
             }
-            None => self.outcomes.push(Outcome::Segment { id }),
+            None => self.matched.push(Matched::FurtherSegment { id }),
         }
     }
 }
 
-/// A sent RST segment, as far as all kinds of them are alike.
+/// A RST segment, as far as all kinds of them are alike.
 struct Sent {
     at: KernelNs,
     flow: Flow,
-    segment: Option<Segment>,
     reason: Option<u32>,
     request_line: Option<Box<RequestLine>>,
 }
 
 impl Sent {
-    fn matched(
-        self,
-        trigger: Trigger,
-        holder: Holder,
-        matched: Matched,
-        socket: Option<&Socket>,
-        fin: Option<Fin>,
-    ) -> MatchedReset {
-        MatchedReset {
-            id: 0,
-            at: self.at,
-            flow: self.flow,
-            role: socket.map_or(Role::Unknown, |socket| socket.role),
-            trigger,
-            holder,
-            state: match holder {
-                Holder::Connection => socket.map(|socket| socket.state),
-                Holder::TimeWait => Some(TcpState::TimeWait),
-                Holder::Listener => Some(TcpState::Listen),
-                Holder::NoSocket => None,
-            },
-            socket: socket.cloned(),
-            fin,
-            matched,
-            reason: self.reason,
-            own_abort: false,
-            segments: 1,
-            request_line: self.request_line,
+    fn incident(self, role: Option<Role>, reset: Reset, fin: Option<FirstFin>) -> Incident {
+        let Self { at, flow, reason, request_line } = self;
+        Incident { at, flow, role, reset, fin, reason, segments: 1, request_line }
+    }
+}
+
+impl Incident {
+    /// Whether `reset`, by the connection's own socket, is what this one was only the outside of: the kernel aborting
+    /// an orphan shows as a receive before the RST is sent, and a segment can slip in between →CLOSE and the reset that
+    /// belongs to it.
+    fn is_explained_by(&self, reset: &Self) -> bool {
+        match &self.reset {
+            Reset::Received(_) => matches!(reset.reset, Reset::Passive { .. }),
+            Reset::Passive { found: Found::Listener(_) | Found::NoSocket(_), .. } => true,
+            _ => false,
         }
     }
-}
 
-fn received_by(
-    socket: &Socket,
-    at: KernelNs,
-    flow: Flow,
-    fin: Option<Fin>,
-    request_line: Option<Box<RequestLine>>,
-) -> MatchedReset {
-    MatchedReset {
-        id: 0,
-        at,
-        flow,
-        role: socket.role,
-        trigger: Trigger::Received,
-        holder: Holder::Connection,
-        state: Some(socket.state),
-        socket: Some(socket.clone()),
-        fin,
-        matched: Matched::Socket,
-        reason: None,
-        own_abort: false,
-        segments: 1,
-        request_line,
+    /// Becomes `incident`, which explains it.
+    fn take_over(&mut self, incident: Self) {
+        let (reset, segments) = match (&self.reset, incident.reset) {
+            // The receive was no segment.
+            (Reset::Received(_), Reset::Passive { segment, found: Found::Connection(socket) }) => {
+                (Reset::Passive { segment, found: Found::Aborted(socket) }, self.segments)
+            }
+            (_, reset) => (reset, self.segments + 1),
+        };
+        *self = Self { reset, segments, ..incident };
     }
-}
-
-/// Incidents are held in the order of their numbers, without gaps.
-fn find(held: &mut VecDeque<MatchedReset>, id: u64) -> Option<&mut MatchedReset> {
-    let first = held.front()?.id;
-    held.get_mut(usize::try_from(id.checked_sub(first)?).ok()?)
 }

@@ -40,16 +40,52 @@ impl KernelNs {
     }
 }
 
-/// Translates kernel moments to wall-clock time. Taken anew now and then, so that a clock that was set is followed.
+/// The kernel's tick, 1/HZ s: the resolution of its own last-sent and last-received times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jiffy(Duration);
+
+impl Default for Jiffy {
+    /// Of HZ = 250, which most kernels have.
+    fn default() -> Self {
+        Self(Duration::from_millis(4))
+    }
+}
+
+impl Jiffy {
+    /// A tick of 1 to 10 ms, as kernels have them (HZ from 100 to 1000); `None` for any other.
+    #[must_use]
+    pub fn new(length: Duration) -> Option<Self> {
+        (Duration::from_millis(1)..=Duration::from_millis(10)).contains(&length).then_some(Self(length))
+    }
+
+    /// The tick of a kernel with this HZ.
+    #[must_use]
+    pub fn of_hz(hz: u32) -> Option<Self> {
+        Self::new(Duration::from_secs(1).checked_div(hz)?)
+    }
+
+    /// How long it is.
+    #[must_use]
+    pub fn length(self) -> Duration {
+        self.0
+    }
+
+    /// How long this many are.
+    pub(crate) fn times(self, jiffies: u32) -> Duration {
+        self.0 * jiffies
+    }
+}
+
+/// Translates kernel moments to wall-clock time.
 #[derive(Clone, Copy, Debug)]
 pub struct WallClock {
     boot: Duration,
 }
 
 impl WallClock {
-    /// A clock on which the kernel booted `boot` after 1970: for replays and tests.
+    /// A clock on which the kernel's zero was `boot` after 1970.
     #[must_use]
-    pub fn fixed(boot: Duration) -> Self {
+    pub fn new(boot: Duration) -> Self {
         Self { boot }
     }
 
@@ -92,9 +128,31 @@ impl Serialize for WallTime {
     }
 }
 
+/// A time as JSON shows it, in seconds.
+pub(crate) fn seconds(duration: Duration) -> f64 {
+    rounded(duration.as_secs_f64())
+}
+
+/// Seconds to the microsecond, which is finer than anything the kernel remembers.
+pub(crate) fn rounded(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e6
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_jiffy_has_the_length_of_a_kernels_tick() {
+        for (hz, length) in [(100, 10_000_000), (250, 4_000_000), (300, 3_333_333), (1000, 1_000_000)] {
+            let length = Duration::from_nanos(length);
+            assert_eq!(Jiffy::of_hz(hz), Some(Jiffy(length)));
+            assert_eq!(Jiffy::new(length), Some(Jiffy(length)));
+            assert!(Jiffy(length).times(u32::MAX) > length);
+        }
+        assert_eq!((Jiffy::of_hz(0), Jiffy::of_hz(99), Jiffy::of_hz(1001)), (None, None, None));
+        assert_eq!((Jiffy::new(Duration::ZERO), Jiffy::new(Duration::MAX)), (None, None));
+    }
 
     #[test]
     fn differences_have_a_sign_but_durations_never_go_below_zero() {
@@ -106,7 +164,7 @@ mod tests {
 
     #[test]
     fn wall_time_has_milliseconds_and_the_zone() {
-        let clock = WallClock::fixed(Duration::from_secs(1_700_000_000));
+        let clock = WallClock::new(Duration::from_secs(1_700_000_000));
         assert_eq!(clock.format(KernelNs(1_234_567_890)), "2023-11-14T22:13:21.234Z");
     }
 }

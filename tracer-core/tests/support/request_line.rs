@@ -1,7 +1,8 @@
-//! What must hold of a request line taken from any payload, said without the code that takes it. The fuzzer judges by this as well.
+//! What must hold of a request line taken from any payload, said without the code that takes it. The fuzzer judges by
+//! this as well.
 
 use tracer_common::{BY_PEER, LOOK, MAX_PATH, METHOD_NONE, METHOD_OTHER, METHODS, Window};
-use tracer_core::decode::request_line::RequestLine;
+use tracer_core::{decode, model::RequestLine};
 
 /// What the kernel side reports of a segment with this payload.
 fn raw(payload: &[u8]) -> tracer_common::RequestLine {
@@ -16,7 +17,7 @@ fn raw(payload: &[u8]) -> tracer_common::RequestLine {
 
 /// What is shown of it.
 pub(crate) fn request_line(payload: &[u8]) -> Option<RequestLine> {
-    RequestLine::decode(&raw(payload)).expect("the kernel side never says what cannot be").map(|line| *line)
+    decode::request_line(&raw(payload)).expect("the kernel side never says what cannot be").map(|line| *line)
 }
 
 /// Panics where more is taken than may be, or less.
@@ -38,7 +39,8 @@ pub(crate) fn judge_request_line(payload: &[u8]) {
         assert!(!path.contains(char::is_control), "what is shown harms no terminal");
         assert!(path.len() <= MAX_PATH * "\\u{10ffff}".len(), "what is shown is bounded");
     }
-    // Another parser: what it takes for a request with a path is one here, provided that it ends within what is looked at.
+    // Another parser: what it takes for a request with a path is one here, provided that it ends within what is looked
+    // at.
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
     let theirs = request.parse(payload).is_ok_and(|status| status.is_complete());

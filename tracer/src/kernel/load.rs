@@ -14,6 +14,7 @@ use aya::{
 use aya_log::EbpfLogger;
 use log::{Log, debug, warn};
 use tracer_common::PORT_WORDS;
+use tracer_core::{decode::Reasons, matching::IDLE};
 
 use super::{
     btf::Btf,
@@ -24,7 +25,7 @@ use super::{
     requests::{LateMarks, RequestCounters},
     ring::Ring,
 };
-use crate::{clock::jiffy, decode::reasons::Reasons, fin::IDLE};
+use crate::clock::jiffy;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACER_EBPF_OBJECT"));
 
@@ -199,7 +200,7 @@ fn load(btf: &Btf, wanted: &Wanted) -> Result<Ebpf> {
     let with_request_lines = u32::from(wanted.request_lines);
     let (page_ratio, [iter_ubuf, iter_iovec]) =
         if wanted.request_lines { (page_ratio(btf), iterators(btf)) } else { (0, [u32::MAX; 2]) };
-    let jiffy_ns = u64::try_from(jiffy().as_nanos()).unwrap_or(u64::MAX);
+    let jiffy_ns = u64::try_from(jiffy().length().as_nanos()).unwrap_or(u64::MAX);
     // One entry for each role stands for all servers without room.
     let servers = wanted.requests.as_ref().map_or(1, |requests| requests.servers.saturating_add(2));
     let mut loader = EbpfLoader::new();
@@ -228,7 +229,7 @@ fn load(btf: &Btf, wanted: &Wanted) -> Result<Ebpf> {
 }
 
 fn in_jiffies(duration: Duration) -> u32 {
-    u32::try_from(duration.as_nanos().div_ceil(jiffy().as_nanos().max(1))).unwrap_or(u32::MAX)
+    u32::try_from(duration.as_nanos().div_ceil(jiffy().length().as_nanos().max(1))).unwrap_or(u32::MAX)
 }
 
 /// How many times as large as its `struct page` a page is, 0 where that is unknown.

@@ -1,6 +1,6 @@
 //! The running kernel's reset reasons: `enum sk_rst_reason`, whose numbers shift between versions.
 
-use tracer_core::decode::reasons::Reasons;
+use tracer_core::decode::Reasons;
 
 use super::btf::Btf;
 

@@ -12,10 +12,9 @@ use aya::{
     maps::{Array, HashMap, MapData, PerCpuHashMap},
 };
 use tracer_common::{PORT_WORDS, ROLE_CLIENT, ROLE_SERVER, RequestNumbers, RequestTotals, ServerKey};
-
-use crate::{
-    event::Role,
+use tracer_core::{
     keepalive::{Reuses, agree},
+    model::Role,
 };
 
 const AF_INET: u16 = 2;
@@ -148,7 +147,6 @@ fn to_bytes(role: Role, server: SocketAddr) -> Vec<KeyBytes> {
     let role = match role {
         Role::Server => ROLE_SERVER,
         Role::Client => ROLE_CLIENT,
-        Role::Unknown => return Vec::new(),
     };
     let key = |address: &[u8], family: u16| {
         let mut key = other(role);
@@ -193,7 +191,6 @@ mod tests {
                     assert_eq!(from_bytes(&key), Some((role, Some(server))));
                 }
             }
-            assert!(to_bytes(Role::Unknown, server).is_empty());
         }
         assert_eq!(from_bytes(&other(ROLE_CLIENT)), Some((Role::Client, None)));
     }

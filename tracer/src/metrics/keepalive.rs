@@ -6,9 +6,9 @@ use std::{
 };
 
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
+use tracer_core::{keepalive::Review, model::Role};
 
 use super::{register::gauges, servers::Servers};
-use crate::{event::Role, keepalive::Review};
 
 /// The gauges of what is inferred. A series is there while its inference stands.
 pub(super) struct Keepalive {

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use tracer_common::RequestTotals;
+use tracer_core::{keepalive::IDLE_BUCKETS, model::Role};
 
 use super::servers::OTHER;
-use crate::{event::Role, keepalive::IDLE_BUCKETS, kernel::requests::Counted};
+use crate::kernel::requests::Counted;
 
 /// The two families; servers with the same label are added up.
 pub(super) fn families(

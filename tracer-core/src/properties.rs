@@ -1,18 +1,20 @@
 //! What must hold for any sequence of events, sensible or not.
 
-mod support;
-
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, mem::offset_of, time::Duration};
 
 use proptest::prelude::*;
-use support::{JIFFY, PAYLOAD_END, RCV_NXT, flow, ms, rules};
-use tracer_core::{
-    classify::cause::Cause,
-    classify::rules::classify,
+use tracer_common::{Record, RequestLine};
+
+use crate::{
+    classify::{Cause, Direction, ExplainedIncident, RacePolicy, ResetView},
     decode::decode,
-    matching::incident::{Holder, MatchedReset, Trigger},
-    matching::matcher::{Matcher, Outcome},
-    model::event::{Event, EventKind, LastPayload, Origin, Role, Segment, Side, Socket, TcpState, Traffic},
+    engine::{Engine, EngineOptions, Outcome},
+    matching::{Found, Reset},
+    model::{
+        Event, EventKind, KernelNs, LastPayload, Role, Segment, SendReset, ServerPorts, Side, SocketKind,
+        SocketSnapshot, TcpState, Traffic, WallClock,
+    },
+    testing::{PAYLOAD_END, RCV_NXT, facts, flow, jiffy, ms},
 };
 
 const STATES: [TcpState; 11] = [
@@ -58,7 +60,7 @@ prop_compose! {
             unacknowledged: counts[0],
             unsent: counts[1],
             unread: counts[2],
-            unread_knew_all: flags[0],
+            unread_sent_after_full_ack: flags[0],
             retransmitting: flags[1],
             first_rcv_seq: base + RCV_NXT,
             snd_una: base + PAYLOAD_END,
@@ -72,13 +74,13 @@ prop_compose! {
 prop_compose! {
     fn socket()(
         state in prop::sample::select(STATES.to_vec()),
-        role in prop::sample::select(vec![Role::Server, Role::Client, Role::Unknown]),
+        role in prop::sample::select(vec![Some(Role::Server), Some(Role::Client), None]),
         flags in any::<[bool; 4]>(),
         probes_out in 0_u8..3,
         traffic in traffic(),
-    ) -> Socket {
-        let [orphan, peer_fin, linger_zero, no_file] = flags;
-        Socket { state, role, orphan, peer_fin, linger_zero, no_file, probes_out, traffic }
+    ) -> SocketSnapshot {
+        let [orphan, peer_fin, linger_zero, detached] = flags;
+        SocketSnapshot { state, role, orphan, peer_fin, linger_zero, detached, probes_out, traffic }
     }
 }
 
@@ -89,27 +91,27 @@ prop_compose! {
     }
 }
 
-/// A passive reset without a segment does not exist: `decode` would not make one, but the matcher must not care.
 fn kind() -> impl Strategy<Value = EventKind> {
     let side = prop::sample::select(vec![Side::Local, Side::Remote]);
     let reason = prop::option::of(0_u32..20);
-    let closed = prop_oneof![
-        (RCV_NXT..RCV_NXT + 200).prop_map(|rcv_nxt| Origin::TimeWait { rcv_nxt }),
-        Just(Origin::Listener),
-        Just(Origin::NoSocket),
+    let found = prop_oneof![
+        socket().prop_map(SocketKind::Connection),
+        (RCV_NXT..RCV_NXT + 200).prop_map(|rcv_nxt| SocketKind::TimeWait { rcv_nxt }),
+        Just(SocketKind::Listener),
+        Just(SocketKind::NoSocket),
+    ];
+    let reset = prop_oneof![
+        socket().prop_map(SendReset::Active),
+        (segment(), found).prop_map(|(segment, found)| SendReset::Passive { segment, found }),
     ];
     prop_oneof![
         (side, socket()).prop_map(|(by, socket)| EventKind::Fin { by, socket }),
         socket().prop_map(|socket| EventKind::Close { socket }),
         socket().prop_map(|socket| EventKind::ReceiveReset { socket, request_line: None }),
-        (socket(), prop::option::of(segment()), reason.clone()).prop_map(|(socket, segment, reason)| {
-            EventKind::SendReset { origin: Origin::Connection(socket), segment, reason, request_line: None }
-        }),
-        (closed, segment(), reason).prop_map(|(origin, segment, reason)| EventKind::SendReset {
-            origin,
-            segment: Some(segment),
+        (reset, reason).prop_map(|(reset, reason)| EventKind::SendReset {
+            reset,
             reason,
-            request_line: None,
+            request_line: None
         }),
     ]
 }
@@ -123,18 +125,27 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(event, 0..60)
 }
 
-fn run(events: &[Event], room: usize) -> Vec<Outcome> {
-    let mut matcher = Matcher::new(ms(0), room);
-    for event in events {
-        matcher.handle(event.clone());
-    }
-    matcher.flush();
-    matcher.outcomes().collect()
+fn engine(max_closed_connections: usize, server_ports: Vec<u16>) -> Engine {
+    let options = EngineOptions {
+        race: RacePolicy::default(),
+        server_ports: ServerPorts::new(server_ports),
+        max_closed_connections,
+        max_servers: 2,
+    };
+    Engine::new(facts(), options)
 }
 
-fn resets(outcomes: &[Outcome]) -> impl Iterator<Item = &MatchedReset> {
+fn run(events: &[Event], engine: &mut Engine) -> Vec<Outcome> {
+    for event in events {
+        engine.event(event.clone());
+    }
+    engine.finish();
+    engine.outcomes()
+}
+
+fn resets(outcomes: &[Outcome]) -> impl Iterator<Item = &ExplainedIncident> {
     outcomes.iter().filter_map(|outcome| match outcome {
-        Outcome::Reset(reset) => Some(&**reset),
+        Outcome::Incident(reset) => Some(&**reset),
         _ => None,
     })
 }
@@ -142,14 +153,18 @@ fn resets(outcomes: &[Outcome]) -> impl Iterator<Item = &MatchedReset> {
 proptest! {
     #[test]
     fn every_reset_event_is_one_segment_of_one_incident(events in events(), room in 16_usize..20) {
-        let outcomes = run(&events, room);
+        let outcomes = run(&events, &mut engine(room, vec![]));
         let ids: HashSet<u64> = resets(&outcomes).map(|reset| reset.id).collect();
         prop_assert_eq!(ids.len(), resets(&outcomes).count(), "an incident came out twice");
 
-        let later = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Segment { .. })).count();
-        let counted: usize = resets(&outcomes).map(|reset| reset.segments as usize).sum::<usize>() + later;
+        let later = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::FurtherSegment { .. })).count();
+        let counted: usize =
+            resets(&outcomes).map(|reset| reset.incident.segments as usize).sum::<usize>() + later;
         // A receive that turns out to be the kernel aborting an orphan was no segment.
-        let taken_back = resets(&outcomes).filter(|reset| reset.own_abort).count();
+        let is_taken_back = |reset: &&ExplainedIncident| {
+            matches!(reset.incident.reset, Reset::Passive { found: Found::Aborted(_), .. })
+        };
+        let taken_back = resets(&outcomes).filter(is_taken_back).count();
         let seen = events.iter().filter(|event| {
             matches!(event.kind, EventKind::ReceiveReset { .. } | EventKind::SendReset { .. })
         });
@@ -157,17 +172,16 @@ proptest! {
     }
 
     #[test]
-    fn every_reset_gets_one_cause_and_no_invented_time(events in events()) {
-        let outcomes = run(&events, 1_000);
-        for reset in resets(&outcomes) {
-            let verdict = classify(reset, &rules());
-            prop_assert_eq!(verdict.race.is_some(), verdict.cause == Cause::KeepaliveRace);
-            prop_assert_eq!(verdict.mechanism.is_none(), reset.trigger == Trigger::Received);
-            if reset.socket.is_none() {
+    fn no_time_is_invented(events in events()) {
+        for reset in resets(&run(&events, &mut engine(1_000, vec![]))) {
+            let verdict = &reset.verdict;
+            let received = matches!(reset.incident.reset, Reset::Received(_));
+            prop_assert_eq!(verdict.direction == Direction::Received, received);
+            if reset.incident.socket().is_none() {
                 let times = (verdict.idle, verdict.request_to_reset, verdict.since_response);
                 prop_assert_eq!(times, (None, None, None), "times without a socket");
             }
-            if reset.role == Role::Unknown {
+            if reset.role().is_none() {
                 prop_assert_eq!(verdict.idle, None, "a request without a client");
             }
             // Nothing lasts longer than there is time since boot.
@@ -179,45 +193,66 @@ proptest! {
 
     #[test]
     fn the_same_events_give_the_same_outcomes(events in events()) {
-        prop_assert_eq!(run(&events, 1_000), run(&events, 1_000));
+        let said = || format!("{:?}", run(&events, &mut engine(1_000, vec![])));
+        prop_assert_eq!(said(), said());
     }
 
     #[test]
     fn a_reset_of_nothing_known_claims_nothing_of_a_request(events in events()) {
-        let outcomes = run(&events, 1_000);
-        for reset in resets(&outcomes) {
-            let nothing = matches!(reset.holder, Holder::NoSocket | Holder::Listener | Holder::TimeWait)
-                && reset.socket.is_none();
-            let cause = classify(reset, &rules()).cause;
+        for reset in resets(&run(&events, &mut engine(1_000, vec![]))) {
             let modest = [Cause::Refused, Cause::BacklogOverflow, Cause::StaleConnection, Cause::Unknown];
-            prop_assert!(!nothing || modest.contains(&cause), "{:?} for {:?}", cause, reset);
+            let cause = reset.verdict.cause;
+            let is_modest = reset.unmatched().is_none() || modest.contains(&cause);
+            prop_assert!(is_modest, "{:?} for {:?}", cause, reset);
         }
+    }
+
+    #[test]
+    fn with_a_port_that_nobody_uses_nothing_is_remembered_and_nothing_comes_out(events in events()) {
+        let mut engine = engine(1_000, vec![9]);
+        prop_assert_eq!(run(&events, &mut engine).len(), 0);
+        prop_assert_eq!((engine.connections(), engine.filtered()), (0, events.len() as u64));
+    }
+
+    #[test]
+    fn with_the_port_of_every_server_nothing_changes(events in events()) {
+        // Every flow is between port 80 here and these ports there, and either end may be the server.
+        let all = vec![80, 40_000, 40_001, 40_002];
+        let said = |ports| format!("{:?}", run(&events, &mut engine(1_000, ports)));
+        prop_assert_eq!(said(all), said(vec![]));
     }
 
     #[test]
     fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..340)) {
-        let _ = decode(&bytes, JIFFY);
+        let _ = decode(&bytes, jiffy());
     }
 
     #[test]
     fn whole_records_of_any_content_run_through_everything(
-        mut records in prop::collection::vec(prop::collection::vec(any::<u8>(), 168), 0..20),
+        mut records in prop::collection::vec(prop::collection::vec(any::<u8>(), size_of::<Record>()), 0..20),
         shapes in prop::collection::vec((1_u8..5, 0_u8..4, 1_u8..13), 20),
     ) {
-        let mut matcher = Matcher::new(ms(0), 16);
+        let mut engine = engine(16, vec![]);
+        let mut now = 0;
         for (record, (kind, socket, state)) in records.iter_mut().zip(shapes) {
             // Mostly valid where the decoder looks, anything elsewhere.
-            record[56..60].copy_from_slice(&u32::from(kind).to_ne_bytes());
-            record[156..158].copy_from_slice(&2_u16.to_ne_bytes());
-            (record[160], record[161], record[162]) = (state, state, socket);
-            if let Ok(event) = decode(record, JIFFY) {
-                matcher.handle(event);
-            }
+            let mut put = |at: usize, bytes: &[u8]| record[at..at + bytes.len()].copy_from_slice(bytes);
+            put(offset_of!(Record, kind), &u32::from(kind).to_ne_bytes());
+            put(offset_of!(Record, family), &2_u16.to_ne_bytes());
+            put(offset_of!(Record, old_state), &[state]);
+            put(offset_of!(Record, new_state), &[state]);
+            put(offset_of!(Record, socket), &[socket]);
+            put(offset_of!(Record, request_line), &[0; size_of::<RequestLine>()]);
+            // What makes no sense is refused.
+            let _ = engine.record(record);
+            now += 1_000_000_000;
+            engine.review(KernelNs(now));
         }
-        matcher.flush();
-        for outcome in matcher.outcomes() {
-            if let Outcome::Reset(reset) = outcome {
-                let _ = classify(&reset, &rules());
+        engine.finish();
+        for outcome in engine.outcomes() {
+            if let Outcome::Incident(reset) = outcome {
+                let view = ResetView::new(&reset, WallClock::new(Duration::ZERO));
+                prop_assert!(!view.to_string().is_empty());
             }
         }
     }

@@ -1,18 +1,18 @@
 //! Sockets and events to start from; each test states only what it is about.
-#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::{net::SocketAddr, time::Duration};
 
-use tracer_core::{
-    classify::rules::Rules,
-    decode::reasons::Reasons,
-    model::event::{
-        Event, EventKind, Flow, LastPayload, Origin, Role, Segment, Side, Socket, TcpState, Traffic,
+use crate::{
+    decode::{KernelFacts, Reasons},
+    model::{
+        Event, EventKind, Flow, Jiffy, KernelNs, LastPayload, Role, Segment, SendReset, Side, SocketKind,
+        SocketSnapshot, TcpState, Traffic,
     },
-    model::time::KernelNs,
 };
 
-pub(crate) const JIFFY: Duration = Duration::from_millis(4);
+pub(crate) fn jiffy() -> Jiffy {
+    Jiffy::of_hz(250).unwrap()
+}
 
 /// What the server had sent when it was done: where its FIN stands.
 pub(crate) const PAYLOAD_END: u32 = 5_000;
@@ -24,7 +24,8 @@ pub(crate) fn ms(milliseconds: u64) -> KernelNs {
     KernelNs(milliseconds * 1_000_000)
 }
 
-pub(crate) fn rules() -> Rules {
+/// A kernel that gives reasons, watched since boot.
+pub(crate) fn facts() -> KernelFacts {
     let names = [
         (1, "NO_SOCKET"),
         (6, "TCP_FLAGS"),
@@ -39,11 +40,11 @@ pub(crate) fn rules() -> Rules {
         (16, "TCP_DISCONNECT_WITH_DATA"),
     ];
     let names = names.map(|(number, name)| (number, name.to_owned())).into();
-    Rules { race_window: None, jiffy: JIFFY, reasons: Reasons::from_names(names) }
+    KernelFacts { jiffy: jiffy(), reasons: Reasons::from_names(names), watched_since: ms(0) }
 }
 
 pub(crate) fn reason(name: &str) -> Option<u32> {
-    (0..64).find(|&number| rules().reasons.name(number) == Some(name))
+    (0..64).find(|&number| facts().reasons.name(number) == Some(name))
 }
 
 pub(crate) fn flow(port: u16) -> Flow {
@@ -52,14 +53,14 @@ pub(crate) fn flow(port: u16) -> Flow {
 }
 
 /// An idle server-side connection: request at 1.000 s, response at 1.010 s, all acknowledged.
-pub(crate) fn server() -> Socket {
-    Socket {
+pub(crate) fn server() -> SocketSnapshot {
+    SocketSnapshot {
         state: TcpState::Established,
-        role: Role::Server,
+        role: Some(Role::Server),
         orphan: false,
         peer_fin: false,
         linger_zero: false,
-        no_file: false,
+        detached: false,
         probes_out: 0,
         traffic: Traffic {
             sent: 200,
@@ -75,7 +76,7 @@ pub(crate) fn server() -> Socket {
             unacknowledged: 0,
             unsent: 0,
             unread: 0,
-            unread_knew_all: false,
+            unread_sent_after_full_ack: false,
             retransmitting: false,
             first_rcv_seq: RCV_NXT - 100,
             snd_una: PAYLOAD_END,
@@ -87,9 +88,9 @@ pub(crate) fn server() -> Socket {
 }
 
 /// The same connection's other end: a client with a request open since 3.000 s, not acknowledged.
-pub(crate) fn client() -> Socket {
+pub(crate) fn client() -> SocketSnapshot {
     let mut socket = server();
-    socket.role = Role::Client;
+    socket.role = Some(Role::Client);
     socket.traffic.last_received = ms(1_010);
     socket.traffic.last_sent = ms(3_000);
     socket.traffic.unacknowledged = 100;
@@ -97,7 +98,7 @@ pub(crate) fn client() -> Socket {
 }
 
 /// The server with a second request that arrived at 3.000 s.
-pub(crate) fn asked() -> Socket {
+pub(crate) fn asked() -> SocketSnapshot {
     let mut socket = server();
     socket.traffic.received = 200;
     socket.traffic.rcv_nxt = RCV_NXT + 100;
@@ -107,7 +108,7 @@ pub(crate) fn asked() -> Socket {
 }
 
 /// Nothing was ever sent on it.
-pub(crate) fn unused(mut socket: Socket) -> Socket {
+pub(crate) fn unused(mut socket: SocketSnapshot) -> SocketSnapshot {
     socket.traffic.sent = 0;
     socket.traffic.received = 0;
     socket.traffic.last_payload = LastPayload::None;
@@ -128,14 +129,24 @@ pub(crate) fn at(milliseconds: u64, kind: EventKind) -> Event {
     Event { at: ms(milliseconds), flow: flow(40_000), kind }
 }
 
-pub(crate) fn fin(by: Side, socket: Socket) -> EventKind {
+pub(crate) fn fin(by: Side, socket: SocketSnapshot) -> EventKind {
     EventKind::Fin { by, socket }
 }
 
-pub(crate) fn sent(origin: Origin, segment: Option<Segment>, why: &str) -> EventKind {
-    EventKind::SendReset { origin, segment, reason: reason(why), request_line: None }
+/// The reset of a connection on the kernel's own account, for `why`.
+pub(crate) fn active(socket: SocketSnapshot, why: &str) -> EventKind {
+    EventKind::SendReset { reset: SendReset::Active(socket), reason: reason(why), request_line: None }
 }
 
-pub(crate) fn in_state(state: TcpState, socket: Socket) -> Socket {
-    Socket { state, ..socket }
+/// The reset that answers `segment`, for `why`.
+pub(crate) fn passive(found: SocketKind, segment: Segment, why: &str) -> EventKind {
+    EventKind::SendReset {
+        reset: SendReset::Passive { segment, found },
+        reason: reason(why),
+        request_line: None,
+    }
+}
+
+pub(crate) fn in_state(state: TcpState, socket: SocketSnapshot) -> SocketSnapshot {
+    SocketSnapshot { state, ..socket }
 }

@@ -4,34 +4,34 @@ use std::{net::SocketAddr, time::Duration};
 
 use proptest::prelude::*;
 use serde_json::json;
-use tracer_core::{
-    keepalive::{AdviceView, Fingerprints, Race, Review},
-    matching::matcher::IdleClose,
-    model::event::{Flow, Role, Side},
-    model::time::{KernelNs, WallClock},
+
+use super::{AdviceView, LostRequest, Review, ServerProfiles};
+use crate::{
+    matching::IdleClose,
+    model::{Flow, KernelNs, Role, Side, WallClock},
 };
 
 const SERVER: ([u8; 4], u16) = ([10, 0, 0, 5], 8080);
 
 /// A client host, its server, and what passes between them; time passes with each of it.
 struct History {
-    fingerprints: Fingerprints,
+    profiles: ServerProfiles,
     now: KernelNs,
     flow: Flow,
     role: Role,
     random: fastrand::Rng,
-    told: Vec<String>,
+    announced: Vec<String>,
 }
 
 impl History {
     fn new() -> Self {
         Self {
-            fingerprints: Fingerprints::new(500),
+            profiles: ServerProfiles::new(500),
             now: KernelNs(1_000_000_000_000),
             flow: Flow { netns: 1, local: ([10, 0, 0, 1], 40_000).into(), remote: SERVER.into() },
             role: Role::Client,
             random: fastrand::Rng::with_seed(7),
-            told: Vec::new(),
+            announced: Vec::new(),
         }
     }
 
@@ -64,8 +64,8 @@ impl History {
     fn close(mut self, by: Side, age: f64, exchanged: bool) -> Self {
         let idle = Duration::from_secs_f64(age);
         let requests = Some(if exchanged { 30 } else { 0 });
-        let close = IdleClose { at: self.now, flow: self.flow, role: self.role, by, idle, requests };
-        self.fingerprints.close(&close);
+        let close = IdleClose { at: self.now, flow: self.flow, role: Some(self.role), by, idle, requests };
+        self.profiles.close(&close);
         self
     }
 
@@ -75,8 +75,8 @@ impl History {
 
     fn race_over(mut self, rest: f64, requests: u32, round_trip: f64) -> Self {
         let [rest, round_trip] = [rest, round_trip].map(|seconds| Some(Duration::from_secs_f64(seconds)));
-        let race = Race { at: self.now, rest, round_trip, requests: Some(requests) };
-        self.fingerprints.race(self.role, &self.flow, &race);
+        let lost = LostRequest { at: self.now, rest, round_trip, requests: Some(requests) };
+        self.profiles.lost_request(Some(self.role), &self.flow, &lost);
         self
     }
 
@@ -87,8 +87,8 @@ impl History {
 
     fn review(&mut self) -> Review {
         self.now = self.now.plus(Duration::from_secs(1));
-        let review = self.fingerprints.review(self.now).expect("a second has passed");
-        self.told.extend(review.told.clone());
+        let review = self.profiles.review(self.now).expect("a second has passed");
+        self.announced.extend(review.announced.clone());
         review
     }
 
@@ -96,7 +96,7 @@ impl History {
     fn timeout(&mut self) -> Option<(f64, u64)> {
         let server = match self.role {
             Role::Server => self.flow.local,
-            _ => self.flow.remote,
+            Role::Client => self.flow.remote,
         };
         let review = self.review();
         review
@@ -107,7 +107,7 @@ impl History {
 
     fn advice(&mut self) -> Vec<AdviceView> {
         self.review();
-        self.fingerprints.advice(10, WallClock::fixed(Duration::from_secs(1_790_000_000)))
+        self.profiles.advice(10, WallClock::new(Duration::from_secs(1_790_000_000)))
     }
 
     fn kinds(&mut self) -> Vec<(&'static str, &'static str)> {
@@ -231,7 +231,7 @@ fn advice_comes_with_the_first_evidence_and_goes_with_the_last() {
     assert_eq!(history.kinds(), []);
     assert_eq!(history.timeout(), None);
 
-    assert_eq!(history.told.len(), 6, "{:#?}", history.told);
+    assert_eq!(history.announced.len(), 6, "{:#?}", history.announced);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn advice_stands_while_a_few_of_many_clients_keep_connections_too_long() {
         assert_eq!(history.kinds(), [("server_closes_first", "notice")]);
         history = history.server(1, 6.0, 0.0);
     }
-    assert_eq!(history.told.len(), 1, "{:#?}", history.told);
+    assert_eq!(history.announced.len(), 1, "{:#?}", history.announced);
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn advice_stands_while_the_server_closes_a_connection_now_and_then() {
         history = history.pause(4200.0).server(1, 60.0, 0.0);
         assert_eq!(history.kinds(), [("server_closes_first", "notice")]);
     }
-    assert_eq!(history.told.len(), 1, "{:#?}", history.told);
+    assert_eq!(history.announced.len(), 1, "{:#?}", history.announced);
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn a_timeout_does_not_come_and_go_with_strays() {
             history = history.pause(2.0).close(Side::Remote, age, true);
             history.review();
         }
-        assert!(history.told.len() <= 3, "{share}: {} lines", history.told.len());
+        assert!(history.announced.len() <= 3, "{share}: {} lines", history.announced.len());
     }
 }
 
@@ -287,7 +287,7 @@ fn only_races_that_the_timeout_explains_make_it_a_warning() {
 }
 
 #[test]
-fn what_keeps_changing_is_told_once_a_minute() {
+fn what_keeps_changing_is_announced_once_a_minute() {
     let mut history = History::new();
     let began = history.now;
     for round in 0..60 {
@@ -295,8 +295,8 @@ fn what_keeps_changing_is_told_once_a_minute() {
         history.review();
     }
     let minutes = history.now.since(began).as_secs() / 60;
-    let told = history.told.len() as u64;
-    assert!((2..=minutes + 1).contains(&told), "{minutes} minutes, {:#?}", history.told);
+    let announced = history.announced.len() as u64;
+    assert!((2..=minutes + 1).contains(&announced), "{minutes} minutes, {:#?}", history.announced);
 }
 
 #[test]
@@ -401,16 +401,15 @@ fn loopback_servers_of_two_namespaces_are_two_servers() {
 #[test]
 fn the_table_is_bounded_and_the_quietest_server_makes_room() {
     let mut history = History::new();
-    history.fingerprints = Fingerprints::new(2);
+    history.profiles = ServerProfiles::new(2);
     for port in [1, 2, 1, 3] {
         history.flow.remote = SocketAddr::from(([10, 0, 0, 5], port));
         history = history.server(12, 5.0, 0.0);
     }
-    let mut servers: Vec<_> =
-        history.fingerprints.servers(10).into_iter().map(|server| server.server).collect();
+    let mut servers: Vec<_> = history.profiles.servers(10).into_iter().map(|server| server.server).collect();
     servers.sort();
     assert_eq!(servers, ["10.0.0.5:1", "10.0.0.5:3"]);
-    assert_eq!(history.fingerprints.servers(1).len(), 1);
+    assert_eq!(history.profiles.servers(1).len(), 1);
 }
 
 #[test]
