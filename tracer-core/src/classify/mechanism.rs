@@ -88,7 +88,7 @@ impl Direction {
 
 /// What the application on this host gets to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Errno {
+pub(crate) enum Errno {
     /// 104
     ConnReset,
     /// 32; `recv()` returns 0.
@@ -104,7 +104,7 @@ pub enum Errno {
 impl Errno {
     /// The name used in JSON.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ConnReset => "ECONNRESET",
             Self::Pipe => "EPIPE",

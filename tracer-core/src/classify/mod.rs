@@ -9,7 +9,7 @@ mod rules;
 
 pub use cause::{CAUSES, Cause, CauseRow, Crossing};
 pub use explained::{ExplainedIncident, ResetView};
-pub use mechanism::{Direction, Errno, Mechanism};
+pub use mechanism::{Direction, Mechanism};
 pub use rules::{RacePolicy, Verdict};
 
 #[cfg(test)]

@@ -32,15 +32,15 @@ pub struct Verdict {
     /// Which way it went, and how the kernel came to send it.
     pub direction: Direction,
     /// What the application on this host sees.
-    pub errno: Option<Errno>,
+    pub(crate) errno: Option<Errno>,
     /// From the last payload before the last request to that request.
     pub idle: Option<Duration>,
     /// From the last request to the reset.
     pub request_to_reset: Option<Duration>,
     /// From the FIN to the last request in seconds; negative when the request came first.
-    pub fin_to_request: Option<f64>,
+    pub(crate) fin_to_request: Option<f64>,
     /// From the last response payload to the reset.
-    pub since_response: Option<Duration>,
+    pub(crate) since_response: Option<Duration>,
 }
 
 /// Judges a reset.

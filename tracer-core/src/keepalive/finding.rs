@@ -8,7 +8,7 @@ use crate::model::KernelNs;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub(super) enum Finding {
     /// The server closes idle connections that its clients still keep.
     ServerClosesFirst(Timeout),
     /// The server ends connections after this many requests, and the next one is reset.
@@ -17,7 +17,7 @@ pub enum Finding {
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
+pub(super) enum Severity {
     /// Requests can fail, and none did within the last hour.
     Notice,
     /// Requests failed within the last hour.
@@ -26,8 +26,7 @@ pub enum Severity {
 
 impl Severity {
     /// The name used in labels and JSON.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Notice => "notice",
             Self::Warning => "warning",
@@ -39,20 +38,19 @@ impl Severity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advice {
     /// What.
-    pub finding: Finding,
+    pub(super) finding: Finding,
     /// How bad it is.
-    pub severity: Severity,
+    pub(super) severity: Severity,
     /// Since when it stands.
-    pub since: KernelNs,
+    pub(super) since: KernelNs,
 }
 
 impl Finding {
     /// How many kinds there are.
-    pub const KINDS: usize = 2;
+    pub(super) const KINDS: usize = 2;
 
     /// What is found of a server, one of each kind at most.
-    #[must_use]
-    pub fn all(known: &ServerProfile, now: KernelNs) -> [Option<Self>; Self::KINDS] {
+    pub(super) fn all(known: &ServerProfile, now: KernelNs) -> [Option<Self>; Self::KINDS] {
         [
             known.server_closes_first(now).map(Self::ServerClosesFirst),
             known.request_limit(now).map(Self::RequestLimit),
@@ -60,8 +58,7 @@ impl Finding {
     }
 
     /// The requests that fail because of it.
-    #[must_use]
-    pub fn races(self, known: &ServerProfile) -> Races {
+    pub(super) fn races(self, known: &ServerProfile) -> Races {
         match self {
             Self::ServerClosesFirst(_) => known.idle_races,
             Self::RequestLimit(_) => known.short_races,
@@ -69,8 +66,7 @@ impl Finding {
     }
 
     /// When something was last seen that it stands on.
-    #[must_use]
-    pub fn last_seen(self, known: &ServerProfile) -> KernelNs {
+    pub(super) fn last_seen(self, known: &ServerProfile) -> KernelNs {
         let last = match self {
             Self::ServerClosesFirst(_) => known.last_server_close.max(known.idle_races.last),
             Self::RequestLimit(_) => known.short_races.last,
@@ -79,8 +75,7 @@ impl Finding {
     }
 
     /// The name used in labels and JSON.
-    #[must_use]
-    pub fn kind(self) -> &'static str {
+    pub(super) fn kind(self) -> &'static str {
         match self {
             Self::ServerClosesFirst(_) => "server_closes_first",
             Self::RequestLimit(_) => "request_limit",
@@ -98,9 +93,20 @@ impl Finding {
 }
 
 impl Advice {
-    /// Whether there is nothing new in it, given the other one.
+    /// The name of what was found, as labels and JSON have it.
     #[must_use]
-    pub fn says_the_same(&self, other: &Self) -> bool {
+    pub fn kind(&self) -> &'static str {
+        self.finding.kind()
+    }
+
+    /// The name of how bad it is, as labels and JSON have it.
+    #[must_use]
+    pub fn severity(&self) -> &'static str {
+        self.severity.name()
+    }
+
+    /// Whether there is nothing new in it, given the other one.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
         self.severity == other.severity && self.finding.says_the_same(other.finding)
     }
 }

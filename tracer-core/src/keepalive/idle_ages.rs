@@ -33,7 +33,7 @@ pub struct Timeout {
 
 /// The latest closes by one side, and what they have in common.
 #[derive(Clone, Debug, Default)]
-pub struct IdleAges {
+pub(super) struct IdleAges {
     burst: Burst,
     window: VecDeque<Sample>,
     timeout: Option<Timeout>,
@@ -58,7 +58,7 @@ struct Sample {
 
 impl IdleAges {
     /// Takes the close of a connection that was idle for `age`.
-    pub fn add(&mut self, at: KernelNs, age: Duration) {
+    pub(super) fn add(&mut self, at: KernelNs, age: Duration) {
         self.advance(at);
         let burst = &mut self.burst;
         if burst.closes == 0 {
@@ -71,7 +71,7 @@ impl IdleAges {
     }
 
     /// Lets time pass: judges a burst that is over.
-    pub fn advance(&mut self, now: KernelNs) {
+    pub(super) fn advance(&mut self, now: KernelNs) {
         if self.timeout.is_some() && now.since(self.agreed) >= FORGET {
             self.timeout = None;
             self.window.clear();
@@ -95,7 +95,7 @@ impl IdleAges {
 
     /// The timeout, if the latest closes show one.
     #[must_use]
-    pub fn timeout(&self) -> Option<Timeout> {
+    pub(super) fn timeout(&self) -> Option<Timeout> {
         self.timeout
     }
 

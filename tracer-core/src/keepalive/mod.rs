@@ -9,7 +9,7 @@ mod profiles;
 mod settings;
 
 pub use advice::AdviceView;
-pub use finding::{Advice, Finding, Severity};
+pub use finding::Advice;
 pub use idle_ages::{Timeout, agree};
 pub(crate) use profile::LostRequest;
 pub use profile::{IDLE_BUCKETS, Reuses, ServerView};

@@ -50,7 +50,7 @@ const ENOUGH_SHORT_RACES: usize = 5;
 
 /// What is known of one server.
 #[derive(Clone, Debug)]
-pub struct ServerProfile {
+pub(super) struct ServerProfile {
     /// Closes by the server.
     pub by_server: Closes,
     /// Closes by its clients.
@@ -80,7 +80,7 @@ pub struct ServerProfile {
 
 /// A request that met a close of the server's.
 #[derive(Clone, Copy, Debug)]
-pub struct LostRequest {
+pub(crate) struct LostRequest {
     /// When.
     pub at: KernelNs,
     /// How long no payload had passed, if that is known.
@@ -102,7 +102,7 @@ pub struct Reuses {
 
 /// How many requests met a close.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Races {
+pub(super) struct Races {
     /// How many.
     pub count: u64,
     pub last: Option<KernelNs>,
@@ -116,14 +116,14 @@ impl Races {
 
     /// Whether there was one recently.
     #[must_use]
-    pub fn recently(&self, now: KernelNs) -> bool {
+    pub(super) fn recently(&self, now: KernelNs) -> bool {
         self.last.is_some_and(|last| now.since(last) < RECENT)
     }
 }
 
 /// Closes of idle connections by one side.
 #[derive(Clone, Debug, Default)]
-pub struct Closes {
+pub(super) struct Closes {
     /// How many.
     pub count: u64,
     /// By age, in the buckets of `tracer_idle_close_seconds`; the last one has no upper bound.
@@ -147,7 +147,7 @@ impl Closes {
 impl ServerProfile {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(now: KernelNs) -> Self {
+    pub(super) fn new(now: KernelNs) -> Self {
         Self {
             by_server: Closes::default(),
             by_client: Closes::default(),
@@ -166,7 +166,7 @@ impl ServerProfile {
     }
 
     /// Takes the close of an idle connection.
-    pub fn close(&mut self, close: &IdleClose) {
+    pub(super) fn close(&mut self, close: &IdleClose) {
         self.touched = close.at;
         self.carried(close.at, close.requests);
         if close.closed_by() == Some(Role::Server) {
@@ -180,7 +180,7 @@ impl ServerProfile {
     }
 
     /// Takes a request that met a close.
-    pub fn lost_request(&mut self, lost: &LostRequest) {
+    pub(super) fn lost_request(&mut self, lost: &LostRequest) {
         let LostRequest { at, rest, round_trip, requests } = *lost;
         self.touched = at;
         self.races += 1;
@@ -214,7 +214,7 @@ impl ServerProfile {
     }
 
     /// Lets time pass.
-    pub fn advance(&mut self, now: KernelNs) {
+    pub(super) fn advance(&mut self, now: KernelNs) {
         self.by_server.ages.advance(now);
         self.by_client.ages.advance(now);
         let timeout = self.by_server.ages.timeout().map(|timeout| timeout.value);
@@ -230,7 +230,7 @@ impl ServerProfile {
 
     /// The server's timeout, while its closes come before its clients'.
     #[must_use]
-    pub fn server_closes_first(&self, now: KernelNs) -> Option<Timeout> {
+    pub(super) fn server_closes_first(&self, now: KernelNs) -> Option<Timeout> {
         let timeout = self.by_server.ages.timeout()?;
         let last = self.last_server_close?;
         let quiet = now.since(last);
@@ -242,7 +242,7 @@ impl ServerProfile {
     /// After how many requests the server ends connections, where races right behind a response show it, and no
     /// connection carried more.
     #[must_use]
-    pub fn request_limit(&self, now: KernelNs) -> Option<u32> {
+    pub(super) fn request_limit(&self, now: KernelNs) -> Option<u32> {
         let within =
             |limit: u32, by| self.requests.iter().filter(|other| other.abs_diff(limit) <= by).count();
         let limit =
@@ -255,7 +255,7 @@ impl ServerProfile {
 
     /// The idle timeout of the clients, where it shows and is longer than the server's.
     #[must_use]
-    pub fn longer_client_timeout(&self) -> Option<Timeout> {
+    pub(super) fn longer_client_timeout(&self) -> Option<Timeout> {
         let server = self.by_server.ages.timeout()?;
         self.by_client.ages.timeout().filter(|client| client.value > server.value)
     }

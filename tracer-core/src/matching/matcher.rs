@@ -77,10 +77,10 @@ impl Matcher {
                 self.received(at, flow, socket, request_line);
             }
             EventKind::SendReset { reset, reason, request_line } => {
-                let sent = Sent { at, flow, reason, request_line };
+                let rst = RstSegment { at, flow, reason, request_line };
                 match reset {
-                    SendReset::Active(socket) => self.active(sent, socket),
-                    SendReset::Passive { segment, found } => self.passive(sent, segment, found),
+                    SendReset::Active(socket) => self.active(rst, socket),
+                    SendReset::Passive { segment, found } => self.passive(rst, segment, found),
                 }
             }
         }
@@ -137,56 +137,56 @@ impl Matcher {
     /// A RST ended a socket, or the kernel aborts an orphan: then the passive reset that follows takes this incident
     /// over, see [`Self::by_connection`].
     fn received(&mut self, at: KernelNs, flow: Flow, socket: SocketSnapshot, line: Option<Box<RequestLine>>) {
-        let received = Sent { at, flow, reason: None, request_line: line };
+        let rst = RstSegment { at, flow, reason: None, request_line: line };
         if socket.state == TcpState::SynSent {
             // No connection came to be: nothing that later segments could belong to.
-            self.held.push(received.incident(socket.role, Reset::Received(socket), None));
+            self.held.push(rst.incident(socket.role, Reset::Received(socket), None));
             return;
         }
         let connection = self.connections.touch(flow, at, |known| known.is(&socket));
         if let Some(id) = connection.incident {
-            self.add_segment(id, received.request_line);
+            self.add_segment(id, rst.request_line);
             return;
         }
         let fin = connection.fin;
         let socket = connection.update(socket);
-        let incident = received.incident(socket.role, Reset::Received(socket), fin);
+        let incident = rst.incident(socket.role, Reset::Received(socket), fin);
         connection.incident = Some(self.held.push(incident));
     }
 
-    fn active(&mut self, sent: Sent, socket: SocketSnapshot) {
+    fn active(&mut self, rst: RstSegment, socket: SocketSnapshot) {
         let at_close = socket.state == TcpState::Close;
-        self.by_connection(sent, socket, if at_close { Reset::AtClose } else { Reset::InUse });
+        self.by_connection(rst, socket, if at_close { Reset::AtClose } else { Reset::InUse });
     }
 
-    fn passive(&mut self, sent: Sent, segment: Segment, found: SocketKind) {
+    fn passive(&mut self, rst: RstSegment, segment: Segment, found: SocketKind) {
         match found {
             SocketKind::Connection(socket) => {
-                self.by_connection(sent, socket, |socket| Reset::Passive {
+                self.by_connection(rst, socket, |socket| Reset::Passive {
                     segment,
                     found: Found::Connection(socket),
                 });
             }
             SocketKind::TimeWait { rcv_nxt } => {
-                self.update_from_time_wait(&sent, segment, rcv_nxt);
-                self.without_socket(sent, segment, Found::TimeWait);
+                self.update_from_time_wait(&rst, segment, rcv_nxt);
+                self.without_socket(rst, segment, Found::TimeWait);
             }
-            SocketKind::Listener => self.without_socket(sent, segment, Found::Listener),
-            SocketKind::NoSocket => self.without_socket(sent, segment, Found::NoSocket),
+            SocketKind::Listener => self.without_socket(rst, segment, Found::Listener),
+            SocketKind::NoSocket => self.without_socket(rst, segment, Found::NoSocket),
         }
     }
 
     /// A reset by the connection's own socket.
     fn by_connection(
         &mut self,
-        sent: Sent,
+        rst: RstSegment,
         socket: SocketSnapshot,
         reset: impl FnOnce(SocketSnapshot) -> Reset,
     ) {
-        let connection = self.connections.touch(sent.flow, sent.at, |known| known.is(&socket));
+        let connection = self.connections.touch(rst.flow, rst.at, |known| known.is(&socket));
         let fin = connection.fin;
         let socket = connection.update(socket);
-        let incident = sent.incident(socket.role, reset(socket), fin);
+        let incident = rst.incident(socket.role, reset(socket), fin);
         match connection.incident {
             None => connection.incident = Some(self.held.push(incident)),
             Some(id) => match self.held.get_mut(id) {
@@ -197,8 +197,8 @@ impl Matcher {
     }
 
     /// Payload that was received after our FIN shows only in the mini-socket's sequence number.
-    fn update_from_time_wait(&mut self, sent: &Sent, segment: Segment, rcv_nxt: u32) {
-        if let Some(connection) = self.connections.find(&sent.flow, sent.at, |known| known.owns(&segment))
+    fn update_from_time_wait(&mut self, rst: &RstSegment, segment: Segment, rcv_nxt: u32) {
+        if let Some(connection) = self.connections.find(&rst.flow, rst.at, |known| known.owns(&segment))
             && let Some(socket) = connection.socket_mut()
         {
             let traffic = &mut socket.traffic;
@@ -213,22 +213,22 @@ impl Matcher {
     }
 
     /// A reset for a connection whose socket is gone: one that closed lately, or one that nothing is known of.
-    fn without_socket(&mut self, sent: Sent, segment: Segment, found: fn(Known) -> Found) {
+    fn without_socket(&mut self, rst: RstSegment, segment: Segment, found: fn(Known) -> Found) {
         let passive = |known| Reset::Passive { segment, found: found(known) };
         if segment.opening {
             // A SYN belongs to no connection, and there will be none.
             let reset = passive(Known::Nothing(Unmatched::NoSocket));
-            self.held.push(sent.incident(Some(Role::Server), reset, None));
+            self.held.push(rst.incident(Some(Role::Server), reset, None));
             return;
         }
-        let unmatched = self.why_unmatched(sent.at);
+        let unmatched = self.why_unmatched(rst.at);
         let owns = |known: &ClosedConnection| known.owns(&segment);
-        let connection = match self.connections.find(&sent.flow, sent.at, owns) {
+        let connection = match self.connections.find(&rst.flow, rst.at, owns) {
             Some(known) => known,
-            None => self.unknown_connections.touch(sent.flow, sent.at, owns),
+            None => self.unknown_connections.touch(rst.flow, rst.at, owns),
         };
         if let Some(id) = connection.incident {
-            self.add_segment(id, sent.request_line);
+            self.add_segment(id, rst.request_line);
             return;
         }
         connection.note(segment);
@@ -239,7 +239,7 @@ impl Matcher {
         let role = connection.socket().and_then(|socket| socket.role);
         let found = found(known);
         let role = role.or_else(|| matches!(found, Found::Listener(_)).then_some(Role::Server));
-        let incident = sent.incident(role, Reset::Passive { segment, found }, connection.fin);
+        let incident = rst.incident(role, Reset::Passive { segment, found }, connection.fin);
         connection.incident = Some(self.held.push(incident));
     }
 
@@ -266,14 +266,14 @@ impl Matcher {
 }
 
 /// A RST segment, as far as all kinds of them are alike.
-struct Sent {
+struct RstSegment {
     at: KernelNs,
     flow: Flow,
     reason: Option<u32>,
     request_line: Option<Box<RequestLine>>,
 }
 
-impl Sent {
+impl RstSegment {
     fn incident(self, role: Option<Role>, reset: Reset, fin: Option<FirstFin>) -> Incident {
         let Self { at, flow, reason, request_line } = self;
         Incident { at, flow, role, reset, fin, reason, segments: 1, request_line }

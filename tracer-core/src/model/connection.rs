@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 /// A connection's addresses, seen from this host. IPv4-mapped addresses stand as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Flow {
+pub(crate) struct Flow {
     /// Inode number of the network namespace.
     pub netns: u32,
     /// This host's end.
@@ -26,7 +26,7 @@ impl Flow {
 
 /// One of the two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     /// This host's end.
     Local,
     /// The other end.

@@ -7,13 +7,13 @@ mod server;
 mod snapshot;
 mod time;
 
-pub(crate) use connection::TcpState;
-pub use connection::{Flow, Role, Side};
+pub use connection::Role;
+pub(crate) use connection::{Flow, Side, TcpState};
 pub use event::EventName;
 pub(crate) use event::{Event, EventKind, Segment, SendReset, SocketKind};
 pub use request_line::{Method, RequestLine};
 pub(crate) use server::Server;
 pub use server::ServerPorts;
 pub(crate) use snapshot::{LastPayload, SocketSnapshot, Traffic};
-pub use time::{Jiffy, KernelNs, WallClock, WallTime};
-pub(crate) use time::{rounded, seconds};
+pub use time::{Jiffy, KernelNs, WallClock};
+pub(crate) use time::{WallTime, rounded, seconds};

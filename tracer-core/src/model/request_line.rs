@@ -13,9 +13,9 @@ pub struct RequestLine {
     /// `\xNN` or `\u{N}` for what is no text or cannot be seen.
     pub path: Option<String>,
     /// Who sent it.
-    pub by: Side,
+    pub(crate) by: Side,
     /// Another request was begun since then, with something else than a request line.
-    pub superseded: bool,
+    pub(crate) superseded: bool,
 }
 
 /// A request's method. A closed set, so that it can be a label.

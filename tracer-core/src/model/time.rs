@@ -19,7 +19,7 @@ impl KernelNs {
     /// Seconds from `earlier` to this moment; negative when `earlier` is later.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "exact to a nanosecond up to 104 days")]
-    pub fn seconds_after(self, earlier: Self) -> f64 {
+    pub(crate) fn seconds_after(self, earlier: Self) -> f64 {
         if self >= earlier {
             self.since(earlier).as_secs_f64()
         } else {
@@ -35,7 +35,7 @@ impl KernelNs {
 
     /// This moment minus `duration`.
     #[must_use]
-    pub fn minus(self, duration: Duration) -> Self {
+    pub(crate) fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
@@ -97,20 +97,20 @@ impl WallClock {
 
     /// The wall-clock time of a kernel moment.
     #[must_use]
-    pub fn at(self, moment: KernelNs) -> WallTime {
+    pub(crate) fn at(self, moment: KernelNs) -> WallTime {
         WallTime(self.boot + Duration::from_nanos(moment.0))
     }
 
     /// The same as text.
     #[must_use]
-    pub fn format(self, moment: KernelNs) -> String {
+    pub(crate) fn format(self, moment: KernelNs) -> String {
         self.at(moment).to_string()
     }
 }
 
 /// A moment since 1970. Reads as RFC 3339 with milliseconds, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WallTime(Duration);
+pub(crate) struct WallTime(Duration);
 
 impl fmt::Display for WallTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -65,7 +65,7 @@ impl Keepalive {
         }
         for &(role, server, advice) in &review.advice {
             let Some([role, server]) = label(role, server) else { continue };
-            let labels = [role, server, advice.finding.kind().to_owned(), advice.severity.name().to_owned()];
+            let labels = [role, server, advice.kind().to_owned(), advice.severity().to_owned()];
             self.advice.with_label_values(&labels).set(1);
             now.advice.insert(labels);
         }
