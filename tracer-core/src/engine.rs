@@ -15,7 +15,7 @@ use crate::{
 pub struct EngineOptions {
     /// When a reset without a FIN can still be a race.
     pub race: RacePolicy,
-    /// The servers whose connections are wanted.
+    /// The servers whose connections are selected.
     pub server_ports: ServerPorts,
     /// Upper bound on the closed connections remembered to explain later resets.
     pub max_closed_connections: usize,
@@ -72,7 +72,7 @@ impl Engine {
         Ok(name)
     }
 
-    /// Takes an event. One that is not wanted goes no further: nothing of it is remembered.
+    /// Takes an event. One that is not selected goes no further: nothing of it is remembered.
     pub(crate) fn event(&mut self, event: Event) {
         if !self.server_ports.include(&event.flow, event.kind.role()) {
             self.filtered += 1;
@@ -134,7 +134,7 @@ impl Engine {
         self.matcher.remembered()
     }
 
-    /// How many events were of servers that are not wanted.
+    /// How many events were of servers that are not selected.
     #[must_use]
     pub fn filtered(&self) -> u64 {
         self.filtered
@@ -149,7 +149,7 @@ impl Engine {
                     self.profiles.close(&close);
                     Outcome::IdleClose(close)
                 }
-                // An event may not tell the role, which decides whether the connection is wanted.
+                // An event may not tell the role, which decides whether the connection is selected.
                 Matched::Incident { incident, .. }
                     if !self.server_ports.include(&incident.flow, incident.role) =>
                 {
@@ -178,4 +178,48 @@ fn lost_request(reset: &ExplainedIncident) -> Option<LostRequest> {
         round_trip: incident.socket().and_then(|socket| socket.traffic.srtt),
         requests: incident.requests_before(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{Side, SocketKind},
+        testing::{at, facts, fin, passive, request, server},
+    };
+
+    fn engine(server_ports: &[u16]) -> Engine {
+        let options = EngineOptions {
+            race: RacePolicy::default(),
+            server_ports: ServerPorts::new(server_ports.to_vec()),
+            max_closed_connections: 16,
+            max_servers: 1,
+        };
+        Engine::new(facts(), options)
+    }
+
+    #[test]
+    fn an_event_of_another_server_is_counted_and_not_remembered() {
+        // The server's port is 80; the client's is 40000.
+        for (ports, connections, filtered, outcomes) in
+            [(&[][..], 1, 0, 1), (&[80], 1, 0, 1), (&[443], 0, 1, 0), (&[40_000], 0, 1, 0)]
+        {
+            let mut engine = engine(ports);
+            engine.event(at(3_000, fin(Side::Local, server())));
+            let found = (engine.connections(), engine.filtered(), engine.outcomes().len());
+            assert_eq!(found, (connections, filtered, outcomes), "{ports:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_without_a_role_passes_with_either_port_and_what_it_belongs_to_decides() {
+        for (ports, filtered, outcomes) in [(&[][..], 0, 1), (&[80], 0, 1), (&[443], 1, 0), (&[40_000], 0, 0)]
+        {
+            let mut engine = engine(ports);
+            // Only the matcher knows that a listener is a server.
+            engine.event(at(3_000, passive(SocketKind::Listener, request(0), "TCP_FLAGS")));
+            engine.finish();
+            assert_eq!((engine.filtered(), engine.outcomes().len()), (filtered, outcomes), "{ports:?}");
+        }
+    }
 }

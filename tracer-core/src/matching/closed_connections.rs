@@ -205,26 +205,26 @@ impl ClosedConnections {
         self.queue.len()
     }
 
-    /// The connection known at these addresses, if it is `wanted`; kept for [`RETENTION`] from now.
+    /// The connection known at these addresses, if `is_same` says that it is the same one; kept for [`RETENTION`] from now.
     pub(super) fn find(
         &mut self,
         flow: &Flow,
         now: KernelNs,
-        wanted: impl Fn(&ClosedConnection) -> bool,
+        is_same: impl Fn(&ClosedConnection) -> bool,
     ) -> Option<&mut ClosedConnection> {
         let key = Key::from(flow);
         let position = self.position(self.hasher.hash_one(key), &key)?;
-        let connection = Some(&mut self.queue[position].connection).filter(|known| wanted(known))?;
+        let connection = Some(&mut self.queue[position].connection).filter(|known| is_same(known))?;
         connection.touched = now;
         Some(connection)
     }
 
-    /// Like [`Self::find`], with a new connection in place of one that is not `wanted` or not there.
+    /// Like [`Self::find`], with a new connection in place of another one or none.
     pub(super) fn touch(
         &mut self,
         flow: Flow,
         now: KernelNs,
-        wanted: impl Fn(&ClosedConnection) -> bool,
+        is_same: impl Fn(&ClosedConnection) -> bool,
     ) -> &mut ClosedConnection {
         let key = Key::from(&flow);
         let hash = self.hasher.hash_one(key);
@@ -234,7 +234,7 @@ impl ClosedConnections {
             self.queue.len() - 1
         });
         let connection = &mut self.queue[position].connection;
-        if !wanted(connection) {
+        if !is_same(connection) {
             *connection = ClosedConnection::default();
         }
         connection.touched = now;

@@ -1,4 +1,4 @@
-//! Which server a connection belongs to, and which servers are asked for.
+//! Which server a connection belongs to, and which servers are selected.
 
 use std::net::SocketAddr;
 
@@ -26,9 +26,9 @@ impl Server {
     }
 }
 
-/// The ports of the servers whose connections are wanted; empty means all.
+/// The ports of the servers whose connections are selected; empty means all.
 ///
-/// A connection is wanted if the port of its server end is listed. While it is not known which end that is, either port
+/// A connection is selected if the port of its server end is listed. While it is not known which end that is, either port
 /// may be the server's, so one of them is enough. The kernel side filters by the same rule before it writes a record.
 #[derive(Clone, Debug, Default)]
 pub struct ServerPorts(Vec<u16>);
@@ -40,7 +40,7 @@ impl ServerPorts {
         Self(ports)
     }
 
-    /// Whether a connection is wanted.
+    /// Whether a connection is selected.
     pub(crate) fn include(&self, flow: &Flow, role: Option<Role>) -> bool {
         let listed = |end: SocketAddr| self.0.contains(&end.port());
         self.0.is_empty()
