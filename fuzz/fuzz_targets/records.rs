@@ -1,186 +1,178 @@
-//! Any bytes as records of the ring: whatever they say, it is decoded, matched, judged and shown without harm.
+//! Any bytes as records of the ring: whatever they say, they are decoded, matched, judged and shown without harm.
 //!
-//! Records that are made up at random hardly ever meet. So the bytes of [`Record`] that mean nothing say which of its others to
-//! replace; in a recording they are all 0, which leaves it as it is.
+//! An input is [`Options`], and then records as they stand in the ring.
 
 #![no_main]
 
-use std::{mem::offset_of, sync::LazyLock, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 
 use libfuzzer_sys::fuzz_target;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tracer::{
-    config::EventFormat,
-    decode::record,
-    keepalive::Fingerprints,
-    matcher::Matcher,
-    metrics::Metrics,
-    output::{Output, WhenFull},
-    pipeline::Pipeline,
-    recent::Recent,
-    recording::{Header, Recording},
-    reset::ResetView,
-    time::{KernelNs, WallClock},
+use tracer_common::Record;
+use tracer_core::{
+    Engine, EngineOptions, Outcome,
+    classify::{RacePolicy, ResetView},
+    decode::{KernelFacts, Reasons},
+    model::{Jiffy, KernelNs, ServerPorts, WallClock},
 };
-use tracer_common::{METHOD_OTHER, Record};
+use zerocopy::{FromBytes, IntoBytes as _};
 
-const RECORD: usize = size_of::<Record>();
+/// How the records reach which engine. All 0 is as a daemon with default flags had them.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes)]
+struct Options {
+    /// Which of [`MACHINES`] they are from.
+    machine: u8,
+    /// Whether the engine began with the first record, not at boot.
+    just_started: u8,
+    /// Whether the race window is set.
+    race_window: u8,
+    /// Whether only few connections are remembered.
+    little_room: u8,
+    /// Which of [`PORTS`] are wanted.
+    ports: u8,
+    /// How often they come again, each time from other clients: a timeout shows only in many closes.
+    rounds: u8,
+    /// Which of [`STEPS`] lies between two rounds.
+    step: u8,
+    /// Whether all records are of one connection.
+    one_connection: u8,
+}
 
 /// All that `method` can be.
 const METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "other"];
 
-/// Times from one record to the next, in milliseconds: within and beyond what the matcher waits for and remembers.
-const STEPS: [u64; 8] = [0, 1, 20, 99, 150, 1_000, 5_000, 70_000];
+/// Milliseconds between two rounds: within and beyond what the matcher waits for and remembers.
+const STEPS: [u64; 8] = [150, 0, 1, 20, 99, 1_000, 5_000, 70_000];
 
-/// Records that one input comes to at the most, repetitions among them.
+/// Server ports that are asked for.
+const PORTS: [&[u16]; 3] = [&[], &[8080], &[9]];
+
+/// Upper bound on the records that one input comes to, all rounds together.
 const MAX_RECORDS: usize = 200;
 
 /// Machines that records can be from: the oldest kernel gives no reasons.
-static MACHINES: LazyLock<[Header; 2]> = LazyLock::new(|| {
+static MACHINES: LazyLock<[Machine; 2]> = LazyLock::new(|| {
     [
-        header(include_bytes!("../../tracer/tests/fixtures/7.2/A1.rec")),
-        header(include_bytes!("../../tracer/tests/fixtures/5.10/A1.rec")),
+        machine(include_bytes!("../../tracer/tests/fixtures/7.2/A1.rec")),
+        machine(include_bytes!("../../tracer/tests/fixtures/5.10/A1.rec")),
     ]
 });
 
-fn header(recording: &[u8]) -> Header {
-    Recording::read(recording).expect("a recording has a header").header
+/// What a recording says of its machine.
+#[derive(Deserialize)]
+struct Machine {
+    jiffy_ns: u64,
+    boot_ns: u64,
+    reasons: Vec<(u32, String)>,
+}
+
+fn machine(recording: &[u8]) -> Machine {
+    let header = recording.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    serde_json::from_slice(header).expect("a recording has a header")
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let records: Vec<_> = bytes.chunks(RECORD).map(whole).collect();
-    if let Some(first) = records.first().and_then(|bytes| record(bytes)) {
-        let metrics = Metrics::new(2).expect("the metrics have valid names");
-        run(&records, &mut pipeline(&first, &metrics));
-    }
+    let Ok((options, records)) = Options::read_from_prefix(bytes) else { return };
+    let records: Vec<_> = records
+        .chunks_exact(size_of::<Record>())
+        .map(|bytes| Record::read_from_bytes(bytes).expect("it has the size of a record"))
+        .collect();
+    let Some(first) = records.first() else { return };
+    let machine = &MACHINES[usize::from(options.machine) % MACHINES.len()];
+    let mut engine = engine(options, machine, first.at_ns);
+    run(&rounds(options, &records), &mut engine, WallClock::new(Duration::from_nanos(machine.boot_ns)));
 });
 
-/// The last piece of the input filled up with zeroes.
-fn whole(bytes: &[u8]) -> [u8; RECORD] {
-    let mut whole = [0; RECORD];
-    whole[..bytes.len()].copy_from_slice(bytes);
-    whole
+fn engine(options: Options, machine: &Machine, now: u64) -> Engine {
+    let facts = KernelFacts {
+        jiffy: Jiffy::new(Duration::from_nanos(machine.jiffy_ns)).expect("a kernel's tick"),
+        reasons: Reasons::from_names(machine.reasons.clone()),
+        watched_since: KernelNs(if options.just_started == 0 { 0 } else { now }),
+    };
+    let options = EngineOptions {
+        race: RacePolicy { window: (options.race_window != 0).then_some(Duration::from_millis(100)) },
+        server_ports: ServerPorts::new(PORTS[usize::from(options.ports) % PORTS.len()].to_vec()),
+        max_closed_connections: if options.little_room == 0 { 1_000 } else { 16 },
+        max_servers: 2,
+    };
+    Engine::new(facts, options)
 }
 
-/// What the first record's unused bytes ask for.
-fn pipeline<'a>(first: &Record, metrics: &'a Metrics) -> Pipeline<'a> {
-    let [machine, start, window, room] = first.more_padding.to_ne_bytes();
-    let machine = &MACHINES[usize::from(machine) % MACHINES.len()];
-    let started = if start == 0 { 0 } else { first.at_ns };
-    Pipeline {
-        matcher: Matcher::new(KernelNs(started), if room == 0 { 1_000 } else { 16 }),
-        rules: machine.rules((window != 0).then_some(Duration::from_millis(100))),
-        metrics,
-        output: Output::start(EventFormat::Off, WhenFull::Wait).expect("nothing is started"),
-        recent: Recent::new(usize::MAX),
-        requests: None,
-        fingerprints: Fingerprints::new(2),
-        recorder: None,
-        server_ports: Vec::new(),
-        clock: WallClock::fixed(Duration::from_nanos(machine.boot_ns)),
-    }
+/// The records as often as they come, each time later and from other clients.
+fn rounds(options: Options, records: &[Record]) -> Vec<Record> {
+    let step = STEPS[usize::from(options.step) % STEPS.len()] * 1_000_000;
+    let (first, last) = (records[0], records[records.len() - 1]);
+    let length = last.at_ns.saturating_sub(first.at_ns).saturating_add(step);
+    let round = |number: u16| {
+        records.iter().map(move |record| {
+            let mut record = *record;
+            if options.one_connection != 0 {
+                connect(&mut record, &first);
+            }
+            let later = length.saturating_mul(number.into());
+            for time in [&mut record.at_ns, &mut record.sent_ns, &mut record.read_ns] {
+                *time = time.saturating_add(later);
+            }
+            let client = if record.local_port > record.remote_port {
+                &mut record.local_port
+            } else {
+                &mut record.remote_port
+            };
+            *client = client.wrapping_add(number);
+            record
+        })
+    };
+    (0..=u16::from(options.rounds) % 32).flat_map(round).take(MAX_RECORDS).collect()
 }
 
-fn run(records: &[[u8; RECORD]], pipeline: &mut Pipeline) {
-    let mut now = 0;
-    let repeated =
-        records.iter().flat_map(|bytes| (0..=repetitions(bytes)).map(move |again| (*bytes, again)));
-    for (mut bytes, again) in repeated.take(MAX_RECORDS) {
-        now = arrange(&mut bytes, now, again);
+/// Gives the record the connection of another one.
+fn connect(record: &mut Record, other: &Record) {
+    record.netns = other.netns;
+    record.family = other.family;
+    record.local_addr = other.local_addr;
+    record.remote_addr = other.remote_addr;
+    record.local_port = other.local_port;
+    record.remote_port = other.remote_port;
+}
+
+fn run(records: &[Record], engine: &mut Engine, clock: WallClock) {
+    for record in records {
         // What makes no sense is refused, and counted.
-        let _ = pipeline.record(&bytes);
-        pipeline.publish();
-        review(pipeline, KernelNs(now));
+        let _ = engine.record(record.as_bytes());
+        judge_all(engine, clock);
+        for sentence in engine.review(KernelNs(record.at_ns)).into_iter().flat_map(|review| review.announced)
+        {
+            harmless(&sentence);
+        }
     }
-    pipeline.matcher.flush();
-    pipeline.publish();
-    for reset in pipeline.recent.newest(usize::MAX) {
-        judge(&reset);
-    }
-    for server in pipeline.fingerprints.servers(usize::MAX) {
+    engine.finish();
+    judge_all(engine, clock);
+    for server in engine.servers(usize::MAX) {
         json(&server);
     }
-    for advice in pipeline.fingerprints.advice(usize::MAX, pipeline.clock) {
+    for advice in engine.advice(usize::MAX, clock) {
         json(&advice);
     }
 }
 
-/// As [`Pipeline::review`] does it, but without the time of day: the same input shall always do the same.
-fn review(pipeline: &mut Pipeline, now: KernelNs) {
-    let Some(review) = pipeline.fingerprints.review(now) else { return };
-    pipeline.metrics.keepalive(&review);
-    for sentence in &review.told {
-        harmless(sentence);
+fn judge_all(engine: &mut Engine, clock: WallClock) {
+    for outcome in engine.outcomes() {
+        if let Outcome::Incident(reset) = outcome {
+            judge(&ResetView::new(&reset, clock));
+        }
     }
-}
-
-/// How often a record comes again: a timeout shows only in many closes.
-fn repetitions(bytes: &[u8; RECORD]) -> u16 {
-    record(bytes).map_or(0, |record| u16::from(record.request_line.padding[0] % 32))
-}
-
-/// Replaces what the unused bytes say, and returns the record's time.
-fn arrange(bytes: &mut [u8; RECORD], before: u64, again: u16) -> u64 {
-    let Some(record) = record(bytes) else { return before };
-    let [_, step, kind] = record.padding;
-    connect(bytes, &record, again);
-    if kind != 0 {
-        put(bytes, offset_of!(Record, kind), &u32::from(1 + kind % 4).to_ne_bytes());
-        put(bytes, offset_of!(Record, socket), &[kind / 4 % 4]);
-    }
-    let line = record.request_line.padding[1];
-    if line != 0 {
-        put(bytes, offset_of!(Record, request_line.method), &[1 + line % METHOD_OTHER]);
-        put(bytes, offset_of!(Record, request_line.by), &[1 + line / METHOD_OTHER % 2]);
-        put(bytes, offset_of!(Record, request_line.path_len), &[64]);
-    }
-    let after = match (step, again) {
-        (0, 0) => return record.at_ns,
-        (0, _) => 1_000,
-        _ => STEPS[usize::from(step) % STEPS.len()],
-    };
-    let at = before.saturating_add(after * 1_000_000);
-    let moved = |time: u64| time.wrapping_add(at.wrapping_sub(record.at_ns)).to_ne_bytes();
-    put(bytes, offset_of!(Record, at_ns), &at.to_ne_bytes());
-    put(bytes, offset_of!(Record, sent_ns), &moved(record.sent_ns));
-    put(bytes, offset_of!(Record, read_ns), &moved(record.read_ns));
-    at
-}
-
-/// Gives the record one of few connections, or its own; a repetition gets another one to the same server.
-fn connect(bytes: &mut [u8; RECORD], record: &Record, again: u16) {
-    let connection = record.padding[0];
-    let (client, port) = if connection != 0 {
-        // Of a host with itself, with another one, and the same in IPv6.
-        let (family, address): (u16, [u8; 4]) = match connection % 3 {
-            0 => (2, [127, 0, 0, 1]),
-            1 => (2, [10, 0, 0, 7]),
-            _ => (10, [10, 0, 0, 7]),
-        };
-        put(bytes, offset_of!(Record, family), &family.to_ne_bytes());
-        put(bytes, offset_of!(Record, netns), &1_u32.to_ne_bytes());
-        put(bytes, offset_of!(Record, local_addr), &address);
-        put(bytes, offset_of!(Record, remote_addr), &address);
-        put(bytes, offset_of!(Record, local_port), &80_u16.to_ne_bytes());
-        (offset_of!(Record, remote_port), 40_000 + u16::from(connection / 3 % 2))
-    } else if record.local_port > record.remote_port {
-        (offset_of!(Record, local_port), record.local_port)
-    } else {
-        (offset_of!(Record, remote_port), record.remote_port)
-    };
-    put(bytes, client, &port.wrapping_add(again).to_ne_bytes());
-}
-
-fn put(bytes: &mut [u8; RECORD], at: usize, value: &[u8]) {
-    bytes[at..at + value.len()].copy_from_slice(value);
 }
 
 /// Panics where a reset is shown as it must not be.
 fn judge(reset: &ResetView) {
     harmless(&reset.to_string());
     let object = json(reset);
+    let is = |field: &str, value: &str| object[field] == value;
+    assert_eq!(object["race"].is_null(), !is("cause", "keepalive_race"), "a race has a crossing");
+    assert_eq!(object["mechanism"].is_null(), is("direction", "received"), "what is sent has a mechanism");
     let method = &object["method"];
     assert!(method.is_null() || METHODS.iter().any(|known| method == known), "the methods are a closed set");
     assert!(object["path"].is_null() || !method.is_null(), "a path has a method");

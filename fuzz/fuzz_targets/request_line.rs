@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tracer/tests/support/request_line.rs"]
+#[path = "../../tracer-core/tests/support/request_line.rs"]
 mod judge;
 
 fuzz_target!(|payload: &[u8]| judge::judge_request_line(payload));

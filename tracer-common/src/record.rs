@@ -1,12 +1,14 @@
 //! One record: what the kernel side saw at one tracepoint, as it stands in the ring buffer.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
 use crate::RequestLine;
 
 /// A socket or packet as one of the tracepoints met it. Fields that do not apply are 0.
 ///
 /// Sequence numbers and byte counts are the kernel's own (`struct tcp_sock`); ages are in jiffies (1/HZ s).
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, Immutable, IntoBytes)]
 pub struct Record {
     /// `bpf_ktime_get_ns` (`CLOCK_MONOTONIC`) when the probe ran.
     pub at_ns: u64,

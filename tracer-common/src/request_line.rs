@@ -9,6 +9,8 @@
     reason = "indices into 256 bytes; a checked conversion is a path to a panic"
 )]
 
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
 /// Bytes of payload that are looked at.
 pub const LOOK: usize = 128;
 
@@ -50,7 +52,7 @@ const VERSION: [u8; 7] = *b"HTTP/1.";
 
 /// The last request line seen of a connection. Fields that do not apply are 0.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, Immutable, IntoBytes)]
 pub struct RequestLine {
     /// [`METHOD_NONE`], the number of one of [`METHODS`], or [`METHOD_OTHER`].
     pub method: u8,

@@ -24,13 +24,15 @@ use tokio::{
     task::AbortHandle,
     time::timeout,
 };
+use tracer_core::{
+    classify::ResetView,
+    keepalive::{AdviceView, ServerView},
+};
 
 use crate::{
-    keepalive::{AdviceView, ServerView},
     kernel::{ProbeReport, counters::KernelCounters, programs::Loaded, requests::RequestCounters},
     metrics::Metrics,
     page,
-    reset::ResetView,
 };
 
 /// A connection that takes longer, to send its request or to read the answer, is closed.

@@ -1,21 +1,12 @@
 //! Finds and explains TCP resets on Linux. [`run`] is the daemon.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
-pub mod cause;
-pub mod classify;
+pub mod clock;
 pub mod config;
-pub mod connections;
-pub mod decode;
 pub mod diagnostics;
-pub mod event;
-pub mod fin;
 pub mod http;
-pub mod keepalive;
 pub mod kernel;
-pub mod matched;
-pub mod matcher;
-pub mod mechanism;
 pub mod metrics;
 pub mod output;
 mod page;
@@ -23,10 +14,6 @@ pub mod pipeline;
 pub mod recent;
 pub mod recording;
 pub mod replay;
-pub mod request;
-pub mod request_line;
-pub mod reset;
-pub mod time;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -39,24 +26,21 @@ use tokio::{
     sync::mpsc,
     time::sleep,
 };
+use tracer_core::{Engine, EngineOptions, classify::RacePolicy, decode::KernelFacts, model::ServerPorts};
 
 use crate::{
-    classify::Rules,
     config::{Command, Config},
     http::Service,
-    keepalive::Fingerprints,
     kernel::{
         RequestsWanted, Tracer, Wanted, preflight,
         requests::{LateMarks, RequestCounters},
         ring::Ring,
     },
-    matcher::Matcher,
     metrics::Metrics,
     output::{Output, WhenFull},
     pipeline::Pipeline,
     recent::Recent,
     recording::{Header, Recorder},
-    time::{KernelNs, WallClock},
 };
 
 /// Records taken from the ring before what came of them is shown.
@@ -108,14 +92,14 @@ async fn trace(config: Config) -> Result<()> {
         Tracer::start(&wanted)?;
     let metrics = Arc::new(Metrics::new(config.max_series as usize)?);
     metrics.describe(&report, &kernel_release())?;
-    let started = KernelNs::now();
-    let rules = Rules { race_window: config.race_window, jiffy: time::jiffy(), reasons };
-    let recorder = recorder(&config, started, &rules)?;
+    let started = clock::now();
+    let facts = KernelFacts { jiffy: clock::jiffy(), reasons, watched_since: started };
+    let recorder = recorder(&config, &facts)?;
     // Before any other thread is started: capabilities belong to threads.
     preflight::drop_privileges()?;
     let (counted, marks) = requests.map(|(counters, marks)| (Arc::new(counters), marks)).unzip();
     let requests = counted.clone().zip(marks);
-    let mut pipeline = pipeline(&config, started, rules, recorder, requests, &metrics)?;
+    let mut pipeline = pipeline(&config, facts, recorder, requests, &metrics)?;
 
     let (queries, mut asked) = mpsc::channel(16);
     let service =
@@ -126,7 +110,7 @@ async fn trace(config: Config) -> Result<()> {
     let mut ring = Ring::open(ring)?;
     let mut found = started;
     loop {
-        let now = KernelNs::now();
+        let now = clock::now();
         let rest = if now.since(found) <= FOLLOW_UP { FOLLOW_UP } else { TICK };
         let wait = pipeline.next_due().map_or(rest, |due| due.since(now).min(rest));
         tokio::select! {
@@ -136,7 +120,7 @@ async fn trace(config: Config) -> Result<()> {
             () = stop.asked() => break,
         }
         if drain(&mut ring, &mut pipeline) {
-            found = KernelNs::now();
+            found = clock::now();
         }
         diagnostics.as_mut().map(EbpfLogger::<&dyn Log>::flush);
     }
@@ -149,33 +133,35 @@ async fn trace(config: Config) -> Result<()> {
     Ok(())
 }
 
-fn recorder(config: &Config, started: KernelNs, rules: &Rules) -> Result<Option<Recorder>> {
+fn recorder(config: &Config, facts: &KernelFacts) -> Result<Option<Recorder>> {
     let Some(path) = &config.record else { return Ok(None) };
-    let header = Header::of_this_machine(kernel_release(), rules.jiffy, started, &rules.reasons);
+    let header = Header::of_this_machine(kernel_release(), facts);
     Recorder::create(path, &header).map(Some)
 }
 
 /// Everything between the ring and the users, as the command line wants it.
 fn pipeline<'a>(
     config: &Config,
-    started: KernelNs,
-    rules: Rules,
+    facts: KernelFacts,
     recorder: Option<Recorder>,
     requests: Option<(Arc<RequestCounters>, LateMarks)>,
     metrics: &'a Metrics,
 ) -> Result<Pipeline<'a>> {
     let when_full = WhenFull::Drop(metrics.lines_lost.clone());
+    let options = EngineOptions {
+        race: RacePolicy { window: config.race_window },
+        server_ports: ServerPorts::new(config.server_ports.clone()),
+        max_closed_connections: config.max_connections as usize,
+        max_servers: config.max_series as usize,
+    };
     Ok(Pipeline {
-        matcher: Matcher::new(started, config.max_connections as usize),
-        rules,
+        engine: Engine::new(facts, options),
         metrics,
         output: Output::start(config.events, when_full).context("cannot start a thread")?,
         recent: Recent::new(config.recent as usize),
         requests,
-        fingerprints: Fingerprints::new(config.max_series as usize),
         recorder,
-        server_ports: config.server_ports.clone(),
-        clock: WallClock::now(),
+        clock: clock::wall_clock(),
     })
 }
 
@@ -190,13 +176,13 @@ fn drain(ring: &mut Ring, pipeline: &mut Pipeline) -> bool {
         some |= taken > 0;
         if taken < BATCH {
             // Only an empty ring proves that nothing older than now is still to come.
-            pipeline.advance(KernelNs::now());
+            pipeline.advance(clock::now());
             break;
         }
         pipeline.publish();
     }
     // A storm that never lets up must not stop the advice.
-    pipeline.review(KernelNs::now());
+    pipeline.review(clock::now());
     some
 }
 

@@ -10,8 +10,9 @@ use std::{
 };
 
 use prometheus::IntCounter;
+use tracer_core::classify::ResetView;
 
-use crate::{config::EventFormat, reset::ResetView};
+use crate::config::EventFormat;
 
 /// Lines that may wait for the reader.
 const QUEUE: usize = 8192;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::reset::ResetView;
+use tracer_core::classify::ResetView;
 
 /// A bounded list, oldest first.
 #[derive(Debug)]

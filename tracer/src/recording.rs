@@ -10,12 +10,12 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tracer_common::{OLDEST_RECORD_BYTES, Record};
-
-use crate::{
-    classify::Rules,
-    kernel::reasons::Reasons,
-    time::{KernelNs, WallClock},
+use tracer_core::{
+    decode::{KernelFacts, Reasons},
+    model::{Jiffy, KernelNs},
 };
+
+use crate::clock;
 
 /// What [`Header::format`] must be.
 const FORMAT: &str = "tracer recording 1";
@@ -45,26 +45,31 @@ pub struct Header {
 impl Header {
     /// Describes this machine.
     #[must_use]
-    pub fn of_this_machine(kernel: String, jiffy: Duration, started: KernelNs, reasons: &Reasons) -> Self {
+    pub fn of_this_machine(kernel: String, facts: &KernelFacts) -> Self {
         Self {
             format: FORMAT.to_owned(),
             record_bytes: size_of::<Record>(),
             kernel,
-            jiffy_ns: nanoseconds(jiffy),
-            started_ns: started.0,
-            boot_ns: nanoseconds(WallClock::now().boot()),
-            reasons: reasons.names().to_vec(),
+            jiffy_ns: nanoseconds(facts.jiffy.length()),
+            started_ns: facts.watched_since.0,
+            boot_ns: nanoseconds(clock::wall_clock().boot()),
+            reasons: facts.reasons.names().to_vec(),
         }
     }
 
-    /// What verdicts on its records depend on.
-    #[must_use]
-    pub fn rules(&self, race_window: Option<Duration>) -> Rules {
-        Rules {
-            race_window,
-            jiffy: Duration::from_nanos(self.jiffy_ns),
+    /// What the meaning of its records depends on.
+    pub fn facts(&self) -> Result<KernelFacts> {
+        let jiffy = Jiffy::new(Duration::from_nanos(self.jiffy_ns));
+        Ok(KernelFacts {
+            jiffy: jiffy.with_context(|| {
+                format!(
+                    "the recording is damaged: no kernel has a tick of {} ns, record it anew",
+                    self.jiffy_ns
+                )
+            })?,
             reasons: Reasons::from_names(self.reasons.clone()),
-        }
+            watched_since: KernelNs(self.started_ns),
+        })
     }
 }
 
@@ -134,13 +139,14 @@ impl<R: BufRead> Recording<R> {
         let header: Header = serde_json::from_slice(&line).ok().context("this is no recording of tracer")?;
         ensure!(header.format == FORMAT, "this is a {:?}, which this version cannot read", header.format);
         ensure!(
-            (OLDEST_RECORD_BYTES..=size_of::<Record>()).contains(&header.record_bytes) && header.jiffy_ns > 0,
+            (OLDEST_RECORD_BYTES..=size_of::<Record>()).contains(&header.record_bytes),
             "its records are of another version of tracer"
         );
         Ok(Self { header, input, records: 0 })
     }
 
-    /// The next record; `None` at the end. What its version did not know yet is 0. A file that ends within a record is an error, after all whole ones.
+    /// The next record; `None` at the end. What its version did not know yet is 0. A file that ends within a record is
+    /// an error, after all whole ones.
     pub fn next_record(&mut self) -> Result<Option<[u8; size_of::<Record>()]>> {
         let mut bytes = [0; size_of::<Record>()];
         let mut filled = 0;
@@ -165,7 +171,9 @@ mod tests {
     use super::*;
 
     fn header() -> Header {
-        Header::of_this_machine("6.18".into(), Duration::from_millis(4), KernelNs(7), &Reasons::default())
+        let jiffy = Jiffy::of_hz(250).unwrap();
+        let facts = KernelFacts { jiffy, reasons: Reasons::default(), watched_since: KernelNs(7) };
+        Header::of_this_machine("6.18".into(), &facts)
     }
 
     fn file(records: usize, extra: usize) -> Vec<u8> {
@@ -207,6 +215,22 @@ mod tests {
             [vec![], b"garbage".to_vec(), vec![0xff; 100_000], line(&other_version), line(&other_format)]
         {
             assert!(Recording::read(bytes.as_slice()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_tick_that_no_kernel_has_is_refused_with_a_sentence() {
+        for (jiffy_ns, is_tick) in [
+            (0, false),
+            (999_999, false),
+            (1_000_000, true),
+            (3_333_333, true),
+            (10_000_000, true),
+            (10_000_001, false),
+            (u64::MAX, false),
+        ] {
+            let facts = Header { jiffy_ns, ..header() }.facts();
+            assert_eq!(facts.is_ok(), is_tick, "{jiffy_ns}");
         }
     }
 }

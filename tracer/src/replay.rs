@@ -3,28 +3,44 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use tracer_core::{
+    Engine, EngineOptions,
+    classify::RacePolicy,
+    model::{ServerPorts, WallClock},
+};
 
 use crate::{
     config::Replay,
-    keepalive::Fingerprints,
-    matcher::Matcher,
     metrics::Metrics,
     output::{Output, WhenFull},
     pipeline::Pipeline,
     recent::Recent,
-    recording::{Header, Recording},
-    time::{KernelNs, WallClock},
+    recording::Recording,
 };
 
 /// Connections remembered while replaying: as many as a live tracer has by default.
-const MAX_CONNECTIONS: usize = 65_536;
+const MAX_CLOSED_CONNECTIONS: usize = 65_536;
 
 /// Prints every reset of a recording. Fails at the end when something in it could not be read.
 pub fn run(replay: &Replay) -> Result<()> {
     let mut recording = Recording::open(&replay.file)?;
     let metrics = Metrics::new(0)?;
     let output = Output::start(replay.events, WhenFull::Wait)?;
-    let mut pipeline = pipeline(&recording.header, replay, &metrics, output);
+    let options = EngineOptions {
+        race: RacePolicy { window: replay.race_window },
+        server_ports: ServerPorts::default(),
+        max_closed_connections: MAX_CLOSED_CONNECTIONS,
+        max_servers: 1,
+    };
+    let mut pipeline = Pipeline {
+        engine: Engine::new(recording.header.facts()?, options),
+        metrics: &metrics,
+        output,
+        recent: Recent::new(0),
+        requests: None,
+        recorder: None,
+        clock: WallClock::new(Duration::from_nanos(recording.header.boot_ns)),
+    };
     let mut malformed = 0_u64;
     let ended = loop {
         match recording.next_record() {
@@ -38,19 +54,4 @@ pub fn run(replay: &Replay) -> Result<()> {
     ended?;
     ensure!(malformed == 0, "{malformed} records of the recording make no sense and were passed over");
     Ok(())
-}
-
-fn pipeline<'a>(header: &Header, replay: &Replay, metrics: &'a Metrics, output: Output) -> Pipeline<'a> {
-    Pipeline {
-        matcher: Matcher::new(KernelNs(header.started_ns), MAX_CONNECTIONS),
-        rules: header.rules(replay.race_window),
-        metrics,
-        output,
-        recent: Recent::new(0),
-        requests: None,
-        fingerprints: Fingerprints::new(1),
-        recorder: None,
-        server_ports: Vec::new(),
-        clock: WallClock::fixed(Duration::from_nanos(header.boot_ns)),
-    }
 }

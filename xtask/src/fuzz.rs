@@ -101,7 +101,7 @@ impl Target {
     fn max_len(self) -> usize {
         match self {
             Self::RequestLine => 512,
-            Self::Records => 24 * size_of::<Record>(),
+            Self::Records => seeds::OPTIONS + 24 * size_of::<Record>(),
         }
     }
 

@@ -10,15 +10,18 @@ use std::{env, hint::black_box};
 use anyhow::Result;
 use criterion::{Criterion, SamplingMode, Throughput};
 use tracer::{
+    clock,
     config::EventFormat,
-    decode,
-    keepalive::Fingerprints,
-    matcher::Matcher,
     metrics::Metrics,
     output::{Output, WhenFull},
     pipeline::Pipeline,
     recent::Recent,
-    time::{KernelNs, WallClock},
+};
+use tracer_core::{
+    Engine, EngineOptions,
+    classify::RacePolicy,
+    decode::KernelFacts,
+    model::{KernelNs, ServerPorts},
 };
 
 use crate::stream::Stream;
@@ -51,25 +54,28 @@ fn main() -> Result<()> {
 #[inline(never)]
 fn pass_through(stream: &Stream) -> Result<u64> {
     let metrics = Metrics::new(500)?;
+    let options = EngineOptions {
+        race: RacePolicy::default(),
+        server_ports: ServerPorts::default(),
+        max_closed_connections: 65_536,
+        max_servers: 500,
+    };
+    let facts = KernelFacts { watched_since: KernelNs(0), ..stream.header.facts()? };
     let mut pipeline = Pipeline {
-        matcher: Matcher::new(KernelNs(0), 65_536),
-        rules: stream.header.rules(None),
+        engine: Engine::new(facts, options),
         metrics: &metrics,
         output: Output::start(EventFormat::Off, WhenFull::Wait)?,
         recent: Recent::new(1000),
         requests: None,
-        fingerprints: Fingerprints::new(500),
         recorder: None,
-        server_ports: Vec::new(),
-        clock: WallClock::now(),
+        clock: clock::wall_clock(),
     };
     let mut malformed = 0;
     for batch in stream.records.chunks(BATCH) {
         for record in batch {
             malformed += u64::from(pipeline.record(record).is_err());
         }
-        let last = batch.last().and_then(|bytes| decode::record(bytes)).map_or(0, |record| record.at_ns);
-        pipeline.advance(KernelNs(last));
+        pipeline.advance(KernelNs(batch.last().map_or(0, stream::at_ns)));
     }
     pipeline.finish();
     Ok(malformed)

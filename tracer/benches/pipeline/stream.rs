@@ -7,10 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use tracer::{
-    decode,
-    recording::{Header, Recording},
-};
+use tracer::recording::{Header, Recording};
 use tracer_common::Record;
 
 /// Of so many connections one is reset; the others are closed in good order.
@@ -73,7 +70,7 @@ fn recordings() -> Result<Vec<Kind>> {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "rec"));
     paths.sort();
     let mut kinds = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
-    let is_ipv4 = |bytes: &Bytes| decode::record(bytes).is_some_and(|record| record.family == AF_INET);
+    let is_ipv4 = |bytes: &Bytes| record(bytes).family == AF_INET;
     kinds.retain(|kind| kind.records.iter().all(is_ipv4));
     Ok(kinds)
 }
@@ -89,13 +86,18 @@ fn read(path: &Path) -> Result<Kind> {
     Ok(Kind { header: recording.header, closes_in_good_order: name.starts_with("NONE"), records })
 }
 
-fn at_ns(bytes: &Bytes) -> u64 {
-    decode::record(bytes).map_or(0, |record| record.at_ns)
+/// When the record was made.
+pub(crate) fn at_ns(bytes: &Bytes) -> u64 {
+    record(bytes).at_ns
+}
+
+fn record(bytes: &Bytes) -> Record {
+    zerocopy::transmute!(*bytes)
 }
 
 /// The record as it would be of another connection: at another time, of one of the servers and a client of its own.
 fn of_connection(number: usize, at_ns: u64, mut bytes: Bytes) -> Result<Bytes> {
-    let record = decode::record(&bytes).context("a record of another size")?;
+    let record = record(&bytes);
     let (local, remote) = (offset_of!(Record, local_addr), offset_of!(Record, remote_addr));
     let (server, client) = if record.local_port == SERVER_PORT { (local, remote) } else { (remote, local) };
     bytes[offset_of!(Record, at_ns)..][..size_of::<u64>()].copy_from_slice(&at_ns.to_ne_bytes());

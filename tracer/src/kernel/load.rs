@@ -14,18 +14,18 @@ use aya::{
 use aya_log::EbpfLogger;
 use log::{Log, debug, warn};
 use tracer_common::PORT_WORDS;
+use tracer_core::{decode::Reasons, matching::IDLE};
 
 use super::{
     btf::Btf,
     counters::KernelCounters,
     offsets, preflight,
     programs::Loaded,
-    reasons::Reasons,
-    refusal,
+    reasons, refusal,
     requests::{LateMarks, RequestCounters},
     ring::Ring,
 };
-use crate::{fin::IDLE, time::jiffy};
+use crate::clock::jiffy;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACER_EBPF_OBJECT"));
 
@@ -174,7 +174,7 @@ impl Tracer {
         }
         let requests = requests.filter(|_| report.is_attached(READING));
         let loaded = loaded(&programs, &report);
-        let reasons = Reasons::from_btf(&btf);
+        let reasons = reasons::read(&btf);
         Ok(Self { programs, ring, counters, diagnostics, reasons, report, loaded, requests })
     }
 }
@@ -195,7 +195,7 @@ fn load(btf: &Btf, wanted: &Wanted) -> Result<Ebpf> {
     let with_request_lines = u32::from(wanted.request_lines);
     let (page_ratio, [iter_ubuf, iter_iovec]) =
         if wanted.request_lines { (page_ratio(btf), iterators(btf)) } else { (0, [u32::MAX; 2]) };
-    let jiffy_ns = u64::try_from(jiffy().as_nanos()).unwrap_or(u64::MAX);
+    let jiffy_ns = u64::try_from(jiffy().length().as_nanos()).unwrap_or(u64::MAX);
     // One entry for each role stands for all servers without room.
     let servers = wanted.requests.as_ref().map_or(1, |requests| requests.servers.saturating_add(2));
     let mut loader = EbpfLoader::new();
@@ -224,7 +224,7 @@ fn load(btf: &Btf, wanted: &Wanted) -> Result<Ebpf> {
 }
 
 fn in_jiffies(duration: Duration) -> u32 {
-    u32::try_from(duration.as_nanos().div_ceil(jiffy().as_nanos().max(1))).unwrap_or(u32::MAX)
+    u32::try_from(duration.as_nanos().div_ceil(jiffy().length().as_nanos().max(1))).unwrap_or(u32::MAX)
 }
 
 /// How many times as large as its `struct page` a page is, 0 where that is unknown.

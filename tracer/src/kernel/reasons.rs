@@ -1,73 +1,11 @@
-//! Why the kernel says it sent a RST: `enum sk_rst_reason`, whose numbers shift between versions.
+//! The running kernel's reset reasons: `enum sk_rst_reason`, whose numbers shift between versions.
+
+use tracer_core::decode::Reasons;
 
 use super::btf::Btf;
 
-/// The reasons this program acts on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named after the kernel's own (include/net/rstreason.h)")]
-pub enum Reason {
-    InvalidSyn,
-    AbortOnData,
-    AbortOnClose,
-    AbortOnLinger,
-    AbortOnMemory,
-    State,
-    KeepaliveTimeout,
-    DisconnectWithData,
-    /// A wrong acknowledgment, sequence number, timestamp or flag.
-    Protocol,
-}
-
-/// The running kernel's reasons, by number.
-#[derive(Clone, Debug, Default)]
-pub struct Reasons {
-    names: Vec<(u32, String)>,
-}
-
-impl Reasons {
-    /// Reads them from the kernel's BTF; none before 6.10.
-    #[must_use]
-    pub fn from_btf(btf: &Btf) -> Self {
-        Self { names: btf.enum_names("sk_rst_reason", "SK_RST_REASON_") }
-    }
-
-    /// All of them.
-    #[must_use]
-    pub fn names(&self) -> &[(u32, String)] {
-        &self.names
-    }
-
-    /// A table of its own: for replays and tests.
-    #[must_use]
-    pub fn from_names(names: Vec<(u32, String)>) -> Self {
-        Self { names }
-    }
-
-    /// The kernel's name for a number.
-    #[must_use]
-    pub fn name(&self, number: u32) -> Option<&str> {
-        self.names.iter().find(|(value, _)| *value == number).map(|(_, name)| name.as_str())
-    }
-
-    /// What a number means to this program.
-    #[must_use]
-    pub fn meaning(&self, number: u32) -> Option<Reason> {
-        Some(match self.name(number)? {
-            "INVALID_SYN" => Reason::InvalidSyn,
-            "TCP_ABORT_ON_DATA" => Reason::AbortOnData,
-            "TCP_ABORT_ON_CLOSE" => Reason::AbortOnClose,
-            "TCP_ABORT_ON_LINGER" => Reason::AbortOnLinger,
-            "TCP_ABORT_ON_MEMORY" => Reason::AbortOnMemory,
-            "TCP_STATE" => Reason::State,
-            "TCP_KEEPALIVE_TIMEOUT" => Reason::KeepaliveTimeout,
-            "TCP_DISCONNECT_WITH_DATA" => Reason::DisconnectWithData,
-            "TCP_INVALID_ACK_SEQUENCE"
-            | "TCP_RFC7323_PAWS"
-            | "TCP_TOO_OLD_ACK"
-            | "TCP_ACK_UNSENT_DATA"
-            | "TCP_FLAGS"
-            | "TCP_OLD_ACK" => Reason::Protocol,
-            _ => return None,
-        })
-    }
+/// Reads them from the kernel's BTF; none before 6.10.
+#[must_use]
+pub fn read(btf: &Btf) -> Reasons {
+    Reasons::from_names(btf.enum_names("sk_rst_reason", "SK_RST_REASON_"))
 }

@@ -12,8 +12,10 @@ use aya::{
     maps::{Array, HashMap, MapData, PerCpuHashMap},
 };
 use tracer_common::{PORT_WORDS, ROLE_CLIENT, ROLE_SERVER, RequestNumbers, RequestTotals, ServerKey};
-
-use crate::{event::Role, keepalive::agree};
+use tracer_core::{
+    keepalive::{Reuses, agree},
+    model::Role,
+};
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -65,15 +67,6 @@ impl RequestCounters {
         }
         total
     }
-}
-
-/// Reuses of a server's connections that were watched for being late.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reuses {
-    /// All of them.
-    pub count: u64,
-    /// Those that came later than the mark.
-    pub late: u64,
 }
 
 /// From which idle time on the kernel side counts a reuse as late.
@@ -154,7 +147,6 @@ fn to_bytes(role: Role, server: SocketAddr) -> Vec<KeyBytes> {
     let role = match role {
         Role::Server => ROLE_SERVER,
         Role::Client => ROLE_CLIENT,
-        Role::Unknown => return Vec::new(),
     };
     let key = |address: &[u8], family: u16| {
         let mut key = other(role);
@@ -199,7 +191,6 @@ mod tests {
                     assert_eq!(from_bytes(&key), Some((role, Some(server))));
                 }
             }
-            assert!(to_bytes(Role::Unknown, server).is_empty());
         }
         assert_eq!(from_bytes(&other(ROLE_CLIENT)), Some((Role::Client, None)));
     }

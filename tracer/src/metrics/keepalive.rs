@@ -6,9 +6,9 @@ use std::{
 };
 
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
+use tracer_core::{keepalive::Review, model::Role};
 
 use super::{register::gauges, servers::Servers};
-use crate::{event::Role, keepalive::Review};
 
 /// The gauges of what is inferred. A series is there while its inference stands.
 pub(super) struct Keepalive {
@@ -65,7 +65,7 @@ impl Keepalive {
         }
         for &(role, server, advice) in &review.advice {
             let Some([role, server]) = label(role, server) else { continue };
-            let labels = [role, server, advice.finding.kind().to_owned(), advice.severity.name().to_owned()];
+            let labels = [role, server, advice.kind().to_owned(), advice.severity().to_owned()];
             self.advice.with_label_values(&labels).set(1);
             now.advice.insert(labels);
         }

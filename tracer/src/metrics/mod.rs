@@ -13,7 +13,13 @@ use std::{
 };
 
 use prometheus::{CounterVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
-use tracer_common::{IDLE_BOUNDS_MS, RequestTotals};
+use tracer_common::RequestTotals;
+use tracer_core::{
+    classify::{Cause, Crossing, Direction, ExplainedIncident, Mechanism},
+    keepalive::{IDLE_BUCKETS, Review},
+    matching::{IdleClose, Unmatched},
+    model::{EventName, Role},
+};
 
 use self::{
     keepalive::Keepalive,
@@ -21,27 +27,7 @@ use self::{
     register::{counter, counters, gauges, histograms, int_gauge, probe_run_seconds},
     servers::{Label, Servers},
 };
-use crate::{
-    cause::{Cause, Mechanism},
-    classify::Verdict,
-    event::{EventKind, Role},
-    keepalive::Review,
-    kernel::{Counts, ProbeReport, programs::RunStats, requests::Counted},
-    matched::{Matched, MatchedReset, Unmatched},
-    matcher::IdleClose,
-    reset::{Direction, server_endpoint},
-};
-
-/// [`IDLE_BOUNDS_MS`] in seconds.
-pub const IDLE_BUCKETS: [f64; IDLE_BOUNDS_MS.len()] = {
-    let mut seconds = [0.0; IDLE_BOUNDS_MS.len()];
-    let mut index = 0;
-    while index < seconds.len() {
-        seconds[index] = IDLE_BOUNDS_MS[index] as f64 / 1000.0;
-        index += 1;
-    }
-    seconds
-};
+use crate::kernel::{Counts, ProbeReport, programs::RunStats, requests::Counted};
 
 /// From a loopback's round trip to the usual request timeouts.
 const REQUEST_BUCKETS: [f64; 14] =
@@ -223,31 +209,29 @@ impl Metrics {
     }
 
     /// Counts a record from the ring; `None` is one that could not be decoded.
-    pub fn event(&self, kind: Option<&EventKind>) {
+    pub fn event(&self, name: Option<EventName>) {
         let [fin, close, send_reset, receive_reset, malformed] = &self.events;
-        let counter = match kind {
-            Some(EventKind::Fin { .. }) => fin,
-            Some(EventKind::Close { .. }) => close,
-            Some(EventKind::SendReset { .. }) => send_reset,
-            Some(EventKind::ReceiveReset { .. }) => receive_reset,
+        let counter = match name {
+            Some(EventName::Fin) => fin,
+            Some(EventName::Close) => close,
+            Some(EventName::SendReset) => send_reset,
+            Some(EventName::ReceiveReset) => receive_reset,
             None => malformed,
         };
         counter.inc();
     }
 
     /// Counts a reset.
-    pub fn reset(&self, reset: &MatchedReset, verdict: &Verdict) {
-        let (role, cause) = (reset.role.name(), verdict.cause.name());
+    pub fn observe_reset(&self, reset: &ExplainedIncident) {
+        let verdict = &reset.verdict;
+        let (role, cause) = (Role::label(reset.role()), verdict.cause.name());
         let mut servers = self.servers();
-        let server = self.server_label(&mut servers, reset.role, reset.server());
-        match (reset.direction(), verdict.mechanism) {
-            (Direction::Sent, mechanism) => {
-                let mechanism = mechanism.unwrap_or(Mechanism::Unknown).name();
-                self.resets_sent.with_label_values(&[role, server, cause, mechanism]).inc();
+        let server = self.server_label(&mut servers, reset.role(), reset.server());
+        match verdict.direction {
+            Direction::Sent(mechanism) => {
+                self.resets_sent.with_label_values(&[role, server, cause, mechanism.name()]).inc();
             }
-            (Direction::Received, _) => {
-                self.resets_received.with_label_values(&[role, server, cause]).inc();
-            }
+            Direction::Received => self.resets_received.with_label_values(&[role, server, cause]).inc(),
         }
         if let Some(idle) = verdict.idle {
             self.reset_idle.with_label_values(&[role, server, cause]).observe(idle.as_secs_f64());
@@ -255,11 +239,11 @@ impl Metrics {
         if let Some(time) = verdict.request_to_reset {
             self.request_to_reset.with_label_values(&[role, cause]).observe(time.as_secs_f64());
         }
-        if let Some(line) = reset.last_request_line(verdict.cause) {
-            let labels = [reset.direction().name(), role, server, cause, line.method.name()];
+        if let Some(method) = reset.method() {
+            let labels = [verdict.direction.name(), role, server, cause, method.name()];
             self.reset_requests.with_label_values(&labels).inc();
         }
-        if let Matched::None(why) = reset.matched {
+        if let Some(why) = reset.unmatched() {
             self.unmatched.with_label_values(&[why.name()]).inc();
         }
     }
@@ -267,11 +251,10 @@ impl Metrics {
     /// Counts the close of an idle connection; nothing where it is not known which side is the server.
     pub fn idle_close(&self, close: &IdleClose) {
         let Some(by) = close.closed_by() else { return };
-        let server = server_endpoint(close.role, close.flow.local, close.flow.remote);
         let mut servers = self.servers();
-        let server = self.server_label(&mut servers, close.role, server);
+        let server = self.server_label(&mut servers, close.role, close.server());
         self.idle_close
-            .with_label_values(&[close.role.name(), server, by.name()])
+            .with_label_values(&[Role::label(close.role), server, by.name()])
             .observe(close.idle.as_secs_f64());
     }
 
@@ -281,7 +264,12 @@ impl Metrics {
     }
 
     /// The label of a server. A server's races start at 0 when it is first seen, so that the first one counts.
-    fn server_label<'a>(&self, servers: &'a mut Servers, role: Role, server: Option<SocketAddr>) -> &'a str {
+    fn server_label<'a>(
+        &self,
+        servers: &'a mut Servers,
+        role: Option<Role>,
+        server: Option<SocketAddr>,
+    ) -> &'a str {
         let label = self.label(servers, role, server);
         if label.overflow {
             self.label_overflow.inc();
@@ -289,9 +277,14 @@ impl Metrics {
         label.value
     }
 
-    fn label<'a>(&self, servers: &'a mut Servers, role: Role, server: Option<SocketAddr>) -> Label<'a> {
+    fn label<'a>(
+        &self,
+        servers: &'a mut Servers,
+        role: Option<Role>,
+        server: Option<SocketAddr>,
+    ) -> Label<'a> {
         let label = servers.label(role, server);
-        if label.first {
+        if let Some(role) = role.filter(|_| label.first) {
             self.start_races(role, label.value);
         }
         label
@@ -302,7 +295,7 @@ impl Metrics {
     }
 
     fn start_races(&self, role: Role, server: &str) {
-        let race = Cause::KeepaliveRace.name();
+        let race = Cause::KeepaliveRace(Crossing::Unknown).name();
         match role {
             Role::Client => {
                 self.resets_received.with_label_values(&[role.name(), server, race]);
@@ -312,7 +305,6 @@ impl Metrics {
                     self.resets_sent.with_label_values(&[role.name(), server, race, mechanism.name()]);
                 }
             }
-            Role::Unknown => {}
         }
     }
 
@@ -343,7 +335,7 @@ impl Metrics {
         let requests = requests.map(|requests| {
             let mut servers = self.servers();
             requests::families(requests, |role, server| {
-                self.label(&mut servers, role, Some(server)).value.to_owned()
+                self.label(&mut servers, Some(role), Some(server)).value.to_owned()
             })
         });
         let mut families = self.registry.gather();

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use tracer_common::RequestTotals;
+use tracer_core::{keepalive::IDLE_BUCKETS, model::Role};
 
-use super::{IDLE_BUCKETS, servers::OTHER};
-use crate::{event::Role, kernel::requests::Counted};
+use super::servers::OTHER;
+use crate::kernel::requests::Counted;
 
 /// The two families; servers with the same label are added up.
 pub(super) fn families(

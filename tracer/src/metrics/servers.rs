@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 
 use hashbrown::{HashMap, hash_map::Entry};
-
-use crate::event::Role;
+use tracer_core::model::Role;
 
 /// The label of every server beyond the limit.
 pub(super) const OTHER: &str = "other";
@@ -38,8 +37,8 @@ impl Servers {
     }
 
     /// The label for a server.
-    pub(super) fn label(&mut self, role: Role, server: Option<SocketAddr>) -> Label<'_> {
-        let Some(server) = server else {
+    pub(super) fn label(&mut self, role: Option<Role>, server: Option<SocketAddr>) -> Label<'_> {
+        let Some((role, server)) = role.zip(server) else {
             return Label { value: UNKNOWN, first: false, overflow: false };
         };
         let full = self.known.len() >= self.limit;
@@ -72,9 +71,9 @@ mod tests {
             (Role::Server, 81, OTHER, true),
             (Role::Server, 80, "10.0.0.1:80", false),
         ] {
-            let label = servers.label(role, server(port));
+            let label = servers.label(Some(role), server(port));
             assert_eq!((label.value, label.overflow), (value, overflow));
         }
-        assert_eq!(servers.label(Role::Unknown, None).value, UNKNOWN);
+        assert_eq!(servers.label(None, None).value, UNKNOWN);
     }
 }

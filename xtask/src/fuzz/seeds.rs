@@ -26,7 +26,10 @@ pub(super) fn requests() -> Vec<Vec<u8>> {
     TARGETS.into_iter().flat_map(with).collect()
 }
 
-/// The records of the lab's resets, each as long as it is today.
+/// Bytes that stand before the records: see `Options` in `fuzz/fuzz_targets/records.rs`. Zeroes are the defaults.
+pub(super) const OPTIONS: usize = 8;
+
+/// The records of the lab's resets behind default options, each as long as it is today.
 pub(super) fn recordings() -> Result<Vec<Vec<u8>>> {
     let fixtures = workspace::root().join("tracer/tests/fixtures");
     let mut recordings = Vec::new();
@@ -43,9 +46,9 @@ fn records(recording: &Path) -> Result<Vec<u8>> {
     let end = bytes.iter().position(|&byte| byte == b'\n').context("it has no header")?;
     let header: Value = serde_json::from_slice(&bytes[..end])?;
     let recorded = header["record_bytes"].as_u64().context("its header names no size of a record")?;
-    let mut records = Vec::new();
+    let mut records = vec![0; OPTIONS];
     for record in bytes[end + 1..].chunks(usize::try_from(recorded)?.max(1)) {
-        let whole = (records.len() + record.len()).next_multiple_of(size_of::<Record>());
+        let whole = records.len() + size_of::<Record>();
         records.extend_from_slice(record);
         // What its version did not know yet is 0.
         records.resize(whole, 0);

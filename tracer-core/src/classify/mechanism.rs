@@ -1,0 +1,207 @@
+//! How the kernel came to send a RST: by its own reason where it gives one, by the socket otherwise; and what the
+//! application got to see.
+
+use crate::{
+    decode::{Reason, Reasons},
+    matching::{Found, Incident, Reset},
+    model::{Segment, SocketSnapshot, TcpState},
+};
+
+/// How the kernel came to send a RST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Mechanism {
+    /// Payload arrived on a connection that its process had closed.
+    OrphanData,
+    /// Payload arrived for a time-wait mini-socket that still waited for the peer's FIN.
+    TimeWait,
+    /// A segment arrived for which there is no socket.
+    NoSocket,
+    /// A segment arrived that fits no connection of the listener on its port.
+    Listener,
+    /// A process closed the connection with received payload unread.
+    UnreadClose,
+    /// A process closed with `SO_LINGER` 0 or `TCP_LINGER2` below 0.
+    Linger,
+    /// A process disconnected, or a listener was closed before it accepted the connection.
+    Disconnect,
+    /// TCP keepalive gave up.
+    Keepalive,
+    /// Somebody killed the connection (`tcp_abort`).
+    Abort,
+    /// Memory or orphan limits.
+    Memory,
+    /// A segment broke the protocol.
+    Protocol,
+    /// It cannot be told.
+    Unknown,
+}
+
+impl Mechanism {
+    /// The name used in labels and JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OrphanData => "orphan_data",
+            Self::TimeWait => "time_wait",
+            Self::NoSocket => "no_socket",
+            Self::Listener => "listener",
+            Self::UnreadClose => "unread_close",
+            Self::Linger => "linger",
+            Self::Disconnect => "disconnect",
+            Self::Keepalive => "keepalive",
+            Self::Abort => "abort",
+            Self::Memory => "memory",
+            Self::Protocol => "protocol",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Which way a RST went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// This host sent it, in this way.
+    Sent(Mechanism),
+    /// This host received it.
+    Received,
+}
+
+impl Direction {
+    /// The name used in labels and JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sent(_) => "sent",
+            Self::Received => "received",
+        }
+    }
+
+    /// How the kernel came to send it.
+    #[must_use]
+    pub fn mechanism(self) -> Option<Mechanism> {
+        match self {
+            Self::Sent(mechanism) => Some(mechanism),
+            Self::Received => None,
+        }
+    }
+}
+
+/// What the application on this host gets to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errno {
+    /// 104
+    ConnReset,
+    /// 32; `recv()` returns 0.
+    Pipe,
+    /// 111
+    ConnRefused,
+    /// 110
+    TimedOut,
+    /// 103
+    ConnAborted,
+}
+
+impl Errno {
+    /// The name used in JSON.
+    #[must_use]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ConnReset => "ECONNRESET",
+            Self::Pipe => "EPIPE",
+            Self::ConnRefused => "ECONNREFUSED",
+            Self::TimedOut => "ETIMEDOUT",
+            Self::ConnAborted => "ECONNABORTED",
+        }
+    }
+}
+
+/// Which way it went, and how the kernel came to send it.
+#[must_use]
+pub(super) fn direction(incident: &Incident, reasons: &Reasons) -> Direction {
+    let meaning = incident.reason.and_then(|reason| reasons.meaning(reason));
+    let unexplained = unexplained(incident, reasons);
+    Direction::Sent(match &incident.reset {
+        Reset::Received(_) => return Direction::Received,
+        Reset::AtClose(socket) => stated(meaning).unwrap_or_else(|| at_close(socket, meaning, unexplained)),
+        Reset::InUse(socket) => stated(meaning).unwrap_or_else(|| in_use(socket, meaning, unexplained)),
+        Reset::Passive { segment, found } => match found {
+            Found::Connection(socket) => answering(*segment, socket.orphan, meaning, unexplained),
+            Found::Aborted(_) => answering(*segment, true, meaning, unexplained),
+            Found::TimeWait(_) => Mechanism::TimeWait,
+            Found::Listener(_) => Mechanism::Listener,
+            Found::NoSocket(_) => Mechanism::NoSocket,
+        },
+    })
+}
+
+/// The kernel's reason is one that says nothing more (`NOT_SPECIFIED`), or there is none.
+fn unexplained(incident: &Incident, reasons: &Reasons) -> bool {
+    incident.reason.is_none_or(|reason| reasons.name(reason) == Some("NOT_SPECIFIED"))
+}
+
+fn answering(segment: Segment, orphan: bool, meaning: Option<Reason>, unexplained: bool) -> Mechanism {
+    match meaning {
+        Some(Reason::Protocol) => Mechanism::Protocol,
+        // With `TCP_LINGER2` below 0 even a bare ACK ends an orphan.
+        Some(Reason::AbortOnData) if segment.len == 0 => Mechanism::Linger,
+        Some(Reason::AbortOnData) => Mechanism::OrphanData,
+        _ if !unexplained => Mechanism::Unknown,
+        _ if orphan && segment.len == 0 => Mechanism::Linger,
+        _ if orphan => Mechanism::OrphanData,
+        _ => Mechanism::Protocol,
+    }
+}
+
+/// An active reset whose mechanism the kernel's reason states.
+fn stated(meaning: Option<Reason>) -> Option<Mechanism> {
+    Some(match meaning? {
+        Reason::AbortOnClose => Mechanism::UnreadClose,
+        Reason::AbortOnLinger => Mechanism::Linger,
+        Reason::AbortOnMemory => Mechanism::Memory,
+        Reason::KeepaliveTimeout => Mechanism::Keepalive,
+        _ => return None,
+    })
+}
+
+/// A process closed the connection just before.
+fn at_close(socket: &SocketSnapshot, meaning: Option<Reason>, unexplained: bool) -> Mechanism {
+    let lingers = socket.linger_zero && !socket.detached;
+    match meaning {
+        Some(Reason::State | Reason::DisconnectWithData) if lingers => Mechanism::Linger,
+        Some(Reason::State | Reason::DisconnectWithData) => Mechanism::Disconnect,
+        _ if !unexplained => Mechanism::Unknown,
+        _ if lingers => Mechanism::Linger,
+        _ if socket.traffic.unread > 0 => Mechanism::UnreadClose,
+        _ if socket.detached && !socket.orphan => Mechanism::Disconnect,
+        _ => Mechanism::Unknown,
+    }
+}
+
+/// Nobody closed the connection just before.
+fn in_use(socket: &SocketSnapshot, meaning: Option<Reason>, unexplained: bool) -> Mechanism {
+    match meaning {
+        // An orphan in FIN_WAIT2 is reset when its time is over (`tcp_keepalive_timer`, net/ipv4/tcp_timer.c).
+        _ if socket.orphan && socket.state == TcpState::FinWait2 => Mechanism::Unknown,
+        Some(Reason::State) => Mechanism::Abort,
+        _ if !unexplained => Mechanism::Unknown,
+        _ if socket.orphan => Mechanism::Memory,
+        _ if socket.probes_out > 0 => Mechanism::Keepalive,
+        _ => Mechanism::Abort,
+    }
+}
+
+/// What `tcp_reset` and its like leave in `sk_err` (`net/ipv4/tcp_input.c`); nobody sees an orphan's.
+#[must_use]
+pub(super) fn errno(incident: &Incident, direction: Direction) -> Option<Errno> {
+    if incident.socket()?.orphan {
+        return None;
+    }
+    match (direction, incident.state()?) {
+        (Direction::Received, TcpState::SynSent) => Some(Errno::ConnRefused),
+        (Direction::Received, TcpState::CloseWait) => Some(Errno::Pipe),
+        (Direction::Received, _) => Some(Errno::ConnReset),
+        (Direction::Sent(Mechanism::Keepalive), _) => Some(Errno::TimedOut),
+        (Direction::Sent(Mechanism::Abort), _) => Some(Errno::ConnAborted),
+        _ => None,
+    }
+}

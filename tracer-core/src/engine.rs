@@ -1,0 +1,225 @@
+//! The core as one machine: records and time go in, outcomes come out.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use crate::{
+    classify::{Cause, ExplainedIncident, RacePolicy},
+    decode::{KernelFacts, Malformed, decode},
+    keepalive::{AdviceView, LostRequest, Reuses, Review, ServerProfiles, ServerView},
+    matching::{IDLE, IdleClose, Matched, Matcher},
+    model::{Event, EventName, KernelNs, Role, ServerPorts, WallClock},
+};
+
+/// What the engine is to do.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// When a reset without a FIN can still be a race.
+    pub race: RacePolicy,
+    /// The servers whose connections are selected.
+    pub server_ports: ServerPorts,
+    /// Upper bound on the closed connections remembered to explain later resets.
+    pub max_closed_connections: usize,
+    /// Upper bound on the servers that have a profile of their own.
+    pub max_servers: usize,
+}
+
+/// What comes of records and time.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// A reset, and what it meant.
+    Incident(Box<ExplainedIncident>),
+    /// Another RST segment for an incident that came out before.
+    FurtherSegment {
+        /// The incident's number.
+        id: u64,
+    },
+    /// A connection was closed while it was idle.
+    IdleClose(IdleClose),
+}
+
+/// All that is known of the host's connections, and what follows from it.
+#[derive(Debug)]
+pub struct Engine {
+    facts: KernelFacts,
+    race: RacePolicy,
+    server_ports: ServerPorts,
+    matcher: Matcher,
+    profiles: ServerProfiles,
+    outcomes: Vec<Outcome>,
+    filtered: u64,
+}
+
+impl Engine {
+    /// An engine that has seen nothing yet.
+    #[must_use]
+    pub fn new(facts: KernelFacts, options: EngineOptions) -> Self {
+        Self {
+            matcher: Matcher::new(facts.watched_since, options.max_closed_connections),
+            profiles: ServerProfiles::new(options.max_servers),
+            race: options.race,
+            server_ports: options.server_ports,
+            facts,
+            outcomes: Vec::new(),
+            filtered: 0,
+        }
+    }
+
+    /// Takes a record as it stands in the ring.
+    pub fn record(&mut self, bytes: &[u8]) -> Result<EventName, Malformed> {
+        let event = decode(bytes, self.facts.jiffy)?;
+        let name = event.kind.name();
+        self.event(event);
+        Ok(name)
+    }
+
+    /// Takes an event. One that is not selected goes no further: nothing of it is remembered.
+    pub(crate) fn event(&mut self, event: Event) {
+        if !self.server_ports.include(&event.flow, event.kind.role()) {
+            self.filtered += 1;
+            return;
+        }
+        self.matcher.handle(event);
+        self.explain();
+    }
+
+    /// Lets time pass: nothing older than `now` is to come.
+    pub fn advance(&mut self, now: KernelNs) {
+        self.matcher.advance(now);
+        self.explain();
+    }
+
+    /// When [`Self::advance`] next has something to do.
+    #[must_use]
+    pub fn next_due(&self) -> Option<KernelNs> {
+        self.matcher.next_due()
+    }
+
+    /// Passes on everything that still waits, at the end.
+    pub fn finish(&mut self) {
+        self.matcher.flush();
+        self.explain();
+    }
+
+    /// Takes out what came of records and time so far, in order.
+    pub fn outcomes(&mut self) -> Vec<Outcome> {
+        std::mem::take(&mut self.outcomes)
+    }
+
+    /// Judges what is known of servers, at most once a second: `None` in between. Unlike [`Self::advance`] this needs
+    /// no proof that nothing older is to come.
+    pub fn review(&mut self, now: KernelNs) -> Option<Review> {
+        self.profiles.review(now)
+    }
+
+    /// Takes how often servers' connections were reused; what is known of other servers stays.
+    pub fn reuses(&mut self, found: &BTreeMap<(Role, SocketAddr), Reuses>) {
+        self.profiles.reuses(found);
+    }
+
+    /// At most `limit` pieces of the advice that stands, the most severe first.
+    #[must_use]
+    pub fn advice(&self, limit: usize, clock: WallClock) -> Vec<AdviceView> {
+        self.profiles.advice(limit, clock)
+    }
+
+    /// At most `limit` servers: those with races first, then those that close most.
+    #[must_use]
+    pub fn servers(&self, limit: usize) -> Vec<ServerView> {
+        self.profiles.servers(limit)
+    }
+
+    /// How many connections are remembered.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.matcher.remembered()
+    }
+
+    /// How many events were of servers that are not selected.
+    #[must_use]
+    pub fn filtered(&self) -> u64 {
+        self.filtered
+    }
+
+    /// Makes outcomes of what the matcher passes on.
+    fn explain(&mut self) {
+        for matched in self.matcher.matched() {
+            let outcome = match matched {
+                Matched::FurtherSegment { id } => Outcome::FurtherSegment { id },
+                Matched::IdleClose(close) => {
+                    self.profiles.close(&close);
+                    Outcome::IdleClose(close)
+                }
+                // An event may not tell the role, which decides whether the connection is selected.
+                Matched::Incident { incident, .. }
+                    if !self.server_ports.include(&incident.flow, incident.role) =>
+                {
+                    continue;
+                }
+                Matched::Incident { id, incident } => {
+                    let reset = ExplainedIncident::new(id, incident, &self.facts, self.race);
+                    if let Some(lost) = lost_request(&reset) {
+                        self.profiles.lost_request(reset.incident.role, &reset.incident.flow, &lost);
+                    }
+                    Outcome::Incident(Box::new(reset))
+                }
+            };
+            self.outcomes.push(outcome);
+        }
+    }
+}
+
+/// The request that a keep-alive race cost.
+fn lost_request(reset: &ExplainedIncident) -> Option<LostRequest> {
+    let ExplainedIncident { incident, verdict, .. } = reset;
+    matches!(verdict.cause, Cause::KeepaliveRace(_)).then(|| LostRequest {
+        at: incident.at,
+        // A last word hides how long the connection was idle, and counts as a response: a short time says nothing then.
+        rest: verdict.idle.or(verdict.since_response.filter(|&time| time >= IDLE)),
+        round_trip: incident.socket().and_then(|socket| socket.traffic.srtt),
+        requests: incident.requests_before(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{Side, SocketKind},
+        testing::{at, facts, fin, passive, request, server},
+    };
+
+    fn engine(server_ports: &[u16]) -> Engine {
+        let options = EngineOptions {
+            race: RacePolicy::default(),
+            server_ports: ServerPorts::new(server_ports.to_vec()),
+            max_closed_connections: 16,
+            max_servers: 1,
+        };
+        Engine::new(facts(), options)
+    }
+
+    #[test]
+    fn an_event_of_another_server_is_counted_and_not_remembered() {
+        // The server's port is 80; the client's is 40000.
+        for (ports, connections, filtered, outcomes) in
+            [(&[][..], 1, 0, 1), (&[80], 1, 0, 1), (&[443], 0, 1, 0), (&[40_000], 0, 1, 0)]
+        {
+            let mut engine = engine(ports);
+            engine.event(at(3_000, fin(Side::Local, server())));
+            let found = (engine.connections(), engine.filtered(), engine.outcomes().len());
+            assert_eq!(found, (connections, filtered, outcomes), "{ports:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_without_a_role_passes_with_either_port_and_what_it_belongs_to_decides() {
+        for (ports, filtered, outcomes) in [(&[][..], 0, 1), (&[80], 0, 1), (&[443], 1, 0), (&[40_000], 0, 0)]
+        {
+            let mut engine = engine(ports);
+            // Only the matcher knows that a listener is a server.
+            engine.event(at(3_000, passive(SocketKind::Listener, request(0), "TCP_FLAGS")));
+            engine.finish();
+            assert_eq!((engine.filtered(), engine.outcomes().len()), (filtered, outcomes), "{ports:?}");
+        }
+    }
+}

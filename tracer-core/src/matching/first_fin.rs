@@ -1,0 +1,131 @@
+//! The first FIN of a connection, and what was going on when it was sent.
+
+use std::time::Duration;
+
+use crate::model::{KernelNs, LastPayload, Role, Side, SocketSnapshot};
+
+/// A connection on which payload pauses for less is not idle.
+pub const IDLE: Duration = Duration::from_millis(50);
+
+/// The sizes that a protocol's last word, or the answer to one, has on the wire; a request of just such a size is
+/// possible but rare, and then called unknown.
+///
+/// A TLS `close_notify`: 23 and 24 (`ChaCha20`, TLS 1.3), 31 (AES-GCM), 53, 69, 85 (AES-CBC with each hash). An
+/// HTTP/2 `GOAWAY`: 17, in TLS 39 and 46; with the `close_notify` behind it 63 and 77.
+const LAST_WORDS: [u32; 11] = [17, 23, 24, 31, 39, 46, 53, 63, 69, 77, 85];
+
+/// Whether payload of this size may be a last word or the answer to one, and no request.
+#[must_use]
+pub(crate) fn may_be_last_word(bytes: u32) -> bool {
+    LAST_WORDS.contains(&bytes)
+}
+
+/// A last word leaves together with the FIN: within two ticks of the slowest kernel.
+const TOGETHER: Duration = Duration::from_millis(20);
+
+/// The first FIN of a connection, with all that the socket told at that moment and that matters later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FirstFin {
+    /// When it was sent or received here.
+    pub at: KernelNs,
+    /// Who sent it.
+    pub by: Side,
+    /// Payload of ours was on its way, or still to leave, when the peer's FIN arrived.
+    pub crossed: bool,
+    /// Whether its sender said something along with it, unasked, such as a TLS `close_notify`.
+    pub last_word: LastWord,
+    /// Whose payload came last before; a last word hides it.
+    pub last_payload: LastPayload,
+    /// When payload last passed before. A last word overwrites its sender's time: then the other side's.
+    pub rest_since: KernelNs,
+    /// Payload received until then.
+    pub received: u64,
+    /// Where our payload ended, a last word not counted.
+    pub response_end: u32,
+    /// A request was under way.
+    pub(crate) request_open: bool,
+}
+
+/// Whether payload that left together with a FIN was its sender's last word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastWord {
+    /// There was none.
+    None,
+    /// There was payload after a rest, but its size was not to be seen any more.
+    Possible,
+    /// A few bytes, after a rest or against payload that was crossing.
+    Said,
+}
+
+impl FirstFin {
+    /// Notes what `socket` tells at the moment of the FIN.
+    #[must_use]
+    pub(crate) fn new(at: KernelNs, by: Side, socket: &SocketSnapshot) -> Self {
+        let traffic = &socket.traffic;
+        let crossed = by == Side::Remote && (traffic.unacknowledged > 0 || traffic.unsent > 0);
+        let last_word = last_word(at, by, socket, crossed);
+        let said = last_word == LastWord::Said;
+        let last_payload = if said { LastPayload::Unknown } else { traffic.last_payload };
+        Self {
+            at,
+            by,
+            crossed,
+            last_word,
+            last_payload,
+            rest_since: match by {
+                _ if !said => traffic.last_activity(),
+                Side::Local => traffic.last_received,
+                Side::Remote => traffic.last_sent,
+            },
+            received: traffic.received,
+            response_end: match by {
+                Side::Local if said => traffic.snd_una,
+                _ => traffic.payload_end,
+            },
+            request_open: if said { crossed } else { request_open(socket) },
+        }
+    }
+
+    /// How long the connection had rested, where no request was open.
+    #[must_use]
+    pub(crate) fn idle(&self) -> Option<Duration> {
+        let idle = self.at.since(self.rest_since);
+        (idle >= IDLE && !self.request_open).then_some(idle)
+    }
+}
+
+/// Whether a request was under way at a FIN without a last word: the client sent last, or something is unread or
+/// unacknowledged. Where one jiffy hides the order, more segments from the client than from the server show it.
+fn request_open(socket: &SocketSnapshot) -> bool {
+    let traffic = &socket.traffic;
+    let client_sent_last = socket.role.is_some_and(|role| {
+        let (client, by_client, by_server) = match role {
+            Role::Client => (LastPayload::Local, traffic.segments_sent, traffic.segments_received),
+            Role::Server => (LastPayload::Remote, traffic.segments_received, traffic.segments_sent),
+        };
+        match traffic.last_payload {
+            LastPayload::Unknown => by_client > by_server,
+            last => last == client,
+        }
+    });
+    client_sent_last || traffic.unacknowledged > 0 || traffic.unread > 0
+}
+
+/// What left together with the FIN: a few bytes, either after a rest or against payload that was crossing.
+fn last_word(at: KernelNs, by: Side, socket: &SocketSnapshot, crossed: bool) -> LastWord {
+    let traffic = &socket.traffic;
+    let (bytes, sent, before) = match by {
+        Side::Local => (traffic.unacknowledged, traffic.last_sent, traffic.last_received),
+        Side::Remote => (traffic.unread, traffic.last_received, traffic.last_sent),
+    };
+    let rested = sent.since(before) >= IDLE;
+    if at.since(sent) > TOGETHER || !(rested || crossed) {
+        return LastWord::None;
+    }
+    match bytes {
+        // Acknowledged or read already: how much it was, nobody knows.
+        0 if rested => LastWord::Possible,
+        bytes if may_be_last_word(bytes) => LastWord::Said,
+        _ => LastWord::None,
+    }
+}

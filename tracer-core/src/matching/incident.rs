@@ -1,0 +1,187 @@
+//! A reset together with everything known of the connection it ended.
+
+use super::first_fin::FirstFin;
+use crate::model::{Flow, KernelNs, RequestLine, Role, Segment, Side, SocketSnapshot, TcpState};
+
+/// A reset, matched as far as that was possible: all the evidence there is, no judgment yet.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Incident {
+    /// When the first RST segment was seen.
+    pub at: KernelNs,
+    /// The connection, seen from this host.
+    pub flow: Flow,
+    /// What this host is on it.
+    pub role: Option<Role>,
+    /// How the reset came about, and what is known of the connection.
+    pub reset: Reset,
+    /// The first FIN, where it was seen.
+    pub fin: Option<FirstFin>,
+    /// `enum sk_rst_reason` of the running kernel.
+    pub reason: Option<u32>,
+    /// RST segments seen so far.
+    pub segments: u32,
+    /// The last request line seen of the connection.
+    pub request_line: Option<Box<RequestLine>>,
+}
+
+/// How a reset came about, with the socket just before it where there was one.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reset {
+    /// The peer's RST arrived.
+    Received(SocketSnapshot),
+    /// This host reset the connection on its own account: a process had just closed it.
+    AtClose(SocketSnapshot),
+    /// This host reset the connection on its own account, while it was in use.
+    InUse(SocketSnapshot),
+    /// This host answered a segment.
+    Passive {
+        /// The segment.
+        segment: Segment,
+        /// What it met.
+        found: Found,
+    },
+}
+
+/// What a segment met that was answered with a RST.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Found {
+    /// The connection's own socket.
+    Connection(SocketSnapshot),
+    /// The connection's own socket, an orphan that the kernel aborted by itself because payload met it.
+    Aborted(SocketSnapshot),
+    /// A time-wait mini-socket.
+    TimeWait(Known),
+    /// A listener.
+    Listener(Known),
+    /// Nothing.
+    NoSocket(Known),
+}
+
+/// What is known of a connection without a socket of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Known {
+    /// It was closed a moment ago; its socket as it was then.
+    Closed(SocketSnapshot),
+    /// Nothing.
+    Nothing(Unmatched),
+}
+
+/// Why a reset could not be matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmatched {
+    /// There was no such connection on this host while the tracer watched.
+    NoSocket,
+    /// It may have been among those dropped from the full table.
+    Evicted,
+    /// It may have been closed before the tracer started.
+    NotSeen,
+}
+
+impl Incident {
+    /// The segment that a passive reset answers.
+    pub(crate) fn segment(&self) -> Option<Segment> {
+        match self.reset {
+            Reset::Passive { segment, .. } => Some(segment),
+            _ => None,
+        }
+    }
+
+    /// That segment, if it carries payload.
+    pub(crate) fn payload(&self) -> Option<Segment> {
+        self.segment().filter(|segment| segment.len > 0)
+    }
+
+    /// The connection's socket, live or as it was when the connection closed.
+    pub(crate) fn socket(&self) -> Option<&SocketSnapshot> {
+        match &self.reset {
+            Reset::Received(socket) | Reset::AtClose(socket) | Reset::InUse(socket) => Some(socket),
+            Reset::Passive { found, .. } => found.socket(),
+        }
+    }
+
+    /// The connection's state before the reset.
+    pub(crate) fn state(&self) -> Option<TcpState> {
+        match &self.reset {
+            Reset::Received(socket) | Reset::AtClose(socket) | Reset::InUse(socket) => Some(socket.state),
+            Reset::Passive { found, .. } => found.state(),
+        }
+    }
+
+    /// What is known where the connection has no socket of its own any more.
+    pub(crate) fn known(&self) -> Option<&Known> {
+        match &self.reset {
+            Reset::Passive { found, .. } => found.known(),
+            _ => None,
+        }
+    }
+
+    /// How many requests the connection had carried before the one that met the reset, as far as known.
+    pub(crate) fn requests_before(&self) -> Option<u32> {
+        let traffic = &self.socket()?.traffic;
+        // Of segments, a live socket has counted that one's too.
+        let last = u32::from(traffic.requests.is_none() && self.known().is_none());
+        Some(traffic.requests_carried(self.role)?.saturating_sub(last))
+    }
+
+    /// The first FIN, if this side sent it.
+    pub(crate) fn fin_by(&self, side: Side) -> Option<FirstFin> {
+        self.fin.filter(|fin| fin.by == side)
+    }
+
+    /// Whether the peer's FIN had arrived here.
+    pub(crate) fn peer_fin_arrived(&self) -> bool {
+        self.state().is_some_and(TcpState::fin_received) || self.fin_by(Side::Remote).is_some()
+    }
+
+    /// The name of where the knowledge of the connection is from, as JSON has it.
+    pub(crate) fn matched(&self) -> &'static str {
+        match self.known() {
+            None => "socket",
+            Some(Known::Closed(_)) => "closed",
+            Some(Known::Nothing(_)) => "none",
+        }
+    }
+}
+
+impl Found {
+    fn socket(&self) -> Option<&SocketSnapshot> {
+        match self {
+            Self::Connection(socket) | Self::Aborted(socket) => Some(socket),
+            Self::TimeWait(known) | Self::Listener(known) | Self::NoSocket(known) => match known {
+                Known::Closed(socket) => Some(socket),
+                Known::Nothing(_) => None,
+            },
+        }
+    }
+
+    fn state(&self) -> Option<TcpState> {
+        match self {
+            Self::Connection(socket) | Self::Aborted(socket) => Some(socket.state),
+            Self::TimeWait(_) => Some(TcpState::TimeWait),
+            Self::Listener(_) => Some(TcpState::Listen),
+            Self::NoSocket(_) => None,
+        }
+    }
+
+    fn known(&self) -> Option<&Known> {
+        match self {
+            Self::Connection(_) | Self::Aborted(_) => None,
+            Self::TimeWait(known) | Self::Listener(known) | Self::NoSocket(known) => Some(known),
+        }
+    }
+}
+
+impl Unmatched {
+    /// Every reason there is.
+    pub const ALL: [Self; 3] = [Self::NoSocket, Self::Evicted, Self::NotSeen];
+
+    /// The name used in labels.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoSocket => "no_socket",
+            Self::Evicted => "evicted",
+            Self::NotSeen => "not_seen",
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What the other modules talk about: times, connections, sockets, and what happens to them.
+
+mod connection;
+mod event;
+mod request_line;
+mod server;
+mod snapshot;
+mod time;
+
+pub use connection::Role;
+pub(crate) use connection::{Flow, Side, TcpState};
+pub use event::EventName;
+pub(crate) use event::{Event, EventKind, Segment, SendReset, SocketKind};
+pub use request_line::{Method, RequestLine};
+pub(crate) use server::Server;
+pub use server::ServerPorts;
+pub(crate) use snapshot::{LastPayload, SocketSnapshot, Traffic};
+pub use time::{Jiffy, KernelNs, WallClock};
+pub(crate) use time::{WallTime, rounded, seconds};

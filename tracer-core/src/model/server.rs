@@ -1,0 +1,76 @@
+//! Which server a connection belongs to, and which servers are selected.
+
+use std::net::SocketAddr;
+
+use super::{Flow, Role};
+
+/// A server: its address and what this host is to it, and the namespace where the address means something only there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Server {
+    /// What this host is.
+    pub(crate) role: Role,
+    /// The server's end.
+    pub(crate) endpoint: SocketAddr,
+    /// Inode number of the network namespace, for loopback addresses.
+    pub(crate) netns: Option<u32>,
+}
+
+impl Server {
+    /// The server of a connection.
+    pub(crate) fn of(role: Role, flow: &Flow) -> Self {
+        let endpoint = match role {
+            Role::Server => flow.local,
+            Role::Client => flow.remote,
+        };
+        Self { role, endpoint, netns: endpoint.ip().is_loopback().then_some(flow.netns) }
+    }
+}
+
+/// The ports of the servers whose connections are selected; empty means all.
+///
+/// A connection is selected if the port of its server end is listed. While it is not known which end that is, either port
+/// may be the server's, so one of them is enough. The kernel side filters by the same rule before it writes a record.
+#[derive(Clone, Debug, Default)]
+pub struct ServerPorts(Vec<u16>);
+
+impl ServerPorts {
+    /// Those that are listed; all if none is.
+    #[must_use]
+    pub fn new(ports: Vec<u16>) -> Self {
+        Self(ports)
+    }
+
+    /// Whether a connection is selected.
+    pub(crate) fn include(&self, flow: &Flow, role: Option<Role>) -> bool {
+        let listed = |end: SocketAddr| self.0.contains(&end.port());
+        self.0.is_empty()
+            || match flow.server(role) {
+                Some(server) => listed(server),
+                None => listed(flow.local) || listed(flow.remote),
+            }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_ends_port_decides_and_either_while_it_is_not_known() {
+        let at = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        let flow = Flow { netns: 1, local: at(80), remote: at(40_000) };
+        for (ports, role, included) in [
+            (vec![], None, true),
+            (vec![80], Some(Role::Server), true),
+            (vec![443, 80], Some(Role::Server), true),
+            (vec![40_000], Some(Role::Server), false),
+            (vec![80], Some(Role::Client), false),
+            (vec![40_000], Some(Role::Client), true),
+            (vec![80], None, true),
+            (vec![40_000], None, true),
+            (vec![443], None, false),
+        ] {
+            assert_eq!(ServerPorts::new(ports.clone()).include(&flow, role), included, "{ports:?}, {role:?}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What a socket tells of its connection at one moment.
+
+use std::time::Duration;
+
+use super::{KernelNs, Role, TcpState};
+
+/// A connection's socket at one moment.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a flag of the kernel's socket")]
+pub(crate) struct SocketSnapshot {
+    /// The state before the event; CLOSE where only an earlier event knows it.
+    pub state: TcpState,
+    /// What this host is, where the socket alone can tell.
+    pub role: Option<Role>,
+    /// No process holds it any more.
+    pub orphan: bool,
+    /// The peer's FIN was received.
+    pub peer_fin: bool,
+    /// `SO_LINGER` with timeout 0.
+    pub linger_zero: bool,
+    /// It belongs to no file: it was never accepted, or is an orphan.
+    pub detached: bool,
+    /// Unanswered keepalive or zero-window probes.
+    pub probes_out: u8,
+    /// What it remembers of its traffic.
+    pub traffic: Traffic,
+}
+
+/// What a socket remembers of its traffic. Times are exact to one jiffy.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Traffic {
+    /// Payload bytes sent, without retransmissions.
+    pub sent: u64,
+    /// Payload bytes received in order.
+    pub received: u64,
+    /// Segments that carried payload sent; unlike in `sent`, retransmissions count.
+    pub segments_sent: u32,
+    /// Segments that carried payload received, in order or not; unlike in `received`, one that is answered with a RST
+    /// counts.
+    pub segments_received: u32,
+    /// Requests that were answered; known only where all of the connection was seen and requests are counted.
+    pub requests: Option<u32>,
+    /// When payload was last sent; while none was, when the connection was established.
+    pub last_sent: KernelNs,
+    /// Whether one of the two times `last_sent` and `last_received` is known better than to the tick.
+    pub exact: bool,
+    /// When payload was last received; while none was, when the connection was established.
+    pub last_received: KernelNs,
+    /// When a segment with an ACK was last processed.
+    pub last_ack: KernelNs,
+    /// Whose payload came last.
+    pub last_payload: LastPayload,
+    /// Payload bytes of ours that the peer has not acknowledged.
+    pub unacknowledged: u32,
+    /// Bytes the application wrote that were not sent yet (a FIN counts as one).
+    pub unsent: u32,
+    /// Received payload that the application did not read.
+    pub unread: u32,
+    /// The peer had acknowledged all we sent when it sent the unread payload.
+    pub unread_sent_after_full_ack: bool,
+    /// Unacknowledged payload was sent more than once: `last_sent` is not when it first left.
+    pub retransmitting: bool,
+    /// Sequence number of the first payload byte received: with the addresses it tells one connection from
+    /// the next on the same ports.
+    pub first_rcv_seq: u32,
+    /// Oldest unacknowledged sequence number.
+    pub snd_una: u32,
+    /// End of the payload that the application wrote: where our FIN stands, or would.
+    pub payload_end: u32,
+    /// Next sequence number expected.
+    pub rcv_nxt: u32,
+    /// Smoothed round-trip time, where it was measured.
+    pub srtt: Option<Duration>,
+}
+
+/// Whose payload came last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastPayload {
+    /// There was none at all.
+    None,
+    /// Ours.
+    Local,
+    /// The peer's.
+    Remote,
+    /// Both within one jiffy, and nothing else tells.
+    Unknown,
+}
+
+impl Traffic {
+    /// When payload last passed in either direction; while none did, when the connection was established.
+    #[must_use]
+    pub(crate) fn last_activity(&self) -> KernelNs {
+        self.last_sent.max(self.last_received)
+    }
+
+    /// Whether any payload passed.
+    #[must_use]
+    pub(crate) fn any(&self) -> bool {
+        self.sent > 0 || self.received > 0
+    }
+
+    /// How many requests the connection had carried, seen from the end with this role: as counted, or else as many as
+    /// segments with payload that the client had sent, which comes to the same where each fits into one.
+    #[must_use]
+    pub(crate) fn requests_carried(&self, role: Option<Role>) -> Option<u32> {
+        self.requests.or_else(|| {
+            Some(match role? {
+                Role::Client => self.segments_sent,
+                Role::Server => self.segments_received,
+            })
+        })
+    }
+
+    /// Whether `other` is the same connection's, given that the addresses are the same.
+    #[must_use]
+    pub(crate) fn same_connection(&self, other: &Self) -> bool {
+        self.first_rcv_seq == other.first_rcv_seq
+    }
+}

@@ -1,0 +1,259 @@
+//! What must hold for any sequence of events, sensible or not.
+
+use std::{collections::HashSet, mem::offset_of, time::Duration};
+
+use proptest::prelude::*;
+use tracer_common::{Record, RequestLine};
+
+use crate::{
+    classify::{Cause, Direction, ExplainedIncident, RacePolicy, ResetView},
+    decode::decode,
+    engine::{Engine, EngineOptions, Outcome},
+    matching::{Found, Reset},
+    model::{
+        Event, EventKind, KernelNs, LastPayload, Role, Segment, SendReset, ServerPorts, Side, SocketKind,
+        SocketSnapshot, TcpState, Traffic, WallClock,
+    },
+    testing::{PAYLOAD_END, RCV_NXT, facts, flow, jiffy, ms},
+};
+
+const STATES: [TcpState; 11] = [
+    TcpState::Established,
+    TcpState::SynSent,
+    TcpState::SynRecv,
+    TcpState::FinWait1,
+    TcpState::FinWait2,
+    TcpState::TimeWait,
+    TcpState::Close,
+    TcpState::CloseWait,
+    TcpState::LastAck,
+    TcpState::Listen,
+    TcpState::Closing,
+];
+
+prop_compose! {
+    fn traffic()(
+        sent in prop::sample::select(vec![0_u64, 1, 31, 200]),
+        received in prop::sample::select(vec![0_u64, 1, 100]),
+        segments in prop::array::uniform2(0_u32..4),
+        times in prop::array::uniform3(0_u64..5_000),
+        last_payload in prop::sample::select(vec![
+            LastPayload::None, LastPayload::Local, LastPayload::Remote, LastPayload::Unknown,
+        ]),
+        counts in prop::array::uniform3(prop::sample::select(vec![0_u32, 1, 24, 31, 500])),
+        connection in 0_u32..2,
+        srtt in prop::option::of(0_u64..200),
+        flags in any::<[bool; 2]>(),
+    ) -> Traffic {
+        let base = connection * 1_000_000_000;
+        Traffic {
+            sent,
+            received,
+            segments_sent: segments[0],
+            segments_received: segments[1],
+            requests: None,
+            exact: false,
+            last_sent: ms(times[0]),
+            last_received: ms(times[1]),
+            last_ack: ms(times[2]),
+            last_payload,
+            unacknowledged: counts[0],
+            unsent: counts[1],
+            unread: counts[2],
+            unread_sent_after_full_ack: flags[0],
+            retransmitting: flags[1],
+            first_rcv_seq: base + RCV_NXT,
+            snd_una: base + PAYLOAD_END,
+            payload_end: base + PAYLOAD_END,
+            rcv_nxt: base + RCV_NXT,
+            srtt: srtt.map(Duration::from_millis),
+        }
+    }
+}
+
+prop_compose! {
+    fn socket()(
+        state in prop::sample::select(STATES.to_vec()),
+        role in prop::sample::select(vec![Some(Role::Server), Some(Role::Client), None]),
+        flags in any::<[bool; 4]>(),
+        probes_out in 0_u8..3,
+        traffic in traffic(),
+    ) -> SocketSnapshot {
+        let [orphan, peer_fin, linger_zero, detached] = flags;
+        SocketSnapshot { state, role, orphan, peer_fin, linger_zero, detached, probes_out, traffic }
+    }
+}
+
+prop_compose! {
+    fn segment()(connection in 0_u32..2, ack in 0_u32..3, len in 0_u32..120, opening in any::<bool>()) -> Segment {
+        let base = connection * 1_000_000_000;
+        Segment { seq: base + RCV_NXT, ack: base + PAYLOAD_END + ack - 1, len, opening }
+    }
+}
+
+fn kind() -> impl Strategy<Value = EventKind> {
+    let side = prop::sample::select(vec![Side::Local, Side::Remote]);
+    let reason = prop::option::of(0_u32..20);
+    let found = prop_oneof![
+        socket().prop_map(SocketKind::Connection),
+        (RCV_NXT..RCV_NXT + 200).prop_map(|rcv_nxt| SocketKind::TimeWait { rcv_nxt }),
+        Just(SocketKind::Listener),
+        Just(SocketKind::NoSocket),
+    ];
+    let reset = prop_oneof![
+        socket().prop_map(SendReset::Active),
+        (segment(), found).prop_map(|(segment, found)| SendReset::Passive { segment, found }),
+    ];
+    prop_oneof![
+        (side, socket()).prop_map(|(by, socket)| EventKind::Fin { by, socket }),
+        socket().prop_map(|socket| EventKind::Close { socket }),
+        socket().prop_map(|socket| EventKind::ReceiveReset { socket, request_line: None }),
+        (reset, reason).prop_map(|(reset, reason)| EventKind::SendReset {
+            reset,
+            reason,
+            request_line: None
+        }),
+    ]
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = (kind(), 0_u64..90_000, 0_u16..3, 1_u32..3).prop_map(|(kind, at, port, netns)| {
+        let mut flow = flow(40_000 + port);
+        flow.netns = netns;
+        Event { at: ms(at), flow, kind }
+    });
+    prop::collection::vec(event, 0..60)
+}
+
+fn engine(max_closed_connections: usize, server_ports: Vec<u16>) -> Engine {
+    let options = EngineOptions {
+        race: RacePolicy::default(),
+        server_ports: ServerPorts::new(server_ports),
+        max_closed_connections,
+        max_servers: 2,
+    };
+    Engine::new(facts(), options)
+}
+
+fn run(events: &[Event], engine: &mut Engine) -> Vec<Outcome> {
+    for event in events {
+        engine.event(event.clone());
+    }
+    engine.finish();
+    engine.outcomes()
+}
+
+fn resets(outcomes: &[Outcome]) -> impl Iterator<Item = &ExplainedIncident> {
+    outcomes.iter().filter_map(|outcome| match outcome {
+        Outcome::Incident(reset) => Some(&**reset),
+        _ => None,
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_reset_event_is_one_segment_of_one_incident(events in events(), room in 16_usize..20) {
+        let outcomes = run(&events, &mut engine(room, vec![]));
+        let ids: HashSet<u64> = resets(&outcomes).map(|reset| reset.id).collect();
+        prop_assert_eq!(ids.len(), resets(&outcomes).count(), "an incident came out twice");
+
+        let later = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::FurtherSegment { .. })).count();
+        let counted: usize =
+            resets(&outcomes).map(|reset| reset.incident.segments as usize).sum::<usize>() + later;
+        // A receive that turns out to be the kernel aborting an orphan was no segment.
+        let is_taken_back = |reset: &&ExplainedIncident| {
+            matches!(reset.incident.reset, Reset::Passive { found: Found::Aborted(_), .. })
+        };
+        let taken_back = resets(&outcomes).filter(is_taken_back).count();
+        let seen = events.iter().filter(|event| {
+            matches!(event.kind, EventKind::ReceiveReset { .. } | EventKind::SendReset { .. })
+        });
+        prop_assert_eq!(counted + taken_back, seen.count());
+    }
+
+    #[test]
+    fn no_time_is_invented(events in events()) {
+        for reset in resets(&run(&events, &mut engine(1_000, vec![]))) {
+            let verdict = &reset.verdict;
+            let received = matches!(reset.incident.reset, Reset::Received(_));
+            prop_assert_eq!(verdict.direction == Direction::Received, received);
+            if reset.incident.socket().is_none() {
+                let times = (verdict.idle, verdict.request_to_reset, verdict.since_response);
+                prop_assert_eq!(times, (None, None, None), "times without a socket");
+            }
+            if reset.role().is_none() {
+                prop_assert_eq!(verdict.idle, None, "a request without a client");
+            }
+            // Nothing lasts longer than there is time since boot.
+            for time in [verdict.idle, verdict.request_to_reset, verdict.since_response].into_iter().flatten() {
+                prop_assert!(time <= Duration::from_secs(95), "{:?} of {:?}", time, reset);
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_events_give_the_same_outcomes(events in events()) {
+        let said = || format!("{:?}", run(&events, &mut engine(1_000, vec![])));
+        prop_assert_eq!(said(), said());
+    }
+
+    #[test]
+    fn a_reset_of_nothing_known_claims_nothing_of_a_request(events in events()) {
+        for reset in resets(&run(&events, &mut engine(1_000, vec![]))) {
+            let modest = [Cause::Refused, Cause::BacklogOverflow, Cause::StaleConnection, Cause::Unknown];
+            let cause = reset.verdict.cause;
+            let is_modest = reset.unmatched().is_none() || modest.contains(&cause);
+            prop_assert!(is_modest, "{:?} for {:?}", cause, reset);
+        }
+    }
+
+    #[test]
+    fn with_a_port_that_nobody_uses_nothing_is_remembered_and_nothing_comes_out(events in events()) {
+        let mut engine = engine(1_000, vec![9]);
+        prop_assert_eq!(run(&events, &mut engine).len(), 0);
+        prop_assert_eq!((engine.connections(), engine.filtered()), (0, events.len() as u64));
+    }
+
+    #[test]
+    fn with_the_port_of_every_server_nothing_changes(events in events()) {
+        // Every flow is between port 80 here and these ports there, and either end may be the server.
+        let all = vec![80, 40_000, 40_001, 40_002];
+        let said = |ports| format!("{:?}", run(&events, &mut engine(1_000, ports)));
+        prop_assert_eq!(said(all), said(vec![]));
+    }
+
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..340)) {
+        let _ = decode(&bytes, jiffy());
+    }
+
+    #[test]
+    fn whole_records_of_any_content_run_through_everything(
+        mut records in prop::collection::vec(prop::collection::vec(any::<u8>(), size_of::<Record>()), 0..20),
+        shapes in prop::collection::vec((1_u8..5, 0_u8..4, 1_u8..13), 20),
+    ) {
+        let mut engine = engine(16, vec![]);
+        let mut now = 0;
+        for (record, (kind, socket, state)) in records.iter_mut().zip(shapes) {
+            // Mostly valid where the decoder looks, anything elsewhere.
+            let mut put = |at: usize, bytes: &[u8]| record[at..at + bytes.len()].copy_from_slice(bytes);
+            put(offset_of!(Record, kind), &u32::from(kind).to_ne_bytes());
+            put(offset_of!(Record, family), &2_u16.to_ne_bytes());
+            put(offset_of!(Record, old_state), &[state]);
+            put(offset_of!(Record, new_state), &[state]);
+            put(offset_of!(Record, socket), &[socket]);
+            put(offset_of!(Record, request_line), &[0; size_of::<RequestLine>()]);
+            // What makes no sense is refused.
+            let _ = engine.record(record);
+            now += 1_000_000_000;
+            engine.review(KernelNs(now));
+        }
+        engine.finish();
+        for outcome in engine.outcomes() {
+            if let Outcome::Incident(reset) = outcome {
+                let view = ResetView::new(&reset, WallClock::new(Duration::ZERO));
+                prop_assert!(!view.to_string().is_empty());
+            }
+        }
+    }
+}
