@@ -4,10 +4,15 @@
 
 use tracer_common::{KIND_CLOSE, KIND_FIN};
 
+use super::payload_read;
 use crate::{
-    maps::{Urgency, emit, idle_jiffies, with_request_lines, with_requests},
-    pages, requests,
-    sock::{self, Object, Typed, state},
+    emit::{Urgency, emit},
+    kernel::{
+        Object, Typed, clock, pages,
+        sock::{self, state},
+    },
+    record,
+    state::constants::{idle_jiffies, with_request_lines, with_requests},
 };
 
 /// A socket, perhaps not one of TCP, changes its state.
@@ -32,7 +37,7 @@ pub fn state_changed(sk: u64, old: u8, new: u8) {
 #[inline(always)]
 fn established(sk: Typed, old: u8) {
     if with_requests() {
-        requests::established(sk, old);
+        payload_read::established(sk, old);
     }
     if with_request_lines() {
         pages::learn(sk.address());
@@ -41,11 +46,11 @@ fn established(sk: Typed, old: u8) {
 
 #[inline(always)]
 fn report<const KIND: u32>(sk: Typed, old: u8, new: u8) {
-    emit(KIND, Urgency::CanWait, sock::now_ns(), |record| {
+    emit(KIND, Urgency::CanWait, clock::now_ns(), |record| {
         record.old_state = old;
         record.new_state = new;
-        sock::connection(record, sk);
-        requests::add_to(record, sk);
+        record::connection(record, sk);
+        record::requests::add_to(record, sk);
     });
 }
 

@@ -7,9 +7,10 @@
 
 use tracer_common::Field;
 
-use crate::{
-    maps::{self, page_ratio},
-    sock::read,
+use super::read;
+use crate::state::{
+    constants::{offset, page_ratio},
+    pages,
 };
 
 /// Both arrays begin at a multiple of this (`kernel_randomize_memory`, arch/x86/mm/kaslr.c), so the distance is one, too.
@@ -31,7 +32,7 @@ pub fn address(page: u64) -> Option<u64> {
     if page == 0 || page & 1 != 0 {
         return None;
     }
-    let distance = maps::pages()?.distance;
+    let distance = pages::pages()?.distance;
     (distance != 0).then(|| page.wrapping_mul(page_ratio()).wrapping_add(distance))
 }
 
@@ -39,11 +40,11 @@ pub fn address(page: u64) -> Option<u64> {
 /// again with other sockets, but not for ever.
 #[inline(always)]
 pub fn learn(sk: u64) {
-    let Some(pages) = maps::pages() else { return };
-    if pages.distance != 0 || pages.tries >= MAX_TRIES || page_ratio() == 0 {
+    let Some(known) = pages::pages() else { return };
+    if known.distance != 0 || known.tries >= MAX_TRIES || page_ratio() == 0 {
         return;
     }
-    pages.tries += 1;
+    known.tries += 1;
     let protocol: u64 = read(sk, Field::SkcProt);
     let mut cache: u64 = read(protocol, Field::ProtoSlab);
     let mut before = 0;
@@ -51,13 +52,13 @@ pub fn learn(sk: u64) {
         let found = of_cache(cache);
         if found != 0 {
             if found == before {
-                pages.distance = found;
+                known.distance = found;
                 return;
             }
             before = found;
         }
         let next: u64 = read(cache, Field::CacheList);
-        cache = next.wrapping_sub(u64::from(maps::offset(Field::CacheList)));
+        cache = next.wrapping_sub(u64::from(offset(Field::CacheList)));
     }
 }
 
@@ -65,13 +66,13 @@ pub fn learn(sk: u64) {
 #[inline(always)]
 fn of_cache(cache: u64) -> u64 {
     let node: u64 = read(cache, Field::CacheNode);
-    let list = node + u64::from(maps::offset(Field::NodePartial));
+    let list = node + u64::from(offset(Field::NodePartial));
     let first: u64 = read(node, Field::NodePartial);
     // An empty list points at itself.
     if first == 0 || first == list {
         return 0;
     }
-    let slab = first.wrapping_sub(u64::from(maps::offset(Field::SlabList)));
+    let slab = first.wrapping_sub(u64::from(offset(Field::SlabList)));
     let free: u64 = read(slab, Field::SlabFreelist);
     let distance = free.wrapping_sub(slab.wrapping_mul(page_ratio()));
     // What is left over is how far into the slab the free memory is.

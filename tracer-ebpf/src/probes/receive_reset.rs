@@ -1,0 +1,40 @@
+//! RST segments received.
+
+use tracer_common::{KIND_RECEIVE_RESET, NO_REASON, counter};
+
+use crate::{
+    emit::{Urgency, emit},
+    kernel::{
+        Object, Typed, clock,
+        sock::{self, state},
+    },
+    record,
+    state::{counters::counters, windows::window},
+};
+
+/// A RST ended a socket, or the kernel aborts an orphan that got data (`tcp_rcv_state_process`,
+/// net/ipv4/tcp_input.c). Which of the two only shows afterwards: see [`take_back_false_receive`].
+#[inline(always)]
+pub fn received(sk: Typed) {
+    let sk_state = sock::state_of(sk);
+    let now = clock::now_ns();
+    if let Some(counters) = counters() {
+        counters[counter::RECEIVES] += 1;
+        counters[counter::LAST_RECEIVE_SK] = if may_be_orphan(sk_state) { sk.address() } else { 0 };
+        counters[counter::LAST_RECEIVE_NS] = now;
+    }
+    emit(KIND_RECEIVE_RESET, Urgency::Now, now, |record| {
+        record.reason = NO_REASON;
+        record.old_state = sk_state;
+        record.new_state = sk_state;
+        record::connection(record, sk);
+        record::requests::add_to(record, sk);
+        record::request_line::last(&mut record.request_line, window::RECEIVE_RESET, sk.address(), 0);
+    });
+}
+
+/// The states in which data for an orphan makes the kernel reset it.
+#[inline(always)]
+fn may_be_orphan(sk_state: u8) -> bool {
+    matches!(sk_state, state::FIN_WAIT1 | state::FIN_WAIT2 | state::CLOSING | state::LAST_ACK)
+}
