@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{macros::map, maps::RingBuf};
-use tracer_common::{Record, counter};
+use tracer_common::{Record, counter, map};
 
 use crate::state::{
     clear,
@@ -14,6 +14,7 @@ use crate::state::{
 /// Records for user space; its size is set at load.
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+const _: &str = map::EVENTS;
 
 const BPF_RB_NO_WAKEUP: u64 = 1;
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
@@ -58,9 +59,9 @@ fn wakes(urgency: Urgency, now_ns: u64) -> bool {
         Urgency::CanWait => return false,
     };
     let Some(counters) = counters() else { return true };
-    let due = now_ns.wrapping_sub(counters[counter::LAST_WAKE_NS]) >= interval;
+    let due = now_ns.wrapping_sub(counters[counter::LAST_WAKE_NS].get()) >= interval;
     if due {
-        counters[counter::LAST_WAKE_NS] = now_ns;
+        counters[counter::LAST_WAKE_NS].set(now_ns);
     }
     due
 }

@@ -26,12 +26,15 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::debug;
-use tracer_common::NO_REASON;
+use tracer_common::{NO_REASON, program};
 
 use crate::{
     kernel::{Typed, sock},
     probes::{destroy, payload_read, payload_sent, receive_reset, send_reset, state_change},
-    state::constants::has_reason,
+    state::{
+        constants::has_reason,
+        prefixes::{Program, Room},
+    },
 };
 
 /// `tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`, from 6.10 on with
@@ -41,7 +44,9 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
     let (sk, skb) = (ctx.arg::<u64>(0), ctx.arg::<u64>(1));
     let reason = if has_reason() { ctx.arg::<u32>(2) } else { NO_REASON };
     debug!(&ctx, "tcp_send_reset sk {:x} skb {:x} reason {}", sk, skb, reason);
-    send_reset::sent(sk, skb, reason);
+    // SAFETY: this is that program.
+    let mut room = unsafe { Room::of(Program::SendReset) };
+    send_reset::sent(sk, skb, reason, &mut room);
     0
 }
 
@@ -51,7 +56,9 @@ pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
     if let Some(sk) = Typed::tcp_sock(ctx.arg(0)) {
         // Not its address: the log is written byte by byte, and the verifier lets nobody take a pointer apart.
         debug!(&ctx, "tcp_receive_reset state {}", sock::state_of(sk));
-        receive_reset::received(sk);
+        // SAFETY: this is that program.
+        let mut room = unsafe { Room::of(Program::ReceiveReset) };
+        receive_reset::received(sk, &mut room);
     }
     0
 }
@@ -71,7 +78,9 @@ pub fn tcp_v6_send_reset(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn entered(ctx: &ProbeContext) -> u32 {
     if let (Some(sk), Some(skb)) = (ctx.arg::<u64>(0), ctx.arg::<u64>(1)) {
-        send_reset::entered(sk, skb);
+        // SAFETY: both callers are that program.
+        let mut room = unsafe { Room::of(Program::EnterSendReset) };
+        send_reset::entered(sk, skb, &mut room);
     }
     0
 }
@@ -101,7 +110,9 @@ pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "tcp_sendmsg_locked")]
 pub fn tcp_sendmsg_locked(ctx: BtfTracePointContext) -> i32 {
     if let Some(sk) = Typed::tcp_sock(ctx.arg(0)) {
-        payload_sent::sending(sk, Typed::argument(ctx.arg(1)));
+        // SAFETY: this is that program.
+        let mut room = unsafe { Room::of(Program::SendMessage) };
+        payload_sent::sending(sk, Typed::argument(ctx.arg(1)), &mut room);
     }
     0
 }
@@ -112,6 +123,21 @@ pub fn tcp_sendmsg_locked(ctx: BtfTracePointContext) -> i32 {
 pub fn tcp_destroy_sock(ctx: RawTracePointContext) -> i32 {
     destroy::destroyed(ctx.arg::<u64>(0));
     0
+}
+
+/// Ties programs to the names by which user space finds them.
+macro_rules! named {
+    ($($program:ident)*) => {$(
+        const _: &str = {
+            let _ = $program;
+            program::$program
+        };
+    )*};
+}
+
+named! {
+    inet_sock_set_state tcp_receive_reset tcp_send_reset tcp_v4_send_reset tcp_v6_send_reset tcp_rcv_space_adjust tcp_sendmsg_locked
+    tcp_destroy_sock
 }
 
 #[panic_handler]

@@ -2,7 +2,7 @@
 //!
 //! What is known to be a TCP socket is read directly, as a [`Typed`] pointer. Of a plain address nothing is known, so it is read with
 //! `bpf_probe_read_kernel`. Either way a wrong address yields zeroes, never a fault. Field names and their kernel sources are
-//! listed in [`Field`].
+//! listed in [`tracer_common::field`].
 
 pub mod clock;
 pub mod msghdr;
@@ -18,9 +18,17 @@ use tracer_common::{ABSENT, Field};
 
 use crate::state::constants::offset;
 
+/// The ports of a connection, in host byte order.
+#[derive(Clone, Copy)]
+pub struct Ports {
+    pub local: u16,
+    pub remote: u16,
+}
+
 pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 
+/// What is found at a plain address.
 #[inline(always)]
 pub fn read_at<T: Copy + Default>(address: u64) -> T {
     let mut value = MaybeUninit::<T>::uninit();
@@ -93,8 +101,9 @@ impl Object for Typed {
     }
 }
 
+/// A field, by the type in its row; zeroes where this kernel has none.
 #[inline(always)]
-pub fn read<T: Copy + Default>(object: impl Object, field: Field) -> T {
+pub fn read<T: Copy + Default>(object: impl Object, field: Field<T>) -> T {
     let offset = offset(field);
     if offset == ABSENT {
         return T::default();

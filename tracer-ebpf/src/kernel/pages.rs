@@ -5,7 +5,7 @@
 //! of their sizes. The distance is different after each boot and not every kernel shows it; but it follows from any page whose
 //! address is known, and the allocator knows such pages: a slab is a `struct page` that points at free memory within itself.
 
-use tracer_common::Field;
+use tracer_common::field;
 
 use super::read;
 use crate::state::{
@@ -32,7 +32,7 @@ pub fn address(page: u64) -> Option<u64> {
     if page == 0 || page & 1 != 0 {
         return None;
     }
-    let distance = pages::pages()?.distance;
+    let distance = pages::pages()?.distance.get();
     (distance != 0).then(|| page.wrapping_mul(page_ratio()).wrapping_add(distance))
 }
 
@@ -41,39 +41,39 @@ pub fn address(page: u64) -> Option<u64> {
 #[inline(always)]
 pub fn learn(sk: u64) {
     let Some(known) = pages::pages() else { return };
-    if known.distance != 0 || known.tries >= MAX_TRIES || page_ratio() == 0 {
+    if known.distance.get() != 0 || known.tries.get() >= MAX_TRIES || page_ratio() == 0 {
         return;
     }
-    known.tries += 1;
-    let protocol: u64 = read(sk, Field::SkcProt);
-    let mut cache: u64 = read(protocol, Field::ProtoSlab);
+    known.tries.set(known.tries.get() + 1);
+    let protocol = read(sk, field::SKC_PROT);
+    let mut cache = read(protocol, field::PROTO_SLAB);
     let mut before = 0;
     for _ in 0..MAX_CACHES {
         let found = of_cache(cache);
         if found != 0 {
             if found == before {
-                known.distance = found;
+                known.distance.set(found);
                 return;
             }
             before = found;
         }
-        let next: u64 = read(cache, Field::CacheList);
-        cache = next.wrapping_sub(u64::from(offset(Field::CacheList)));
+        let next = read(cache, field::CACHE_LIST);
+        cache = next.wrapping_sub(u64::from(offset(field::CACHE_LIST)));
     }
 }
 
 /// The distance by the first slab of a cache that has free memory; 0 where there is none.
 #[inline(always)]
 fn of_cache(cache: u64) -> u64 {
-    let node: u64 = read(cache, Field::CacheNode);
-    let list = node + u64::from(offset(Field::NodePartial));
-    let first: u64 = read(node, Field::NodePartial);
+    let node = read(cache, field::CACHE_NODE);
+    let list = node + u64::from(offset(field::NODE_PARTIAL));
+    let first = read(node, field::NODE_PARTIAL);
     // An empty list points at itself.
     if first == 0 || first == list {
         return 0;
     }
-    let slab = first.wrapping_sub(u64::from(offset(Field::SlabList)));
-    let free: u64 = read(slab, Field::SlabFreelist);
+    let slab = first.wrapping_sub(u64::from(offset(field::SLAB_LIST)));
+    let free = read(slab, field::SLAB_FREELIST);
     let distance = free.wrapping_sub(slab.wrapping_mul(page_ratio()));
     // What is left over is how far into the slab the free memory is.
     if free == 0 || distance % ALIGNMENT >= MAX_SLAB { 0 } else { distance & !(ALIGNMENT - 1) }

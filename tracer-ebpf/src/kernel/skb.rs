@@ -1,9 +1,9 @@
 //! What a packet (`struct sk_buff`) tells.
 
 use aya_ebpf::helpers::generated;
-use tracer_common::{ABSENT, Field};
+use tracer_common::{ABSENT, field};
 
-use super::{read, read_at};
+use super::{Ports, read, read_at};
 use crate::state::constants::offset;
 
 /// Whether `tcp_v4_send_reset` or `tcp_v6_send_reset` goes on to answer `skb` with a RST: never a RST with a RST,
@@ -21,9 +21,9 @@ pub fn is_answered(sk: u64, skb: u64) -> bool {
     if sk != 0 {
         true
     } else if ip_version(network) == 4 {
-        read::<u16>(dst, Field::RtType) == RTN_LOCAL
+        read(dst, field::RT_TYPE) == RTN_LOCAL
     } else {
-        offset(Field::Rt6iFlags) == ABSENT || read::<u32>(dst, Field::Rt6iFlags) & RTF_LOCAL != 0
+        offset(field::RT6I_FLAGS) == ABSENT || read(dst, field::RT6I_FLAGS) & RTF_LOCAL != 0
     }
 }
 
@@ -31,7 +31,19 @@ pub fn is_answered(sk: u64, skb: u64) -> bool {
 #[inline(always)]
 pub fn route(skb: u64) -> u64 {
     const SKB_DST_PTRMASK: u64 = !1;
-    read::<u64>(skb, Field::SkbRefdst) & SKB_DST_PTRMASK
+    read(skb, field::SKB_REFDST) & SKB_DST_PTRMASK
+}
+
+/// The ports of a received segment, seen from this host: its destination is local.
+#[inline(always)]
+pub fn ports(skb: u64) -> Ports {
+    ports_at(headers(skb).1)
+}
+
+/// The ports in a TCP header.
+#[inline(always)]
+pub fn ports_at(transport: u64) -> Ports {
+    Ports { local: u16::from_be(read_at(transport + 2)), remote: u16::from_be(read_at(transport)) }
 }
 
 /// Where the payload of a received segment begins, if it is in the packet's own memory.
@@ -55,9 +67,9 @@ pub fn ip_version(network: u64) -> u8 {
 /// Addresses of the IP and TCP headers of a packet.
 #[inline(always)]
 pub fn headers(skb: u64) -> (u64, u64) {
-    let head: u64 = read(skb, Field::SkbHead);
-    let network = u64::from(read::<u16>(skb, Field::SkbNetworkHeader));
-    let transport = u64::from(read::<u16>(skb, Field::SkbTransportHeader));
+    let head = read(skb, field::SKB_HEAD);
+    let network = u64::from(read(skb, field::SKB_NETWORK_HEADER));
+    let transport = u64::from(read(skb, field::SKB_TRANSPORT_HEADER));
     (head + network, head + transport)
 }
 

@@ -1,17 +1,17 @@
-//! A socket is destroyed: another one may get its address.
+//! A socket is destroyed: another one may get its address. Its ports are not asked for: `tcp_disconnect` may have cleared them.
 
 use crate::state::{
-    constants::{with_request_lines, with_requests},
+    constants::{counts_requests, reads_request_lines},
     exchanges, request_lines,
 };
 
 /// Forgets what was remembered of the connection.
 #[inline(always)]
 pub fn destroyed(sk: u64) {
-    if with_requests() {
+    if counts_requests() {
         exchanges::forget(sk);
     }
-    if with_request_lines() {
-        request_lines::forget_sent(sk);
+    if reads_request_lines() {
+        request_lines::forget(sk);
     }
 }

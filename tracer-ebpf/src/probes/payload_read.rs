@@ -3,7 +3,7 @@
 //! Nothing is sent for a request. A read that finds something written since the one before begins a new exchange; what it adds
 //! up to is kept for each server, and what a reset needs to know with the connection.
 
-use tracer_common::{IDLE_BOUNDS_MS, ROLE_CLIENT, ROLE_SERVER};
+use tracer_common::{ROLE_CLIENT, ROLE_SERVER};
 
 use crate::{
     kernel::{
@@ -12,12 +12,9 @@ use crate::{
     },
     state::{
         exchanges::{self, Exchange},
-        totals,
+        server_ports, totals,
     },
 };
-
-/// A reuse after a shorter rest is not late for any timeout: nothing below is told from a busy connection.
-const LATE_FROM_NS: u64 = 40_000_000;
 
 /// A connection is established: from here on all of it is seen.
 #[inline(always)]
@@ -29,67 +26,55 @@ pub fn established(sk: Typed, old_state: u8) {
     };
     // TCP fast open: what was exchanged already is unknown.
     if !sock::carried_payload(sk) {
-        exchanges::remember(sk.address(), &Exchange::new(sk, role, 1));
+        exchanges::remember(sk.address(), &Exchange::new(sk, role, 1, 0));
     }
 }
 
 /// The application reads.
 #[inline(always)]
 pub fn read(sk: Typed) {
+    if !server_ports::admit(|| sock::ports(sk)) {
+        return;
+    }
     let now = clock::now_ns();
-    let Some(exchange) = exchanges::exchange(sk.address()) else {
+    let Some(exchange) = exchanges::of(sk.address()) else {
         // An older connection: what came before is unknown, and whether this begins something.
-        exchanges::remember(sk.address(), &Exchange { read_ns: now, ..Exchange::new(sk, sock::role(sk), 0) });
+        exchanges::remember(sk.address(), &Exchange::new(sk, sock::role(sk), 0, now));
         return;
     };
     // Not so with `MSG_PEEK`, and with `splice` from a socket that has nothing.
     let copied_seq = sock::copied_seq(sk);
-    if exchange.copied_seq == copied_seq {
+    if exchange.copied_seq.get() == copied_seq {
         return;
     }
-    exchange.copied_seq = copied_seq;
+    exchange.copied_seq.set(copied_seq);
     let write_seq = sock::write_seq(sk);
     // A server's first request comes before anything is written, or after a greeting.
-    let first = exchange.begun == 0 && exchange.server.role == ROLE_SERVER && exchange.whole != 0;
-    if first || exchange.write_seq != write_seq {
-        exchange.write_seq = write_seq;
-        exchange.begun += 1;
+    let first = exchange.begun.get() == 0 && exchange.server.role == ROLE_SERVER && exchange.whole != 0;
+    if first || exchange.write_seq.get() != write_seq {
+        exchange.write_seq.set(write_seq);
+        exchange.begun.set(exchange.begun.get() + 1);
         count(sk, exchange, now);
     }
-    exchange.read_ns = now;
+    exchange.read_ns.set(now);
 }
 
 /// Adds an exchange to its server's totals.
 #[inline(always)]
 fn count(sk: Typed, exchange: &Exchange, now: u64) {
-    if exchange.wanted == 0 {
-        return;
-    }
-    let Some(totals) = totals::totals(&exchange.server) else { return };
-    totals.requests += 1;
-    let reused = exchange.begun > 1 || exchange.whole == 0;
-    if !reused {
-        return;
-    }
-    // A server reads the request itself; a client reads the response to one that it sent before.
-    let (rested_since, request) = match exchange.server.role {
-        ROLE_CLIENT => (exchange.read_ns, sock::last_sent_ns(sk, now)),
-        _ => (sock::last_sent_ns(sk, now).max(exchange.read_ns), now),
-    };
-    let idle = request.saturating_sub(rested_since);
-    totals.reuse_idle[bucket(idle)] += 1;
-    totals.reuse_idle_ns += idle;
-    if idle >= LATE_FROM_NS && totals::late(&exchange.server).is_some_and(|late| idle >= late) {
-        totals.late += 1;
+    if exchange.counts != 0 {
+        let reused = exchange.begun.get() > 1 || exchange.whole == 0;
+        totals::count(&exchange.server, reused.then(|| idle_ns(sk, exchange, now)));
     }
 }
 
-/// The bucket of `reuse_idle` that an idle time belongs to.
+/// For how long the connection was idle before its latest request. A server reads the request itself; a client reads the response to one
+/// that it sent before.
 #[inline(always)]
-fn bucket(idle_ns: u64) -> usize {
-    let mut index = 0;
-    while index < IDLE_BOUNDS_MS.len() && u64::from(IDLE_BOUNDS_MS[index]) * 1_000_000 < idle_ns {
-        index += 1;
-    }
-    index
+fn idle_ns(sk: Typed, exchange: &Exchange, now: u64) -> u64 {
+    let (rested_since, request) = match exchange.server.role {
+        ROLE_CLIENT => (exchange.read_ns.get(), sock::last_sent_ns(sk, now)),
+        _ => (sock::last_sent_ns(sk, now).max(exchange.read_ns.get()), now),
+    };
+    request.saturating_sub(rested_since)
 }

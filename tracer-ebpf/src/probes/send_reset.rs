@@ -11,7 +11,8 @@ use crate::{
     record,
     state::{
         counters::{count, counters},
-        windows::window,
+        prefixes::Room,
+        server_ports,
     },
 };
 
@@ -21,11 +22,15 @@ const SAME_RUN_NS: u64 = 1_000_000;
 /// A RST leaves: `skb` is the segment it answers (passive reset), 0 for an active reset. `sk` may be 0, a
 /// time-wait mini-socket, a listener or the connection itself.
 #[inline(always)]
-pub fn sent(sk: u64, skb: u64, reason: u32) {
+pub fn sent(sk: u64, skb: u64, reason: u32, room: &mut Room) {
     let now = clock::now_ns();
     count(counter::SEGMENTS_SENT);
     if skb != 0 && sk != 0 {
         take_back_false_receive(sk, now);
+    }
+    // Segments are counted for the whole host. The segment that is answered knows the ports whatever the socket is.
+    if !server_ports::admit(|| if skb != 0 { skb::ports(skb) } else { sock::ports(sk) }) {
+        return;
     }
     let sk_state = if sk == 0 { 0 } else { sock::state_of(sk) };
     emit(KIND_SEND_RESET, Urgency::Now, now, |record| {
@@ -45,17 +50,17 @@ pub fn sent(sk: u64, skb: u64, reason: u32) {
         if skb != 0 {
             record::segment(record, skb);
         }
-        record::request_line::last(&mut record.request_line, window::SEND_RESET, sk, skb);
+        record::request_line::last(&mut record.request_line, room, sk, skb);
     });
 }
 
 /// `tcp_v4_send_reset` or `tcp_v6_send_reset` was entered on a kernel whose tracepoint does not see them all:
 /// up to 6.9 it is only hit `if (sk && sk_fullsock(sk))`. Here comes the rest.
 #[inline(always)]
-pub fn entered(sk: u64, skb: u64) {
+pub fn entered(sk: u64, skb: u64, room: &mut Room) {
     let traced = sk != 0 && !matches!(sock::state_of(sk), state::TIME_WAIT | state::NEW_SYN_RECV);
     if !traced && skb::is_answered(sk, skb) {
-        sent(sk, skb, NO_REASON);
+        sent(sk, skb, NO_REASON, room);
     }
 }
 
@@ -63,10 +68,10 @@ pub fn entered(sk: u64, skb: u64) {
 #[inline(always)]
 fn take_back_false_receive(sk: u64, now: u64) {
     let Some(counters) = counters() else { return };
-    let follows = counters[counter::LAST_RECEIVE_SK] == sk
-        && now.wrapping_sub(counters[counter::LAST_RECEIVE_NS]) < SAME_RUN_NS;
+    let follows = counters[counter::LAST_RECEIVE_SK].get() == sk
+        && now.wrapping_sub(counters[counter::LAST_RECEIVE_NS].get()) < SAME_RUN_NS;
     if follows {
-        counters[counter::LAST_RECEIVE_SK] = 0;
-        counters[counter::FALSE_RECEIVES] += 1;
+        counters[counter::LAST_RECEIVE_SK].set(0);
+        count(counter::FALSE_RECEIVES);
     }
 }

@@ -12,7 +12,10 @@ use crate::{
         sock::{self, state},
     },
     record,
-    state::constants::{idle_jiffies, with_request_lines, with_requests},
+    state::{
+        constants::{counts_requests, idle_jiffies, reads_request_lines},
+        server_ports,
+    },
 };
 
 /// A socket, perhaps not one of TCP, changes its state.
@@ -20,11 +23,14 @@ use crate::{
 pub fn state_changed(sk: u64, old: u8, new: u8) {
     // Most steps are of no interest: decide on the numbers before looking at the socket.
     let ends = matches!(new, state::FIN_WAIT1 | state::CLOSE_WAIT | state::CLOSE);
-    let begins = new == state::ESTABLISHED && (with_requests() || with_request_lines());
+    let begins = new == state::ESTABLISHED && (counts_requests() || reads_request_lines());
     if !ends && !begins {
         return;
     }
     let Some(sk) = Typed::tcp_sock(sk) else { return };
+    if !server_ports::admit(|| sock::ports(sk)) {
+        return;
+    }
     match new {
         state::ESTABLISHED => established(sk, old),
         state::FIN_WAIT1 => report::<KIND_FIN>(sk, old, new),
@@ -36,10 +42,10 @@ pub fn state_changed(sk: u64, old: u8, new: u8) {
 
 #[inline(always)]
 fn established(sk: Typed, old: u8) {
-    if with_requests() {
+    if counts_requests() {
         payload_read::established(sk, old);
     }
-    if with_request_lines() {
+    if reads_request_lines() {
         pages::learn(sk.address());
     }
 }

@@ -4,27 +4,27 @@ pub mod request_line;
 pub mod requests;
 
 use tracer_common::{
-    FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_RETRANSMITTING, FLAG_SEGMENT, Field,
-    Record, SOCKET_FULL, SOCKET_LISTENER, SOCKET_TIME_WAIT,
+    FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_RETRANSMITTING, FLAG_SEGMENT, Record,
+    SOCKET_FULL, SOCKET_LISTENER, SOCKET_TIME_WAIT, field,
 };
 
 use crate::kernel::{
     AF_INET, AF_INET6, Object,
     clock::jiffies,
     read, read_at,
-    skb::{header_len, headers, ip_version, read_address, route},
-    sock::{SOCK_DEAD, SOCK_DONE, address, lingers_zero, netns, sent_ns},
+    skb::{self, header_len, headers, ip_version, read_address, route},
+    sock::{self, SOCK_DEAD, SOCK_DONE, address, lingers_zero, netns, sent_ns},
 };
 
 /// What every kind of socket has: `struct sock_common`.
 #[inline(always)]
 fn common(record: &mut Record, sk: impl Object) {
-    record.netns = netns(read(sk, Field::SkcNet));
-    record.family = read(sk, Field::SkcFamily);
-    record.local_port = read(sk, Field::SkcNum);
-    record.remote_port = u16::from_be(read(sk, Field::SkcDport));
-    record.local_addr = address(sk, record.family, Field::SkcRcvSaddr, Field::SkcV6RcvSaddr);
-    record.remote_addr = address(sk, record.family, Field::SkcDaddr, Field::SkcV6Daddr);
+    record.netns = netns(read(sk, field::SKC_NET));
+    record.family = read(sk, field::SKC_FAMILY);
+    record.local_port = read(sk, field::SKC_NUM);
+    record.remote_port = sock::remote_port(sk);
+    record.local_addr = address(sk, record.family, field::SKC_RCV_SADDR, field::SKC_V6_RCV_SADDR);
+    record.remote_addr = address(sk, record.family, field::SKC_DADDR, field::SKC_V6_DADDR);
 }
 
 /// An ordinary TCP socket, with all it remembers of its traffic.
@@ -32,30 +32,30 @@ fn common(record: &mut Record, sk: impl Object) {
 pub fn connection(record: &mut Record, sk: impl Object) {
     record.socket = SOCKET_FULL;
     common(record, sk);
-    // `skc_num` is 0 once the port was given back (`__inet_put_port`); `inet_sport` stays.
-    record.local_port = u16::from_be(read(sk, Field::InetSport));
+    // Its `skc_num` may be 0 already.
+    record.local_port = sock::local_port(sk);
 
     let now = jiffies();
-    record.since_sent = now.wrapping_sub(read(sk, Field::Lsndtime));
-    record.since_received = now.wrapping_sub(read(sk, Field::IcskAckLrcvtime));
-    record.since_ack = now.wrapping_sub(read(sk, Field::RcvTstamp));
-    record.bytes_sent = read(sk, Field::BytesSent);
-    record.bytes_received = read(sk, Field::BytesReceived);
-    record.bytes_acked = read(sk, Field::BytesAcked);
-    record.bytes_retrans = read(sk, Field::BytesRetrans);
-    record.data_segs_out = read(sk, Field::DataSegsOut);
-    record.data_segs_in = read(sk, Field::DataSegsIn);
-    record.snd_una = read(sk, Field::SndUna);
-    record.snd_nxt = read(sk, Field::SndNxt);
-    record.snd_wl1 = read(sk, Field::SndWl1);
-    record.write_seq = read(sk, Field::WriteSeq);
-    record.rcv_nxt = read(sk, Field::RcvNxt);
-    record.copied_seq = read(sk, Field::CopiedSeq);
-    record.srtt_us = read(sk, Field::SrttUs);
+    record.since_sent = now.wrapping_sub(read(sk, field::LSNDTIME));
+    record.since_received = now.wrapping_sub(read(sk, field::ICSK_ACK_LRCVTIME));
+    record.since_ack = now.wrapping_sub(read(sk, field::RCV_TSTAMP));
+    record.bytes_sent = read(sk, field::BYTES_SENT);
+    record.bytes_received = read(sk, field::BYTES_RECEIVED);
+    record.bytes_acked = read(sk, field::BYTES_ACKED);
+    record.bytes_retrans = read(sk, field::BYTES_RETRANS);
+    record.data_segs_out = read(sk, field::DATA_SEGS_OUT);
+    record.data_segs_in = read(sk, field::DATA_SEGS_IN);
+    record.snd_una = read(sk, field::SND_UNA);
+    record.snd_nxt = read(sk, field::SND_NXT);
+    record.snd_wl1 = read(sk, field::SND_WL1);
+    record.write_seq = read(sk, field::WRITE_SEQ);
+    record.rcv_nxt = read(sk, field::RCV_NXT);
+    record.copied_seq = read(sk, field::COPIED_SEQ);
+    record.srtt_us = read(sk, field::SRTT_US);
     record.sent_ns = sent_ns(sk);
-    record.probes_out = read(sk, Field::IcskProbesOut);
+    record.probes_out = read(sk, field::ICSK_PROBES_OUT);
 
-    let flags: u64 = read(sk, Field::SkcFlags);
+    let flags = read(sk, field::SKC_FLAGS);
     if flags & SOCK_DEAD != 0 {
         record.flags |= FLAG_ORPHAN;
     }
@@ -65,10 +65,10 @@ pub fn connection(record: &mut Record, sk: impl Object) {
     if lingers_zero(sk, flags) {
         record.flags |= FLAG_LINGER_ZERO;
     }
-    if read::<u32>(sk, Field::RetransOut) != 0 || read::<u8>(sk, Field::IcskRetransmits) != 0 {
+    if read(sk, field::RETRANS_OUT) != 0 || read(sk, field::ICSK_RETRANSMITS) != 0 {
         record.flags |= FLAG_RETRANSMITTING;
     }
-    if read::<u64>(sk, Field::SkSocket) == 0 {
+    if read(sk, field::SK_SOCKET) == 0 {
         record.flags |= FLAG_NO_FILE;
     }
 }
@@ -78,7 +78,7 @@ pub fn connection(record: &mut Record, sk: impl Object) {
 pub fn time_wait(record: &mut Record, sk: u64) {
     record.socket = SOCKET_TIME_WAIT;
     common(record, sk);
-    record.rcv_nxt = read(sk, Field::SkcTwRcvNxt);
+    record.rcv_nxt = read(sk, field::SKC_TW_RCV_NXT);
 }
 
 /// A listener knows no peer: the addresses come from the segment.
@@ -86,7 +86,7 @@ pub fn time_wait(record: &mut Record, sk: u64) {
 pub fn listener(record: &mut Record, sk: u64, skb: u64) {
     addresses(record, skb);
     record.socket = SOCKET_LISTENER;
-    record.netns = netns(read(sk, Field::SkcNet));
+    record.netns = netns(read(sk, field::SKC_NET));
 }
 
 /// No socket at all: the namespace comes from the device of the segment's route, as in
@@ -94,8 +94,8 @@ pub fn listener(record: &mut Record, sk: u64, skb: u64) {
 #[inline(always)]
 pub fn no_socket(record: &mut Record, skb: u64) {
     addresses(record, skb);
-    let device: u64 = read(route(skb), Field::DstDev);
-    record.netns = netns(read(device, Field::DevNdNet));
+    let device: u64 = read(route(skb), field::DST_DEV);
+    record.netns = netns(read(device, field::DEV_ND_NET));
 }
 
 /// The segment that a passive reset answers.
@@ -121,8 +121,9 @@ pub fn segment(record: &mut Record, skb: u64) {
 #[inline(always)]
 fn addresses(record: &mut Record, skb: u64) {
     let (network, transport) = headers(skb);
-    record.remote_port = u16::from_be(read_at(transport));
-    record.local_port = u16::from_be(read_at(transport + 2));
+    let ports = skb::ports_at(transport);
+    record.remote_port = ports.remote;
+    record.local_port = ports.local;
     if ip_version(network) == 4 {
         record.family = AF_INET;
         read_address(network + 12, &mut record.remote_addr, 4);

@@ -4,34 +4,34 @@ use tracer_common::{BY_PEER, BY_US, RequestLine};
 
 use crate::{
     kernel::payload,
-    state::{constants::with_request_lines, request_lines, windows},
+    state::{constants::reads_request_lines, prefixes::Room, request_lines},
 };
 
 /// Fills in the last request line of the connection that a reset ends: `sk` is its socket or 0, `skb` the segment that is answered or 0.
 #[inline(always)]
-pub fn last(line: &mut RequestLine, window: u32, sk: u64, skb: u64) {
-    if !with_request_lines() {
+pub fn last(line: &mut RequestLine, room: &mut Room, sk: u64, skb: u64) {
+    if !reads_request_lines() {
         return;
     }
-    let sent = request_lines::sent(sk);
-    if let Some(sent) = &sent
-        && sent.line.superseded == 0
+    let remembered = request_lines::of(sk);
+    if let Some(remembered) = remembered
+        && !remembered.is_superseded()
     {
-        *line = sent.line;
+        *line = remembered.line();
         return;
     }
-    let Some(window) = windows::window(window) else { return };
+    let Some(prefix) = room.clear() else { return };
     // What was sent unseen is still there until it is acknowledged.
     let by = if skb != 0 {
-        payload::of_segment(window, skb);
+        payload::of_segment(prefix, skb);
         BY_PEER
     } else {
-        payload::of_unacknowledged(window, sk);
+        payload::of_unacknowledged(prefix, sk);
         BY_US
     };
-    if line.take(window, payload::shift) {
+    if line.take(prefix, payload::shift) {
         line.by = by;
-    } else if let Some(sent) = sent {
-        *line = sent.line;
+    } else if let Some(remembered) = remembered {
+        *line = remembered.line();
     }
 }

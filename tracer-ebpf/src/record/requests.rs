@@ -5,7 +5,7 @@ use tracer_common::{FLAG_PEER_FIN, FLAG_REQUESTS, ROLE_SERVER, Record};
 use crate::{
     kernel::{Object, sock::state},
     state::{
-        constants::with_requests,
+        constants::counts_requests,
         exchanges::{self, Exchange},
     },
 };
@@ -13,15 +13,15 @@ use crate::{
 /// Adds what is remembered of a connection to a record of it.
 #[inline(always)]
 pub fn add_to(record: &mut Record, sk: impl Object) {
-    if !with_requests() {
+    if !counts_requests() {
         return;
     }
-    let Some(exchange) = exchanges::exchange(sk.address()) else { return };
-    record.read_ns = exchange.read_ns;
+    let Some(exchange) = exchanges::of(sk.address()) else { return };
+    record.read_ns = exchange.read_ns.get();
     // Payload can be taken past the probe (MPTCP, sockmap). The peer's FIN is read without it.
-    let unseen = record.copied_seq.wrapping_sub(exchange.copied_seq);
+    let unseen = record.copied_seq.wrapping_sub(exchange.copied_seq.get());
     if exchange.whole != 0 && unseen <= u32::from(record.flags & FLAG_PEER_FIN != 0) {
-        record.requests = exchange.begun - u32::from(is_open(exchange, record));
+        record.requests = exchange.begun.get() - u32::from(is_open(exchange, record));
         record.flags |= FLAG_REQUESTS;
     }
 }
@@ -31,6 +31,6 @@ pub fn add_to(record: &mut Record, sk: impl Object) {
 fn is_open(exchange: &Exchange, record: &Record) -> bool {
     let fin =
         matches!(record.old_state, state::FIN_WAIT1 | state::FIN_WAIT2 | state::CLOSING | state::LAST_ACK);
-    let written = record.write_seq.wrapping_sub(exchange.write_seq);
-    exchange.server.role == ROLE_SERVER && exchange.begun > 0 && written <= u32::from(fin)
+    let written = record.write_seq.wrapping_sub(exchange.write_seq.get());
+    exchange.server.role == ROLE_SERVER && exchange.begun.get() > 0 && written <= u32::from(fin)
 }
