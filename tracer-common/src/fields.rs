@@ -1,12 +1,12 @@
 //! The kernel struct fields that the kernel side reads: one row for each, and both sides go by it.
 //!
-//! The kernel side reads a field as the type in its row. User space finds it in the running kernel's BTF by the path in its row, compares
-//! the widths, and hands the offsets over at load.
+//! The kernel side reads a field as the type in its row. User space finds it in the running kernel's BTF by the path in
+//! its row, compares the widths, and hands the offsets over at load.
 
 use core::marker::PhantomData;
 
-/// The offset of a field that cannot be read on the running kernel. The verifier sees offsets as constants and prunes the code behind
-/// an absent one.
+/// The offset of a field that cannot be read on the running kernel. The verifier sees offsets as constants and prunes
+/// the code behind an absent one.
 pub const ABSENT: u32 = u32::MAX;
 
 /// Byte offsets, one for each of [`ROWS`], in their order.
@@ -131,8 +131,9 @@ macro_rules! fields {
 use Need::{Optional, Required};
 use Part::{Ipv6Addresses, Ipv6Routes, Messages, Packets, Pages, Unacknowledged};
 
-// A `struct sock *` of TCP points at its `sock_common`, `inet_sock`, `inet_connection_sock` and `tcp_sock` at once, so all of these count
-// from the same address. A time-wait or request socket has the `sock_common` part only. Pointers are addresses: u64.
+// A `struct sock *` of TCP points at its `sock_common`, `inet_sock`, `inet_connection_sock` and `tcp_sock` at once, so
+// all of these count from the same address. A time-wait or request socket has the `sock_common` part only. Pointers are
+// addresses: u64.
 fields! {
     SKC_FAMILY: u16 = sock_common.skc_family, Required;
     SKC_STATE: u8 = sock_common.skc_state, Required;

@@ -7,8 +7,7 @@ macro_rules! names {
         pub mod $list {
             $(
                 #[doc = concat!("`", stringify!($name), "`")]
-                #[expect(clippy::allow_attributes, reason = "programs are named like functions")]
-                #[allow(non_upper_case_globals)]
+                #[allow(non_upper_case_globals, reason = "programs are named like functions")]
                 pub const $name: &str = stringify!($name);
             )*
 
@@ -23,11 +22,11 @@ names! {
 }
 names! {
     /// What is written at load and then frozen.
-    constant: OFFSETS HAS_REASON IDLE_JIFFIES JIFFY_NS COUNTS_REQUESTS READS_REQUEST_LINES FILTERS_PORTS PAGE_RATIO ITER_UBUF ITER_IOVEC
-        WAKE_BYTES
+    constant: OFFSETS HAS_REASON IDLE_JIFFIES JIFFY_NS WAKE_BYTES FILTERS_PORTS COUNTS_REQUESTS READS_REQUEST_LINES
+        PAGE_RATIO ITER_UBUF ITER_IOVEC
 }
 names! {
     /// Programs, named after the tracepoint or function they are attached to.
-    program: inet_sock_set_state tcp_receive_reset tcp_send_reset tcp_v4_send_reset tcp_v6_send_reset tcp_rcv_space_adjust
-        tcp_sendmsg_locked tcp_destroy_sock
+    program: inet_sock_set_state tcp_receive_reset tcp_send_reset tcp_v4_send_reset tcp_v6_send_reset
+        tcp_rcv_space_adjust tcp_sendmsg_locked tcp_destroy_sock
 }

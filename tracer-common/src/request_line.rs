@@ -1,7 +1,7 @@
 //! The request line of plaintext HTTP/1.x (RFC 9112, section 3), as far as it may be shown: method and path.
 //!
-//! The kernel side runs this as well: no panics, every index masked, every loop with a constant bound, and nothing carried out of a
-//! loop but where it ended, or the verifier would follow each combination.
+//! The kernel side runs this as well: no panics, every index masked, every loop with a constant bound, and nothing
+//! carried out of a loop but where it ended, or the verifier would follow each combination.
 
 #![expect(clippy::inline_always, reason = "the kernel side has no room for calls")]
 #![expect(
@@ -12,8 +12,8 @@
 /// Bytes of payload that are inspected.
 pub const INSPECTED: usize = 128;
 
-/// The beginning of payload, zeroes behind it: so zeroes end what is inspected, and nothing depends on how much there is. What is pieced
-/// together of two reads has room as well.
+/// The beginning of payload, zeroes behind it: so zeroes end what is inspected, and nothing depends on how much there
+/// is. What is pieced together of two reads has room as well.
 pub type Prefix = [u8; 2 * INSPECTED];
 
 /// A place in a prefix behind all that is inspected.
@@ -75,11 +75,11 @@ impl RequestLine {
 
     /// Takes over the request line that `prefix` begins with. Returns whether there is one; if not, nothing is changed.
     ///
-    /// `shift` moves [`INSPECTED`] bytes of the prefix from a place in it to its front: the target then has a place that does not depend on
-    /// the method.
+    /// `shift` moves [`INSPECTED`] bytes of the prefix from a place in it to its front: the target then has a place
+    /// that does not depend on the method.
     ///
-    /// `HTTP/1.` has to follow the target. Only where that is longer than what is inspected, one of [`METHODS`] before what begins like a
-    /// path or a URI is enough.
+    /// `HTTP/1.` has to follow the target. Only where that is longer than what is inspected, one of [`METHODS`] before
+    /// what begins like a path or a URI is enough.
     #[inline(always)]
     pub fn take(&mut self, prefix: &mut Prefix, shift: impl FnOnce(&mut Prefix, usize)) -> bool {
         let (method, target) = method(prefix);

@@ -8,12 +8,13 @@
 //! | `tcp_sendmsg_locked` | where request lines are asked for |
 //! | `tcp_destroy_sock` | together with either of the last two |
 //!
-//! Where the socket is read and always is one, the program is typed (`tp_btf`): the verifier knows the arguments' types, so
-//! that fields are loaded without a helper. Not so for `tcp_send_reset`: on 6.2 to early 6.12 its arguments are wrongly marked
-//! as trusted and the verifier deletes the NULL checks.
+//! Where the socket is read and always is one, the program is typed (`tp_btf`): the verifier knows the arguments'
+//! types, so that fields are loaded without a helper. Not so for `tcp_send_reset`: on 6.2 to early 6.12 its arguments
+//! are wrongly marked as trusted and the verifier deletes the NULL checks.
 
 #![no_std]
 #![no_main]
+#![deny(clippy::undocumented_unsafe_blocks, unsafe_op_in_unsafe_fn)]
 
 mod emit;
 mod kernel;
@@ -105,8 +106,8 @@ pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
 }
 
 /// `tcp_sendmsg_locked(const struct sock *sk, const struct msghdr *msg, const struct sk_buff *skb, int size_goal)`
-/// (include/trace/events/tcp.h, 6.17 and later): payload is about to be copied (`tcp_sendmsg_locked`, net/ipv4/tcp.c). Attached only
-/// where request lines are asked for.
+/// (include/trace/events/tcp.h, 6.17 and later): payload is about to be copied (`tcp_sendmsg_locked`, net/ipv4/tcp.c).
+/// Attached only where request lines are asked for.
 #[btf_tracepoint(function = "tcp_sendmsg_locked")]
 pub fn tcp_sendmsg_locked(ctx: BtfTracePointContext) -> i32 {
     if let Some(sk) = Typed::tcp_sock(ctx.arg(0)) {
@@ -136,8 +137,8 @@ macro_rules! named {
 }
 
 named! {
-    inet_sock_set_state tcp_receive_reset tcp_send_reset tcp_v4_send_reset tcp_v6_send_reset tcp_rcv_space_adjust tcp_sendmsg_locked
-    tcp_destroy_sock
+    inet_sock_set_state tcp_receive_reset tcp_send_reset tcp_v4_send_reset tcp_v6_send_reset
+    tcp_rcv_space_adjust tcp_sendmsg_locked tcp_destroy_sock
 }
 
 #[panic_handler]

@@ -1,8 +1,8 @@
 //! The only readers of kernel memory.
 //!
-//! What is known to be a TCP socket is read directly, as a [`Typed`] pointer. Of a plain address nothing is known, so it is read with
-//! `bpf_probe_read_kernel`. Either way a wrong address yields zeroes, never a fault. Field names and their kernel sources are
-//! listed in [`tracer_common::field`].
+//! What is known to be a TCP socket is read directly, as a [`Typed`] pointer. Of a plain address nothing is known, so
+//! it is read with `bpf_probe_read_kernel`. Either way a wrong address yields zeroes, never a fault. Field names and
+//! their kernel sources are listed in [`tracer_common::field`].
 
 pub mod clock;
 pub mod msghdr;
@@ -32,7 +32,8 @@ pub const AF_INET6: u16 = 10;
 #[inline(always)]
 pub fn read_at<T: Copy + Default>(address: u64) -> T {
     let mut value = MaybeUninit::<T>::uninit();
-    // SAFETY: the helper checks the address, and writes zeroes where it cannot read: so whether it could need not be asked.
+    // SAFETY: the helper checks the address, and writes zeroes where it cannot read: so whether it could need not be
+    // asked.
     unsafe {
         generated::bpf_probe_read_kernel(
             value.as_mut_ptr().cast(),
@@ -65,8 +66,8 @@ impl Object for u64 {
     }
 }
 
-/// A pointer whose type the verifier knows: no load needs a helper. Offsets are constants to the verifier, so it can compare each
-/// load with the type.
+/// A pointer whose type the verifier knows: no load needs a helper. Offsets are constants to the verifier, so it can
+/// compare each load with the type.
 #[derive(Clone, Copy)]
 pub struct Typed(u64);
 
@@ -95,8 +96,8 @@ impl Object for Typed {
 
     #[inline(always)]
     fn load<T: Copy + Default>(self, offset: u32) -> T {
-        // SAFETY: the verifier refuses the program unless the type has such a field there; should the memory be gone, the
-        // kernel reads zeroes. Volatile, because a narrower load than the field would be refused.
+        // SAFETY: the verifier refuses the program unless the type has such a field there; should the memory be gone,
+        // the kernel reads zeroes. Volatile, because a narrower load than the field would be refused.
         unsafe { core::ptr::read_volatile((self.0 + u64::from(offset)) as *const T) }
     }
 }

@@ -5,8 +5,8 @@ use tracer_common::{Prefix, field};
 use super::{Typed, payload::read_user_bytes, read, read_at};
 use crate::state::constants::{iter_iovec, iter_ubuf};
 
-/// What an application is about to send: `msg` is its `struct msghdr`, from the first byte that was not taken yet. Of scattered
-/// memory only the first piece is read, of what is no memory of a process nothing.
+/// What an application is about to send: `msg` is its `struct msghdr`, from the first byte that was not taken yet. Of
+/// scattered memory only the first piece is read, of what is no memory of a process nothing.
 #[inline(always)]
 pub fn of_message(prefix: &mut Prefix, msg: Typed) {
     let done = read(msg, field::MSG_ITER_OFFSET);

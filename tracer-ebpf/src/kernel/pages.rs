@@ -1,9 +1,10 @@
 //! From a `struct page` to the memory it stands for.
 //!
 //! Both lie in arrays: all memory is mapped in one piece, and so are the `struct page`s of it (`page_to_virt`,
-//! include/linux/mm.h, with `CONFIG_SPARSEMEM_VMEMMAP`). So for every page `address = page * RATIO + DISTANCE`, where the ratio is that
-//! of their sizes. The distance is different after each boot and not every kernel shows it; but it follows from any page whose
-//! address is known, and the allocator knows such pages: a slab is a `struct page` that points at free memory within itself.
+//! include/linux/mm.h, with `CONFIG_SPARSEMEM_VMEMMAP`). So for every page `address = page * RATIO + DISTANCE`, where
+//! the ratio is that of their sizes. The distance is different after each boot and not every kernel shows it; but it
+//! follows from any page whose address is known, and the allocator knows such pages: a slab is a `struct page` that
+//! points at free memory within itself.
 
 use tracer_common::field;
 
@@ -13,7 +14,8 @@ use crate::state::{
     pages,
 };
 
-/// Both arrays begin at a multiple of this (`kernel_randomize_memory`, arch/x86/mm/kaslr.c), so the distance is one, too.
+/// Both arrays begin at a multiple of this (`kernel_randomize_memory`, arch/x86/mm/kaslr.c), so the distance is one,
+/// too.
 const ALIGNMENT: u64 = 1 << 30;
 
 /// No slab is larger.
@@ -36,8 +38,8 @@ pub fn address(page: u64) -> Option<u64> {
     (distance != 0).then(|| page.wrapping_mul(page_ratio()).wrapping_add(distance))
 }
 
-/// Learns the distance from the slabs of `sk`'s cache and those behind it; two of them must agree. Until it succeeds this is tried
-/// again with other sockets, but not for ever.
+/// Learns the distance from the slabs of `sk`'s cache and those behind it; two of them must agree. Until it succeeds
+/// this is tried again with other sockets, but not for ever.
 #[inline(always)]
 pub fn learn(sk: u64) {
     let Some(known) = pages::pages() else { return };

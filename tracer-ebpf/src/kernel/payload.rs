@@ -6,7 +6,8 @@ use tracer_common::{INSPECTED, Prefix, field};
 use super::{pages, read, skb};
 use crate::state::constants::offset;
 
-/// How deep a queue's first packet can be: its tree (`lib/rbtree.c`) would then hold 2^8 packets or more, which is no request.
+/// How deep a queue's first packet can be: its tree (`lib/rbtree.c`) would then hold 2^8 packets or more, which is no
+/// request.
 const MAX_DEPTH: u32 = 16;
 
 /// The segment that a passive reset answers.
@@ -73,8 +74,8 @@ pub fn read_user_bytes(prefix: &mut Prefix, address: u64, len: u64) {
     unsafe { generated::bpf_probe_read_user(prefix.as_mut_ptr().cast(), len, address as *const _) };
 }
 
-/// Less than [`INSPECTED`] in any case. Older verifiers forget a limit that the compiler compared with some time ago: here it is a mask
-/// right before the use, on a number that the compiler knows nothing of.
+/// Less than [`INSPECTED`] in any case. Older verifiers forget a limit that the compiler compared with some time ago:
+/// here it is a mask right before the use, on a number that the compiler knows nothing of.
 #[inline(always)]
 fn less_than_inspected(len: u64) -> u32 {
     let limit = INSPECTED as u64 - 1;

@@ -102,8 +102,8 @@ pub fn sent_ns(sk: impl Object) -> u64 {
 
 /// When payload was last sent, on the clock of [`now_ns`].
 ///
-/// The exact time is that of one segment, which may have been an older one or a FIN: it counts only where it agrees with the
-/// tick in which payload was last sent.
+/// The exact time is that of one segment, which may have been an older one or a FIN: it counts only where it agrees
+/// with the tick in which payload was last sent.
 #[inline(always)]
 pub fn last_sent_ns(sk: impl Object, now: u64) -> u64 {
     let ticks = jiffies().wrapping_sub(read(sk, field::LSNDTIME));
@@ -113,7 +113,7 @@ pub fn last_sent_ns(sk: impl Object, now: u64) -> u64 {
     if agrees { exact.min(now) } else { by_tick }
 }
 
-/// Which end of the connection this is, as long as it has sent no FIN: see `role` in `tracer/src/decode.rs`.
+/// Which end of the connection this is, as long as it has sent no FIN: see `role` in the decoder.
 #[inline(always)]
 pub fn role(sk: impl Object) -> u32 {
     let in_flight = read(sk, field::SND_NXT).wrapping_sub(read(sk, field::SND_UNA));
@@ -126,8 +126,8 @@ pub fn role(sk: impl Object) -> u32 {
     }
 }
 
-/// The local port of a connection: `skc_num` is 0 once it was given back (`__inet_put_port`, net/ipv4/inet_hashtables.c), `inet_sport`
-/// stays.
+/// The local port of a connection: `skc_num` is 0 once it was given back (`__inet_put_port`,
+/// net/ipv4/inet_hashtables.c), `inet_sport` stays.
 #[inline(always)]
 pub fn local_port(sk: impl Object) -> u16 {
     u16::from_be(read(sk, field::INET_SPORT))

@@ -1,4 +1,5 @@
-//! A socket is destroyed: another one may get its address. Its ports are not asked for: `tcp_disconnect` may have cleared them.
+//! A socket is destroyed: another one may get its address. Its ports are not asked for: `tcp_disconnect` may have
+//! cleared them.
 
 use crate::state::{
     constants::{counts_requests, reads_request_lines},

@@ -1,7 +1,7 @@
 //! Requests, counted on the data path while that is asked for: one probe, where applications read payload.
 //!
-//! Nothing is sent for a request. A read that finds something written since the one before begins a new exchange; what it adds
-//! up to is kept for each server, and what a reset needs to know with the connection.
+//! Nothing is sent for a request. A read that finds something written since the one before begins a new exchange; what
+//! it adds up to is kept for each server, and what a reset needs to know with the connection.
 
 use tracer_common::{ROLE_CLIENT, ROLE_SERVER};
 
@@ -68,8 +68,8 @@ fn count(sk: Typed, exchange: &Exchange, now: u64) {
     }
 }
 
-/// For how long the connection was idle before its latest request. A server reads the request itself; a client reads the response to one
-/// that it sent before.
+/// For how long the connection was idle before its latest request. A server reads the request itself; a client reads
+/// the response to one that it sent before.
 #[inline(always)]
 fn idle_ns(sk: Typed, exchange: &Exchange, now: u64) -> u64 {
     let (rested_since, request) = match exchange.server.role {

@@ -11,8 +11,8 @@ use crate::{
     },
 };
 
-/// A client's application hands over payload. Only where this begins a request it is inspected: something was received since the
-/// one before.
+/// A client's application hands over payload. Only where this begins a request it is inspected: something was received
+/// since the one before.
 #[inline(always)]
 pub fn sending(sk: Typed, msg: Typed, room: &mut Room) {
     if !server_ports::admit(|| sock::ports(sk)) || sock::role(sk) == ROLE_SERVER {

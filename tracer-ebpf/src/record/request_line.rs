@@ -7,7 +7,8 @@ use crate::{
     state::{constants::reads_request_lines, prefixes::Room, request_lines},
 };
 
-/// Fills in the last request line of the connection that a reset ends: `sk` is its socket or 0, `skb` the segment that is answered or 0.
+/// Fills in the last request line of the connection that a reset ends: `sk` is its socket or 0, `skb` the segment that
+/// is answered or 0.
 #[inline(always)]
 pub fn last(line: &mut RequestLine, room: &mut Room, sk: u64, skb: u64) {
     if !reads_request_lines() {

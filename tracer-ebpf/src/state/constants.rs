@@ -1,4 +1,5 @@
-//! What the loader writes before anything runs, and then freezes: the verifier knows the values and prunes what they rule out.
+//! What the loader writes before anything runs, and then freezes: the verifier knows the values and prunes what they
+//! rule out.
 
 use tracer_common::{ABSENT, Field, Offsets, ROWS, constant};
 

@@ -53,8 +53,8 @@ impl Exchange {
 /// What is remembered of the connection of a socket.
 #[inline(always)]
 pub fn of(sk: u64) -> Option<&'static Exchange> {
-    // SAFETY: map memory outlives the program, and what changes in it is [`Shared`]. The kernel serialises one socket's reads; should the
-    // entry be taken for another socket meanwhile, a count is off by one.
+    // SAFETY: map memory outlives the program, and what changes in it is [`Shared`]. The kernel serialises one socket's
+    // reads; should the entry be taken for another socket meanwhile, a count is off by one.
     unsafe { EXCHANGES.get(sk) }
 }
 

@@ -11,7 +11,8 @@ pub mod totals;
 
 use core::cell::UnsafeCell;
 
-/// A value in the memory of a map, which other programs may write at any time: nobody gets a reference to it, only copies.
+/// A value in the memory of a map, which other programs may write at any time: nobody gets a reference to it, only
+/// copies.
 #[repr(transparent)]
 pub struct Shared<T>(UnsafeCell<T>);
 
@@ -46,7 +47,8 @@ impl<T: Copy> Shared<T> {
 pub unsafe fn clear<T>(memory: *mut T) {
     let words = memory.cast::<u64>();
     for word in 0..size_of::<T>() / size_of::<u64>() {
-        // SAFETY: as the caller promises. Volatile, or the compiler would call its own `memset`, which goes byte by byte.
+        // SAFETY: as the caller promises. Volatile, or the compiler would call its own `memset`, which goes byte by
+        // byte.
         unsafe { words.add(word).write_volatile(0) };
     }
 }

@@ -31,7 +31,8 @@ pub struct Room(Program);
 impl Room {
     /// # Safety
     ///
-    /// To be called once in each run of `program`, and by no other. A program can interrupt another one, but not itself.
+    /// To be called once in each run of `program`, and by no other. A program can interrupt another one, but not
+    /// itself.
     #[inline(always)]
     pub unsafe fn of(program: Program) -> Self {
         Self(program)
@@ -41,8 +42,8 @@ impl Room {
     #[inline(always)]
     pub fn clear(&mut self) -> Option<&mut Prefix> {
         let prefix = PREFIXES.get_ptr_mut(self.0 as u32)?;
-        // SAFETY: map memory outlives the program, belongs to this CPU, and to nobody but the owner of `self`; maps align their values to a
-        // word.
+        // SAFETY: map memory outlives the program, belongs to this CPU, and to nobody but the owner of `self`; maps
+        // align their values to a word.
         unsafe {
             clear(prefix);
             Some(&mut *prefix)

@@ -61,8 +61,8 @@ impl LastRequestLine {
 /// What the client with this socket sent last.
 #[inline(always)]
 pub fn of(sk: u64) -> Option<&'static LastRequestLine> {
-    // SAFETY: map memory outlives the program, and what changes in it is [`Shared`]. The kernel serialises what is sent on one socket;
-    // should the entry be taken for another one meanwhile, a line is mixed from two.
+    // SAFETY: map memory outlives the program, and what changes in it is [`Shared`]. The kernel serialises what is sent
+    // on one socket; should the entry be taken for another one meanwhile, a line is mixed from two.
     unsafe { REQUEST_LINES.get(sk) }
 }
 

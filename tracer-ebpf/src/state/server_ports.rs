@@ -11,8 +11,9 @@ use crate::kernel::Ports;
 static SERVER_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 const _: &str = map::SERVER_PORTS;
 
-/// Whether a connection may be one that is asked for. Either of its ports can be the server's: which one is left to user space, which
-/// knows the roles. Where nothing is filtered the verifier prunes all of this, and the ports are not even read.
+/// Whether a connection may be one that is asked for. Either of its ports can be the server's: which one is left to
+/// user space, which knows the roles. Where nothing is filtered the verifier prunes all of this, and the ports are not
+/// even read.
 #[inline(always)]
 pub fn admit(ports: impl FnOnce() -> Ports) -> bool {
     if !filters_ports() {

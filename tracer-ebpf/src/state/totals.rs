@@ -19,12 +19,13 @@ const _: &str = map::LATE;
 /// A reuse after a shorter rest is not late for any timeout: nothing below is told from a busy connection.
 const LATE_FROM_NS: u64 = 40_000_000;
 
-/// Counts a request of this server; `idle_ns` is for how long its connection had been idle, if it had carried one before.
+/// Counts a request of this server; `idle_ns` is for how long its connection had been idle, if it had carried one
+/// before.
 #[inline(always)]
 pub fn count(server: &ServerKey, idle_ns: Option<u64>) {
     let Some(totals) = entry(server) else { return };
-    // SAFETY: the entry is this CPU's own and outlives the program, which does not run on top of itself and is the only one that writes
-    // here: so this is the only reference.
+    // SAFETY: the entry is this CPU's own and outlives the program, which does not run on top of itself and is the only
+    // one that writes here: so this is the only reference.
     let totals = unsafe { &mut *totals };
     totals.requests += 1;
     let Some(idle_ns) = idle_ns else { return };

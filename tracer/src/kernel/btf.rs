@@ -74,8 +74,9 @@ impl Btf {
         Ok(btf)
     }
 
-    /// A field, named by its path (`["icsk_ack", "lrcvtime"]`) within `struct name`. Anonymous structs and unions on the way are
-    /// looked through; of an array its first element counts. `None` where this kernel has no such field, or one without a byte of its own.
+    /// A field, named by its path (`["icsk_ack", "lrcvtime"]`) within `struct name`. Anonymous structs and unions on
+    /// the way are looked through; of an array its first element counts. `None` where this kernel has no such field, or
+    /// one without a byte of its own.
     pub fn field(&self, name: &str, path: &[&str]) -> Result<Option<Field>> {
         let Some(mut ty) = self.find(name, KIND_STRUCT) else { return Ok(None) };
         let mut found = Field { offset: 0, width: ty.size_or_ref };
@@ -134,8 +135,8 @@ impl Btf {
         })
     }
 
-    /// Bit offset and type of a member, searching anonymous members too; `seen` counts all that were looked at. A struct that contains
-    /// itself has no end: it is an error, as is one that only seems to have none.
+    /// Bit offset and type of a member, searching anonymous members too; `seen` counts all that were looked at. A
+    /// struct that contains itself has no end: it is an error, as is one that only seems to have none.
     fn member(&self, ty: &Type, name: &str, depth: usize, seen: &mut usize) -> Result<Option<(u32, u32)>> {
         if !matches!(ty.kind, KIND_STRUCT | KIND_UNION) {
             return Ok(None);

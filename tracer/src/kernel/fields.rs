@@ -14,8 +14,8 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// Looks up every field: those for payload only where that is to be read. Fails when one is missing, or has another width, that
-    /// nothing works without.
+    /// Looks up every field: those for payload only where that is to be read. Fails when one is missing, or has another
+    /// width, that nothing works without.
     pub fn resolve(btf: &Btf, with_payload: bool) -> Result<Self> {
         let mut fields = Self { offsets: [ABSENT; ROWS.len()], lost: Vec::new() };
         for (index, row) in ROWS.iter().enumerate() {
@@ -79,7 +79,8 @@ mod tests {
     use super::*;
     use crate::kernel::btf::blob::Blob;
 
-    /// Type information in which every field is as its row says, but for the one at `index`, which `change` has changed.
+    /// Type information in which every field is as its row says, but for the one at `index`, which `change` has
+    /// changed.
     fn kernel(change: impl Fn(usize, &mut u32) -> bool) -> Btf {
         let mut blob = Blob::default();
         for (index, row) in ROWS.iter().enumerate() {

@@ -238,7 +238,8 @@ fn page_ratio(btf: &Btf) -> u64 {
     page.and_then(|bytes| u64::try_from(bytes).ok()?.checked_div(size)).unwrap_or(0)
 }
 
-/// The numbers of `ITER_UBUF` and `ITER_IOVEC` (`enum iter_type`, include/linux/uio.h); those that do not exist fit nothing.
+/// The numbers of `ITER_UBUF` and `ITER_IOVEC` (`enum iter_type`, include/linux/uio.h); those that do not exist fit
+/// nothing.
 fn iterators(btf: &Btf) -> [u32; 2] {
     let types = btf.enum_names("iter_type", "ITER_");
     ["UBUF", "IOVEC"].map(|asked_for| {

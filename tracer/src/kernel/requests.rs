@@ -29,8 +29,8 @@ pub type Counted = (Role, Option<SocketAddr>);
 pub struct RequestCounters(PerCpuHashMap<MapData, KeyBytes, RequestNumbers>);
 
 impl RequestCounters {
-    /// Takes the map out of the loaded object, and makes the entries for servers that will have no room. To be called before any probe
-    /// is attached.
+    /// Takes the map out of the loaded object, and makes the entries for servers that will have no room. To be called
+    /// before any probe is attached.
     pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
         let map = take_map(ebpf, map::REQUESTS)?;
         let mut totals: PerCpuHashMap<_, KeyBytes, RequestNumbers> = PerCpuHashMap::try_from(map)?;
@@ -95,8 +95,8 @@ impl LateMarks {
         Ok(Self { map: HashMap::try_from(map)?, set: BTreeMap::new() })
     }
 
-    /// Sets these marks and no others, and says how many reuses came late since each was set. Where the kernel side has no room
-    /// for a mark nothing counts as late.
+    /// Sets these marks and no others, and says how many reuses came late since each was set. Where the kernel side has
+    /// no room for a mark nothing counts as late.
     pub fn follow<'a>(
         &mut self,
         marks: impl Iterator<Item = (Role, SocketAddr, Duration)> + 'a,

@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use aya::{Ebpf, maps::Array};
 use tracer_common::{PORT_WORDS, map};
 
-/// Has it pass over connections of which neither port is one of these. To be called before any probe is attached; it is not asked
-/// where there are none.
+/// Has it pass over connections of which neither port is one of these. To be called before any probe is attached; it is
+/// not asked where there are none.
 pub(super) fn set_port_filter(ebpf: &mut Ebpf, ports: &[u16]) -> Result<()> {
     let map = ebpf.map_mut(map::SERVER_PORTS).context("the eBPF object has no map of server ports")?;
     let mut words: Array<_, u64> = Array::try_from(map)?;

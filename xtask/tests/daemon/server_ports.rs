@@ -84,8 +84,8 @@ fn sent(scrape: &Scrape) -> Result<u64> {
     scrape.value("tracer_rst_segments_sent_total")
 }
 
-/// Ends this many connections to one of the network's ports in each way: in good order, aborted by the server, and closed by the server
-/// before the client sends another request, which meets the time-wait socket.
+/// Ends this many connections to one of the network's ports in each way: in good order, aborted by the server, and
+/// closed by the server before the client sends another request, which meets the time-wait socket.
 fn end_connections(network: &Network, port: u16, times: usize) -> Result<()> {
     let port = network.port(port);
     network.enter(|| {
