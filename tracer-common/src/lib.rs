@@ -6,12 +6,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-mod offsets;
+mod fields;
+mod names;
 mod record;
 mod request_line;
 mod requests;
 
-pub use offsets::{ABSENT, Field, Offsets};
+pub use fields::*;
+pub use names::*;
 pub use record::*;
 pub use request_line::*;
 pub use requests::*;

@@ -1,7 +1,7 @@
 //! The request line of plaintext HTTP/1.x (RFC 9112, section 3), as far as it may be shown: method and path.
 //!
-//! The kernel side runs this as well: no panics, every index masked, every loop with a constant bound, and nothing carried out of a
-//! loop but where it ended, or the verifier would follow each combination.
+//! The kernel side runs this as well: no panics, every index masked, every loop with a constant bound, and nothing
+//! carried out of a loop but where it ended, or the verifier would follow each combination.
 
 #![expect(clippy::inline_always, reason = "the kernel side has no room for calls")]
 #![expect(
@@ -11,15 +11,15 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Bytes of payload that are looked at.
-pub const LOOK: usize = 128;
+/// Bytes of payload that are inspected.
+pub const INSPECTED: usize = 128;
 
-/// Payload to look at, zeroes behind it: so zeroes end what is looked at, and nothing depends on how much there is. What is pieced
-/// together of two looks has room as well.
-pub type Window = [u8; 2 * LOOK];
+/// The beginning of payload, zeroes behind it: so zeroes end what is inspected, and nothing depends on how much there
+/// is. What is pieced together of two reads has room as well.
+pub type Prefix = [u8; 2 * INSPECTED];
 
-/// A place in a window behind all that is looked at.
-const METHOD_AT: usize = 2 * LOOK - 1;
+/// A place in a prefix behind all that is inspected.
+const METHOD_AT: usize = 2 * INSPECTED - 1;
 
 /// Bytes of a target within which it should end.
 const TARGET: usize = 96;
@@ -75,35 +75,35 @@ impl RequestLine {
     pub const NONE: Self =
         Self { method: METHOD_NONE, path_len: 0, by: 0, superseded: 0, padding: [0; 4], path: [0; MAX_PATH] };
 
-    /// Takes over the request line that `window` begins with. Returns whether there is one; if not, nothing is changed.
+    /// Takes over the request line that `prefix` begins with. Returns whether there is one; if not, nothing is changed.
     ///
-    /// `shift` moves [`LOOK`] bytes of the window from a place in it to its front: the target then has a place that does not depend on
-    /// the method.
+    /// `shift` moves [`INSPECTED`] bytes of the prefix from a place in it to its front: the target then has a place
+    /// that does not depend on the method.
     ///
-    /// `HTTP/1.` has to follow the target. Only where that is longer than what is looked at, one of [`METHODS`] before what begins like a
-    /// path or a URI is enough.
+    /// `HTTP/1.` has to follow the target. Only where that is longer than what is inspected, one of [`METHODS`] before
+    /// what begins like a path or a URI is enough.
     #[inline(always)]
-    pub fn take(&mut self, window: &mut Window, shift: impl FnOnce(&mut Window, usize)) -> bool {
-        let (method, target) = method(window);
+    pub fn take(&mut self, prefix: &mut Prefix, shift: impl FnOnce(&mut Prefix, usize)) -> bool {
+        let (method, target) = method(prefix);
         if method == METHOD_NONE {
             return false;
         }
         // It goes through memory that somebody else writes to, or the verifier would follow each method by itself.
-        window[METHOD_AT] = method;
-        shift(window, target);
-        let method = window[METHOD_AT];
-        if !is_http1(window, method) {
+        prefix[METHOD_AT] = method;
+        shift(prefix, target);
+        let method = prefix[METHOD_AT];
+        if !is_http1(prefix, method) {
             return false;
         }
         self.method = method;
-        if window[0] == b'/' || window[0] == b'*' {
-            self.path_len = copy_path(window, &mut self.path);
+        if prefix[0] == b'/' || prefix[0] == b'*' {
+            self.path_len = copy_path(prefix, &mut self.path);
         }
         true
     }
 }
 
-/// [`METHODS`] as the numbers that a window beginning with them has in its first bytes, and their lengths.
+/// [`METHODS`] as the numbers that a prefix beginning with them has in its first bytes, and their lengths.
 const PACKED: [(u64, u32); METHODS.len()] = {
     let mut packed = [(0, 0); METHODS.len()];
     let mut method = 0;
@@ -119,16 +119,16 @@ const PACKED: [(u64, u32); METHODS.len()] = {
     packed
 };
 
-/// The method that `window` begins with, or [`METHOD_NONE`], and where its target begins.
+/// The method that `prefix` begins with, or [`METHOD_NONE`], and where its target begins.
 #[inline(always)]
-fn method(window: &Window) -> (u8, usize) {
-    let begin = window.first_chunk().map_or(0, |begin| u64::from_be_bytes(*begin));
+fn method(prefix: &Prefix) -> (u8, usize) {
+    let begin = prefix.first_chunk().map_or(0, |begin| u64::from_be_bytes(*begin));
     for (index, (name, length)) in PACKED.into_iter().enumerate() {
         if begin >> (u64::BITS - 8 * length) == name {
             return (index as u8 + 1, length as usize);
         }
     }
-    for (letters, byte) in window[..=MAX_METHOD].iter().enumerate() {
+    for (letters, byte) in prefix[..=MAX_METHOD].iter().enumerate() {
         match byte {
             b'A'..=b'Z' | b'-' => {}
             b' ' if letters > 0 => return (METHOD_OTHER, letters + 1),
@@ -140,33 +140,33 @@ fn method(window: &Window) -> (u8, usize) {
 
 /// Whether a request of HTTP/1.x goes on like this from its target on.
 #[inline(always)]
-fn is_http1(window: &Window, method: u8) -> bool {
-    for (index, byte) in window[..TARGET].iter().enumerate() {
+fn is_http1(prefix: &Prefix, method: u8) -> bool {
+    for (index, byte) in prefix[..TARGET].iter().enumerate() {
         match byte {
-            b' ' => return index > 0 && is_version(window, index + 1),
+            b' ' => return index > 0 && is_version(prefix, index + 1),
             0 | b'\r' | b'\n' => return false,
             _ => {}
         }
     }
-    let is_uri = window.first_chunk() == Some(b"http");
-    method != METHOD_OTHER && (window[0] == b'/' || is_uri)
+    let is_uri = prefix.first_chunk() == Some(b"http");
+    method != METHOD_OTHER && (prefix[0] == b'/' || is_uri)
 }
 
 #[inline(always)]
-fn is_version(window: &Window, at: usize) -> bool {
+fn is_version(prefix: &Prefix, at: usize) -> bool {
     for (index, expected) in VERSION.into_iter().enumerate() {
-        if window[(at + index) & (size_of::<Window>() - 1)] != expected {
+        if prefix[(at + index) & (size_of::<Prefix>() - 1)] != expected {
             return false;
         }
     }
     true
 }
 
-/// Copies the path that `window` begins with, and returns its length.
+/// Copies the path that `prefix` begins with, and returns its length.
 #[inline(always)]
-fn copy_path(window: &Window, path: &mut [u8; MAX_PATH]) -> u8 {
+fn copy_path(prefix: &Prefix, path: &mut [u8; MAX_PATH]) -> u8 {
     for (index, into) in path.iter_mut().enumerate() {
-        match window[index] {
+        match prefix[index] {
             b' ' | b'?' | b'#' => return index as u8,
             byte => *into = byte,
         }

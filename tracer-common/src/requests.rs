@@ -1,7 +1,7 @@
 //! What the kernel side counts of each server's requests, while it is asked to.
 
-/// Upper bounds in milliseconds of the buckets that idle times are counted in: around the usual keep-alive timeouts, and none a
-/// whole number of seconds, so that `le` reads the same in every exposition format.
+/// Upper bounds in milliseconds of the buckets that idle times are counted in: around the usual keep-alive timeouts,
+/// and none a whole number of seconds, so that `le` reads the same in every exposition format.
 pub const IDLE_BOUNDS_MS: [u32; 26] = [
     100, 500, 950, 1950, 2500, 3950, 4500, 4950, 5500, 6500, 9500, 15_500, 20_500, 29_500, 31_500, 58_500,
     61_500, 64_500, 67_500, 74_500, 77_500, 92_500, 131_500, 299_500, 599_500, 625_500,

@@ -1,39 +1,53 @@
-//! The kernel side of tracer: three programs on tracepoints that report facts. User space judges. Two kprobes fill in on
-//! kernels whose `tcp_send_reset` does not see every reset, and two more tracepoints count requests when asked to.
+//! The kernel side of tracer: where it is hooked. It reports facts; user space judges.
 //!
-//! Where the socket is read and always is one, the program is typed (`tp_btf`): the verifier knows the arguments' types, so
-//! that fields are loaded without a helper. Not so for `tcp_send_reset`: on 6.2 to early 6.12 its arguments are wrongly marked
-//! as trusted and the verifier deletes the NULL checks.
+//! | hook | attached |
+//! |---|---|
+//! | `inet_sock_set_state`, `tcp_receive_reset`, `tcp_send_reset` | always |
+//! | kprobes on `tcp_v4_send_reset`, `tcp_v6_send_reset` | up to 6.9, whose `tcp_send_reset` does not see every reset |
+//! | `tcp_rcv_space_adjust` | where requests are counted |
+//! | `tcp_sendmsg_locked` | where request lines are asked for |
+//! | `tcp_destroy_sock` | together with either of the last two |
+//!
+//! Where the socket is read and always is one, the program is typed (`tp_btf`): the verifier knows the arguments'
+//! types, so that fields are loaded without a helper. Not so for `tcp_send_reset`: on 6.2 to early 6.12 its arguments
+//! are wrongly marked as trusted and the verifier deletes the NULL checks.
 
 #![no_std]
 #![no_main]
+#![deny(clippy::undocumented_unsafe_blocks, unsafe_op_in_unsafe_fn)]
 
-mod lifecycle;
-mod maps;
-mod pages;
-mod payload;
-mod request_line;
-mod requests;
-mod reset;
-mod sock;
+mod emit;
+mod kernel;
+mod probes;
+mod record;
+mod state;
 
 use aya_ebpf::{
     macros::{btf_tracepoint, kprobe, raw_tracepoint},
     programs::{BtfTracePointContext, ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::debug;
-use tracer_common::NO_REASON;
+use tracer_common::{NO_REASON, program};
 
-use crate::sock::Typed;
+use crate::{
+    kernel::{Typed, sock},
+    probes::{destroy, payload_read, payload_sent, receive_reset, send_reset, state_change},
+    state::{
+        constants::has_reason,
+        prefixes::{Program, Room},
+    },
+};
 
 /// `tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`, from 6.10 on with
 /// `const enum sk_rst_reason reason` (include/trace/events/tcp.h).
 #[raw_tracepoint(tracepoint = "tcp_send_reset")]
 pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
     let (sk, skb) = (ctx.arg::<u64>(0), ctx.arg::<u64>(1));
-    let reason = if maps::has_reason() { ctx.arg::<u32>(2) } else { NO_REASON };
+    let reason = if has_reason() { ctx.arg::<u32>(2) } else { NO_REASON };
     debug!(&ctx, "tcp_send_reset sk {:x} skb {:x} reason {}", sk, skb, reason);
-    reset::sent(sk, skb, reason);
+    // SAFETY: this is that program.
+    let mut room = unsafe { Room::of(Program::SendReset) };
+    send_reset::sent(sk, skb, reason, &mut room);
     0
 }
 
@@ -43,7 +57,9 @@ pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
     if let Some(sk) = Typed::tcp_sock(ctx.arg(0)) {
         // Not its address: the log is written byte by byte, and the verifier lets nobody take a pointer apart.
         debug!(&ctx, "tcp_receive_reset state {}", sock::state_of(sk));
-        reset::received(sk);
+        // SAFETY: this is that program.
+        let mut room = unsafe { Room::of(Program::ReceiveReset) };
+        receive_reset::received(sk, &mut room);
     }
     0
 }
@@ -63,7 +79,9 @@ pub fn tcp_v6_send_reset(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn entered(ctx: &ProbeContext) -> u32 {
     if let (Some(sk), Some(skb)) = (ctx.arg::<u64>(0), ctx.arg::<u64>(1)) {
-        reset::entered(sk, skb);
+        // SAFETY: both callers are that program.
+        let mut room = unsafe { Room::of(Program::EnterSendReset) };
+        send_reset::entered(sk, skb, &mut room);
     }
     0
 }
@@ -73,7 +91,7 @@ fn entered(ctx: &ProbeContext) -> u32 {
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     let (old, new) = (ctx.arg::<u64>(1) as u8, ctx.arg::<u64>(2) as u8);
-    lifecycle::state_changed(ctx.arg::<u64>(0), old, new);
+    state_change::state_changed(ctx.arg::<u64>(0), old, new);
     0
 }
 
@@ -82,18 +100,20 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
     if let Some(sk) = Typed::tcp_sock(ctx.arg(0)) {
-        requests::read(sk);
+        payload_read::read(sk);
     }
     0
 }
 
 /// `tcp_sendmsg_locked(const struct sock *sk, const struct msghdr *msg, const struct sk_buff *skb, int size_goal)`
-/// (include/trace/events/tcp.h, 6.17 and later): payload is about to be copied (`tcp_sendmsg_locked`, net/ipv4/tcp.c). Attached only
-/// where request lines are asked for.
+/// (include/trace/events/tcp.h, 6.17 and later): payload is about to be copied (`tcp_sendmsg_locked`, net/ipv4/tcp.c).
+/// Attached only where request lines are asked for.
 #[btf_tracepoint(function = "tcp_sendmsg_locked")]
 pub fn tcp_sendmsg_locked(ctx: BtfTracePointContext) -> i32 {
     if let Some(sk) = Typed::tcp_sock(ctx.arg(0)) {
-        request_line::sending(sk, Typed::argument(ctx.arg(1)));
+        // SAFETY: this is that program.
+        let mut room = unsafe { Room::of(Program::SendMessage) };
+        payload_sent::sending(sk, Typed::argument(ctx.arg(1)), &mut room);
     }
     0
 }
@@ -102,10 +122,23 @@ pub fn tcp_sendmsg_locked(ctx: BtfTracePointContext) -> i32 {
 /// together with one of the two above.
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 pub fn tcp_destroy_sock(ctx: RawTracePointContext) -> i32 {
-    let sk = ctx.arg::<u64>(0);
-    requests::destroyed(sk);
-    request_line::destroyed(sk);
+    destroy::destroyed(ctx.arg::<u64>(0));
     0
+}
+
+/// Ties programs to the names by which user space finds them.
+macro_rules! named {
+    ($($program:ident)*) => {$(
+        const _: &str = {
+            let _ = $program;
+            program::$program
+        };
+    )*};
+}
+
+named! {
+    inet_sock_set_state tcp_receive_reset tcp_send_reset tcp_v4_send_reset tcp_v6_send_reset
+    tcp_rcv_space_adjust tcp_sendmsg_locked tcp_destroy_sock
 }
 
 #[panic_handler]

@@ -46,6 +46,8 @@ pub fn start(level: LevelFilter) -> io::Result<Diagnostics> {
     })?;
     env_logger::Builder::new()
         .filter_level(level)
+        // The loader library tells of each relocation.
+        .filter_module("aya", level.min(LevelFilter::Warn))
         .format_timestamp_millis()
         .format_target(false)
         .target(env_logger::Target::Pipe(Box::new(Lines { to_writer: to_writer.clone(), lost: 0 })))

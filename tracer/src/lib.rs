@@ -32,7 +32,7 @@ use crate::{
     config::{Command, Config},
     http::Service,
     kernel::{
-        RequestsWanted, Tracer, Wanted, preflight,
+        LoadOptions, Tracer, preflight,
         requests::{LateMarks, RequestCounters},
         ring::Ring,
     },
@@ -80,16 +80,15 @@ async fn trace(config: Config) -> Result<()> {
     let listener = http::bind(address)?;
     let address = listener.local_addr().unwrap_or(address);
 
-    let wanted = Wanted {
+    let options = LoadOptions {
         ring_bytes: config.event_buffer,
         diagnostics: config.log_level >= LevelFilter::Debug,
-        requests: config
-            .requests
-            .then(|| RequestsWanted { servers: config.max_series, ports: config.server_ports.clone() }),
+        server_ports: config.server_ports.clone(),
+        requests: config.requests.then_some(config.max_series),
         request_lines: config.http,
     };
     let Tracer { programs, ring, counters, mut diagnostics, reasons, report, loaded, requests } =
-        Tracer::start(&wanted)?;
+        Tracer::start(&options)?;
     let metrics = Arc::new(Metrics::new(config.max_series as usize)?);
     metrics.describe(&report, &kernel_release())?;
     let started = clock::now();

@@ -1,16 +1,16 @@
 //! What must hold of a request line taken from any payload, said without the code that takes it. The fuzzer judges by
 //! this as well.
 
-use tracer_common::{BY_PEER, LOOK, MAX_PATH, METHOD_NONE, METHOD_OTHER, METHODS, Window};
+use tracer_common::{BY_PEER, INSPECTED, MAX_PATH, METHOD_NONE, METHOD_OTHER, METHODS, Prefix};
 use tracer_core::{decode, model::RequestLine};
 
 /// What the kernel side reports of a segment with this payload.
 fn raw(payload: &[u8]) -> tracer_common::RequestLine {
-    let mut window: Window = [0; size_of::<Window>()];
-    let looked_at = payload.len().min(LOOK);
+    let mut window: Prefix = [0; size_of::<Prefix>()];
+    let looked_at = payload.len().min(INSPECTED);
     window[..looked_at].copy_from_slice(&payload[..looked_at]);
     let mut line = tracer_common::RequestLine { by: BY_PEER, ..tracer_common::RequestLine::NONE };
-    let found = line.take(&mut window, |window, from| window.copy_within(from..from + LOOK, 0));
+    let found = line.take(&mut window, |window, from| window.copy_within(from..from + INSPECTED, 0));
     assert_eq!(found, line.method != METHOD_NONE);
     line
 }

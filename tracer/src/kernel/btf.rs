@@ -7,15 +7,30 @@
 use anyhow::{Context, Result, bail, ensure};
 
 const MAGIC: u16 = 0xeb9f;
+const KIND_INT: u32 = 1;
+const KIND_PTR: u32 = 2;
 const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 const KIND_ENUM: u32 = 6;
 const KIND_TYPEDEF: u32 = 8;
 const KIND_FUNC_PROTO: u32 = 13;
+const KIND_ENUM64: u32 = 19;
 
 /// Wrappers may nest (`typedef` of `const` of …); real kernels need a handful.
 const MAX_DEPTH: usize = 16;
+
+/// Members that one search may look at: a hundred times as many as any struct of a real kernel has.
+const MAX_MEMBERS: usize = 1 << 16;
+
+/// A field of a struct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Bytes from the beginning of the struct.
+    pub offset: u32,
+    /// Its own bytes; of an array those of an element.
+    pub width: u32,
+}
 
 /// The types of one kernel.
 pub struct Btf {
@@ -59,22 +74,27 @@ impl Btf {
         Ok(btf)
     }
 
-    /// Byte offset of a field, named by its path (`["icsk_ack", "lrcvtime"]`) within `struct name`. Anonymous
-    /// structs and unions on the way are looked through; of an array its first element counts. `None` where this kernel has no such field.
-    #[must_use]
-    pub fn field_offset(&self, name: &str, path: &[&str]) -> Option<u32> {
-        let mut ty = self.find(name, KIND_STRUCT)?;
-        let mut offset = 0;
-        for (depth, field) in path.iter().enumerate() {
-            let (bits, member) = self.member(&ty, field, 0)?;
-            // A bit field has no byte of its own to read.
-            (bits % 8 == 0).then_some(())?;
-            offset += bits / 8;
+    /// A field, named by its path (`["icsk_ack", "lrcvtime"]`) within `struct name`. Anonymous structs and unions on
+    /// the way are looked through; of an array its first element counts. `None` where this kernel has no such field, or
+    /// one without a byte of its own.
+    pub fn field(&self, name: &str, path: &[&str]) -> Result<Option<Field>> {
+        let Some(mut ty) = self.find(name, KIND_STRUCT) else { return Ok(None) };
+        let mut found = Field { offset: 0, width: ty.size_or_ref };
+        for (depth, member) in path.iter().enumerate() {
+            let at = self.member(&ty, member, 0, &mut 0).with_context(|| {
+                format!(
+                    "struct {name} cannot be searched for {member}: the kernel's type information is damaged"
+                )
+            })?;
+            let Some((bits, id)) = at else { return Ok(None) };
+            let (true, Some(width)) = (bits % 8 == 0, self.width(id)) else { return Ok(None) };
+            found = Field { offset: found.offset.saturating_add(bits / 8), width };
             if depth + 1 < path.len() {
-                ty = self.resolve(member)?;
+                let Some(inner) = self.resolve(id) else { return Ok(None) };
+                ty = inner;
             }
         }
-        Some(offset)
+        Ok(Some(found))
     }
 
     /// Bytes of a `struct name`.
@@ -115,37 +135,68 @@ impl Btf {
         })
     }
 
-    /// Bit offset and type of a member, searching anonymous members too.
-    fn member(&self, ty: &Type, name: &str, depth: usize) -> Option<(u32, u32)> {
-        if depth == MAX_DEPTH || !matches!(ty.kind, KIND_STRUCT | KIND_UNION) {
-            return None;
+    /// Bit offset and type of a member, searching anonymous members too; `seen` counts all that were looked at. A
+    /// struct that contains itself has no end: it is an error, as is one that only seems to have none.
+    fn member(&self, ty: &Type, name: &str, depth: usize, seen: &mut usize) -> Result<Option<(u32, u32)>> {
+        if !matches!(ty.kind, KIND_STRUCT | KIND_UNION) {
+            return Ok(None);
         }
-        (0..ty.members).find_map(|index| {
-            let at = ty.body + index * 12;
-            let member_name = u32_at(&self.bytes, at).ok()?;
-            let member_type = u32_at(&self.bytes, at + 4).ok()?;
-            let raw = u32_at(&self.bytes, at + 8).ok()?;
-            let bits = if ty.kind_flag { raw & 0x00ff_ffff } else { raw };
+        *seen += ty.members;
+        ensure!(
+            depth < MAX_DEPTH && *seen <= MAX_MEMBERS,
+            "its anonymous members contain one another without end"
+        );
+        for at in (0..ty.members).map(|index| ty.body + index * 12) {
+            let (member_name, member) = (u32_at(&self.bytes, at)?, u32_at(&self.bytes, at + 4)?);
+            let raw = u32_at(&self.bytes, at + 8)?;
+            let (bits, bit_field) =
+                if ty.kind_flag { (raw & 0x00ff_ffff, raw >> 24 != 0) } else { (raw, false) };
             if member_name != 0 {
-                return (self.string(member_name)? == name).then_some((bits, member_type));
+                if self.string(member_name) == Some(name) {
+                    return Ok((!bit_field).then_some((bits, member)));
+                }
+            } else if let Some(inner) = self.resolve(member)
+                && let Some((inner_bits, found)) = self.member(&inner, name, depth + 1, seen)?
+            {
+                return Ok(Some((bits.saturating_add(inner_bits), found)));
             }
-            let inner = self.resolve(member_type)?;
-            let (inner_bits, found) = self.member(&inner, name, depth + 1)?;
-            Some((bits + inner_bits, found))
-        })
+        }
+        Ok(None)
+    }
+
+    /// Bytes of a type; of an array those of an element.
+    fn width(&self, id: u32) -> Option<u32> {
+        let mut id = id;
+        for _ in 0..MAX_DEPTH {
+            let ty = self.get(id)?;
+            id = match ty.kind {
+                // The kernel's pointers: this daemon is built for the machine it runs on.
+                KIND_PTR => return Some(u64::BITS / 8),
+                KIND_INT | KIND_STRUCT | KIND_UNION | KIND_ENUM | KIND_ENUM64 => return Some(ty.size_or_ref),
+                KIND_ARRAY => u32_at(&self.bytes, ty.body).ok()?,
+                // TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG
+                8..=11 | 18 => ty.size_or_ref,
+                _ => return None,
+            };
+        }
+        None
+    }
+
+    fn get(&self, id: u32) -> Option<Type> {
+        self.read(*self.types.get(id as usize)? as usize).ok()
     }
 
     /// Follows pointers, arrays, typedefs and qualifiers to what they wrap.
     fn resolve(&self, id: u32) -> Option<Type> {
-        let mut ty = self.read(*self.types.get(id as usize)? as usize).ok()?;
+        let mut ty = self.get(id)?;
         for _ in 0..MAX_DEPTH {
             let wrapped = match ty.kind {
                 KIND_ARRAY => u32_at(&self.bytes, ty.body).ok()?,
                 // PTR, TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG
-                2 | 8..=11 | 18 => ty.size_or_ref,
+                KIND_PTR | 8..=11 | 18 => ty.size_or_ref,
                 _ => return Some(ty),
             };
-            ty = self.read(*self.types.get(wrapped as usize)? as usize).ok()?;
+            ty = self.get(wrapped)?;
         }
         None
     }
@@ -167,12 +218,12 @@ impl Btf {
         Ok(12
             + match ty.kind {
                 // INT, VAR and DECL_TAG carry one word
-                1 | 14 | 17 => 4,
+                KIND_INT | 14 | 17 => 4,
                 KIND_ARRAY => 12,
-                KIND_STRUCT | KIND_UNION | 15 | 19 => ty.members * 12,
+                KIND_STRUCT | KIND_UNION | 15 | KIND_ENUM64 => ty.members * 12,
                 KIND_ENUM | KIND_FUNC_PROTO => ty.members * 8,
                 // PTR, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FLOAT, TYPE_TAG
-                2 | 7..=12 | 16 | 18 => 0,
+                KIND_PTR | 7..=12 | 16 | 18 => 0,
                 kind => bail!("BTF type kind {kind} is not known"),
             })
     }
@@ -195,51 +246,6 @@ fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The tests run wherever the kernel exports its BTF; without it there is nothing to read.
-    fn running_kernel() -> Option<Btf> {
-        let bytes = std::fs::read("/sys/kernel/btf/vmlinux").ok()?;
-        Some(Btf::parse(bytes).expect("the kernel's own BTF parses"))
-    }
-
-    #[test]
-    fn fields_are_found_through_anonymous_unions_and_nested_structs() {
-        let Some(btf) = running_kernel() else { return };
-        // `skc_daddr` opens the struct, inside a union inside a struct; the kernel relies on that.
-        assert_eq!(btf.field_offset("sock_common", &["skc_daddr"]), Some(0));
-        assert_eq!(btf.field_offset("sock_common", &["skc_rcv_saddr"]), Some(4));
-        assert_eq!(btf.field_offset("sock_common", &["skc_dport"]), Some(12));
-        assert_eq!(btf.field_offset("sock_common", &["skc_num"]), Some(14));
-        let lrcvtime = btf.field_offset("inet_connection_sock", &["icsk_ack", "lrcvtime"]);
-        assert!(lrcvtime > btf.field_offset("inet_connection_sock", &["icsk_ack"]));
-    }
-
-    #[test]
-    fn what_a_kernel_does_not_have_is_none() {
-        let Some(btf) = running_kernel() else { return };
-        assert_eq!(btf.field_offset("sock_common", &["no_such_field"]), None);
-        assert_eq!(btf.field_offset("no_such_struct", &["skc_daddr"]), None);
-        assert_eq!(btf.tracepoint_arguments("no_such_tracepoint"), None);
-        assert!(btf.enum_names("no_such_enum", "").is_empty());
-    }
-
-    #[test]
-    fn tracepoints_tell_how_many_arguments_they_have() {
-        let Some(btf) = running_kernel() else { return };
-        assert_eq!(btf.tracepoint_arguments("tcp_receive_reset"), Some(1));
-        assert_eq!(btf.tracepoint_arguments("inet_sock_set_state"), Some(3));
-    }
-
-    #[test]
-    fn truncated_or_foreign_bytes_are_an_error_not_a_panic() {
-        for bytes in [vec![], vec![0; 3], vec![0xff; 64], b"\x9f\xeb\x01\x00\x18\x00\x00\x00".to_vec()] {
-            assert!(Btf::parse(bytes).is_err());
-        }
-        let Ok(whole) = std::fs::read("/sys/kernel/btf/vmlinux") else { return };
-        for len in [8, 24, 25, 100, whole.len() / 7, whole.len() - 1] {
-            assert!(Btf::parse(whole[..len].to_vec()).is_err(), "{len} bytes");
-        }
-    }
-}
+pub mod blob;
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,12 @@ use aya::{
     Ebpf,
     maps::{MapData, PerCpuArray},
 };
-use tracer_common::counter;
+use tracer_common::{counter, map, program};
 
-use super::programs::{Loaded, RunStats};
+use super::{
+    programs::{Loaded, RunStats},
+    take_map,
+};
 
 /// The kernel side's counters.
 pub struct KernelCounters(PerCpuArray<MapData, [u64; counter::COUNT]>);
@@ -28,8 +31,8 @@ impl Counts {
     pub fn add_missed(&mut self, program: &Loaded, stats: &RunStats) {
         self.events_lost += stats.misses;
         match program.name {
-            "tcp_send_reset" => self.segments_sent += stats.misses,
-            "tcp_receive_reset" => self.segments_received += stats.misses,
+            program::tcp_send_reset => self.segments_sent += stats.misses,
+            program::tcp_receive_reset => self.segments_received += stats.misses,
             _ => {}
         }
     }
@@ -38,8 +41,7 @@ impl Counts {
 impl KernelCounters {
     /// Takes the map out of the loaded object.
     pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
-        let map = ebpf.take_map("COUNTERS").context("the eBPF object has no map COUNTERS")?;
-        Ok(Self(PerCpuArray::try_from(map)?))
+        Ok(Self(PerCpuArray::try_from(take_map(ebpf, map::COUNTERS)?)?))
     }
 
     /// Reads them.

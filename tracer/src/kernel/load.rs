@@ -13,39 +13,42 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use log::{Log, debug, warn};
-use tracer_common::PORT_WORDS;
+use tracer_common::{PORT_WORDS, Part, constant, map, program};
 use tracer_core::{decode::Reasons, matching::IDLE};
 
 use super::{
     btf::Btf,
     counters::KernelCounters,
-    offsets, preflight,
+    fields::Fields,
+    preflight,
     programs::Loaded,
     reasons, refusal,
     requests::{LateMarks, RequestCounters},
     ring::Ring,
+    server_ports::set_port_filter,
 };
 use crate::clock::jiffy;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACER_EBPF_OBJECT"));
 
 /// The tracepoints, named like the programs that sit on them. All are required.
-const TRACEPOINTS: [&str; 3] = ["tcp_send_reset", "tcp_receive_reset", "inet_sock_set_state"];
+const TRACEPOINTS: [&str; 3] =
+    [program::tcp_send_reset, program::tcp_receive_reset, program::inet_sock_set_state];
 
 /// Where requests are counted, when that is asked for.
-const READING: &str = "tcp_rcv_space_adjust";
+const READING: &str = program::tcp_rcv_space_adjust;
 
 /// Where clients' request lines are seen, when they are asked for.
-const SENDING: &str = "tcp_sendmsg_locked";
+const SENDING: &str = program::tcp_sendmsg_locked;
 
 /// Where sockets end of which either was remembered.
-const DESTROYED: &str = "tcp_destroy_sock";
+const DESTROYED: &str = program::tcp_destroy_sock;
 
 /// Connections of which something is remembered at once.
 const MAX_REMEMBERED: u32 = 65_536;
 
 /// Functions with a kprobe of the same name: a help on kernels whose `tcp_send_reset` does not see every reset.
-const FALLBACKS: [&str; 2] = ["tcp_v4_send_reset", "tcp_v6_send_reset"];
+const FALLBACKS: [&str; 2] = [program::tcp_v4_send_reset, program::tcp_v6_send_reset];
 
 /// The loaded kernel side. Dropping `programs` detaches the probes; the ring can still be drained then.
 pub struct Tracer {
@@ -69,13 +72,15 @@ pub struct Tracer {
 
 /// What the kernel side is to do.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct LoadOptions {
     /// Bytes of the ring: a power of two, at least a page.
     pub ring_bytes: u32,
     /// With its diagnostics.
     pub diagnostics: bool,
-    /// Count requests.
-    pub requests: Option<RequestsWanted>,
+    /// Report only connections with one of these server ports; all if empty.
+    pub server_ports: Vec<u16>,
+    /// Count requests, with totals for at most this many servers.
+    pub requests: Option<u32>,
     /// Look for request lines in payload.
     pub request_lines: bool,
 }
@@ -108,15 +113,6 @@ impl ProbeStatus {
     }
 }
 
-/// Whose requests are to be counted.
-#[derive(Clone, Debug)]
-pub struct RequestsWanted {
-    /// So many servers apart at the most.
-    pub servers: u32,
-    /// Only those with one of these ports; all if empty.
-    pub ports: Vec<u16>,
-}
-
 impl ProbeReport {
     /// The required probes that are missing, with the reason.
     pub fn missing(&self) -> impl Iterator<Item = (&'static str, &str)> {
@@ -141,27 +137,32 @@ impl ProbeReport {
 
 impl Tracer {
     /// Checks the machine, loads everything and attaches what can be attached. Fails when nothing can.
-    pub fn start(wanted: &Wanted) -> Result<Self> {
+    pub fn start(options: &LoadOptions) -> Result<Self> {
         let btf = preflight::check()?;
+        let fields = Fields::resolve(&btf, options.request_lines)?;
+        for (part, why) in &fields.lost {
+            warn!("{}: {why}", part.loss());
+        }
         let locked_memory = allow_locked_memory();
-        let mut programs = load(&btf, wanted).map_err(|error| {
+        let mut programs = load(&btf, &fields, options).map_err(|error| {
             let sentence = refusal::explain(&error, locked_memory);
             error.context(sentence)
         })?;
         let ring = Ring::take(&mut programs)?;
         let counters = KernelCounters::take(&mut programs)?;
-        let diagnostics = if wanted.diagnostics {
+        let diagnostics = if options.diagnostics {
             Some(EbpfLogger::init(&mut programs).context("cannot read the kernel side's diagnostics")?)
         } else {
             None
         };
-        let requests = match &wanted.requests {
-            Some(RequestsWanted { ports, .. }) => {
-                Some((RequestCounters::take(&mut programs, ports)?, LateMarks::take(&mut programs)?))
-            }
+        let requests = match options.requests {
+            Some(_) => Some((RequestCounters::take(&mut programs)?, LateMarks::take(&mut programs)?)),
             None => None,
         };
-        let report = attach_all(&mut programs, &btf, wanted)?;
+        if !options.server_ports.is_empty() {
+            set_port_filter(&mut programs, &options.server_ports)?;
+        }
+        let report = attach_all(&mut programs, &btf, options)?;
         if !report.probes.iter().any(|probe| probe.required && probe.attached())
             && let Some((name, error)) = report.missing().next()
         {
@@ -183,40 +184,43 @@ fn has_reason(btf: &Btf) -> bool {
     btf.tracepoint_arguments(TRACEPOINTS[0]) == Some(3)
 }
 
-fn load(btf: &Btf, wanted: &Wanted) -> Result<Ebpf> {
-    let offsets = offsets::resolve(btf, wanted.request_lines)?;
+fn load(btf: &Btf, fields: &Fields, options: &LoadOptions) -> Result<Ebpf> {
     let has_reason = u32::from(has_reason(btf));
     let idle_jiffies = in_jiffies(IDLE);
     // A reader that is woken at a quarter has three quarters of the ring's time to come.
-    let wake_bytes = u64::from(wanted.ring_bytes / 4);
+    let wake_bytes = u64::from(options.ring_bytes / 4);
     let no_logs = 0_u8;
     // Without the tracepoint it would look as if there were none.
-    let with_requests = u32::from(wanted.requests.is_some() && btf.tracepoint_arguments(READING).is_some());
-    let with_request_lines = u32::from(wanted.request_lines);
-    let (page_ratio, [iter_ubuf, iter_iovec]) =
-        if wanted.request_lines { (page_ratio(btf), iterators(btf)) } else { (0, [u32::MAX; 2]) };
+    let counts_requests =
+        u32::from(options.requests.is_some() && btf.tracepoint_arguments(READING).is_some());
+    let reads_request_lines = u32::from(options.request_lines);
+    let filters_ports = u32::from(!options.server_ports.is_empty());
+    let reads = |part| options.request_lines && !fields.lacks(part);
+    let page_ratio = if reads(Part::Pages) { page_ratio(btf) } else { 0 };
+    let [iter_ubuf, iter_iovec] = if reads(Part::Messages) { iterators(btf) } else { [u32::MAX; 2] };
     let jiffy_ns = u64::try_from(jiffy().length().as_nanos()).unwrap_or(u64::MAX);
     // One entry for each role stands for all servers without room.
-    let servers = wanted.requests.as_ref().map_or(1, |requests| requests.servers.saturating_add(2));
+    let servers = options.requests.map_or(1, |servers| servers.saturating_add(2));
     let mut loader = EbpfLoader::new();
     loader
-        .override_global("OFFSETS", &offsets, true)
-        .override_global("HAS_REASON", &has_reason, true)
-        .override_global("IDLE_JIFFIES", &idle_jiffies, true)
-        .override_global("WAKE_BYTES", &wake_bytes, true)
-        .override_global("JIFFY_NS", &jiffy_ns, true)
-        .override_global("WITH_REQUESTS", &with_requests, true)
-        .override_global("WITH_REQUEST_LINES", &with_request_lines, true)
-        .override_global("PAGE_RATIO", &page_ratio, true)
-        .override_global("ITER_UBUF", &iter_ubuf, true)
-        .override_global("ITER_IOVEC", &iter_iovec, true)
-        .map_max_entries("EVENTS", wanted.ring_bytes)
-        .map_max_entries("EXCHANGES", if wanted.requests.is_some() { MAX_REMEMBERED } else { 1 })
-        .map_max_entries("SENT", if wanted.request_lines { MAX_REMEMBERED } else { 1 })
-        .map_max_entries("REQUESTS", servers)
-        .map_max_entries("LATE", servers)
-        .map_max_entries("SERVER_PORTS", if wanted.requests.is_some() { PORT_WORDS } else { 1 });
-    if !wanted.diagnostics {
+        .override_global(constant::OFFSETS, &fields.offsets, true)
+        .override_global(constant::HAS_REASON, &has_reason, true)
+        .override_global(constant::IDLE_JIFFIES, &idle_jiffies, true)
+        .override_global(constant::WAKE_BYTES, &wake_bytes, true)
+        .override_global(constant::JIFFY_NS, &jiffy_ns, true)
+        .override_global(constant::COUNTS_REQUESTS, &counts_requests, true)
+        .override_global(constant::READS_REQUEST_LINES, &reads_request_lines, true)
+        .override_global(constant::FILTERS_PORTS, &filters_ports, true)
+        .override_global(constant::PAGE_RATIO, &page_ratio, true)
+        .override_global(constant::ITER_UBUF, &iter_ubuf, true)
+        .override_global(constant::ITER_IOVEC, &iter_iovec, true)
+        .map_max_entries(map::EVENTS, options.ring_bytes)
+        .map_max_entries(map::EXCHANGES, if options.requests.is_some() { MAX_REMEMBERED } else { 1 })
+        .map_max_entries(map::REQUEST_LINES, if options.request_lines { MAX_REMEMBERED } else { 1 })
+        .map_max_entries(map::REQUESTS, servers)
+        .map_max_entries(map::LATE, servers)
+        .map_max_entries(map::SERVER_PORTS, if options.server_ports.is_empty() { 1 } else { PORT_WORDS });
+    if !options.diagnostics {
         // The verifier then prunes every log call.
         loader.override_global(aya_log::LEVEL, &no_logs, false);
     }
@@ -234,24 +238,28 @@ fn page_ratio(btf: &Btf) -> u64 {
     page.and_then(|bytes| u64::try_from(bytes).ok()?.checked_div(size)).unwrap_or(0)
 }
 
-/// The numbers of `ITER_UBUF` and `ITER_IOVEC` (`enum iter_type`, include/linux/uio.h); those that do not exist fit nothing.
+/// The numbers of `ITER_UBUF` and `ITER_IOVEC` (`enum iter_type`, include/linux/uio.h); those that do not exist fit
+/// nothing.
 fn iterators(btf: &Btf) -> [u32; 2] {
     let types = btf.enum_names("iter_type", "ITER_");
-    ["UBUF", "IOVEC"].map(|wanted| {
-        types.iter().find_map(|(number, name)| (name == wanted).then_some(*number)).unwrap_or(u32::MAX)
+    ["UBUF", "IOVEC"].map(|asked_for| {
+        types.iter().find_map(|(number, name)| (name == asked_for).then_some(*number)).unwrap_or(u32::MAX)
     })
 }
 
-fn attach_all(programs: &mut Ebpf, btf: &Btf, wanted: &Wanted) -> Result<ProbeReport> {
+fn attach_all(programs: &mut Ebpf, btf: &Btf, options: &LoadOptions) -> Result<ProbeReport> {
     let covers_every_path = has_reason(btf);
     // The same once more, as aya wants it. It takes megabytes, and is gone before there is anything to do.
     let types = aya::Btf::from_sys_fs().context("cannot read the kernel's type information")?;
     let mut attach = |name, required| status(name, required, attach_tracepoint(programs, btf, &types, name));
     let mut probes: Vec<_> = TRACEPOINTS.map(|name| attach(name, true)).into();
-    let requests = wanted.requests.is_some();
-    let asked_for =
-        [(READING, requests), (SENDING, wanted.request_lines), (DESTROYED, requests || wanted.request_lines)];
-    let asked_for = asked_for.into_iter().filter(|(_, wanted)| *wanted);
+    let requests = options.requests.is_some();
+    let asked_for = [
+        (READING, requests),
+        (SENDING, options.request_lines),
+        (DESTROYED, requests || options.request_lines),
+    ];
+    let asked_for = asked_for.into_iter().filter(|(_, asked_for)| *asked_for);
     probes.extend(asked_for.map(|(name, _)| attach(name, false)));
     if !covers_every_path {
         probes.extend(FALLBACKS.map(|name| status(name, false, attach_kprobe(programs, name))));
@@ -310,4 +318,21 @@ fn allow_locked_memory() -> nix::Result<()> {
         return Ok(());
     }
     setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_object_has_the_maps_and_programs_that_are_listed_and_no_others() {
+        let object = aya_obj::Object::parse(OBJECT).unwrap();
+        let set = |names: &[&'static str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        // Sections of constants, and the map of the diagnostics, are maps too.
+        let maps = object.maps.keys().filter(|name| !name.starts_with('.') && *name != "AYA_LOGS");
+        assert_eq!(maps.cloned().collect::<BTreeSet<_>>(), set(map::ALL));
+        assert_eq!(object.programs.keys().cloned().collect::<BTreeSet<_>>(), set(program::ALL));
+    }
 }

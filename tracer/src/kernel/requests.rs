@@ -9,13 +9,15 @@ use std::{
 use anyhow::{Context, Result};
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, MapData, PerCpuHashMap},
+    maps::{HashMap, MapData, PerCpuHashMap},
 };
-use tracer_common::{PORT_WORDS, ROLE_CLIENT, ROLE_SERVER, RequestNumbers, RequestTotals, ServerKey};
+use tracer_common::{ROLE_CLIENT, ROLE_SERVER, RequestNumbers, RequestTotals, ServerKey, map};
 use tracer_core::{
     keepalive::{Reuses, agree},
     model::Role,
 };
+
+use super::take_map;
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -30,11 +32,10 @@ pub type Counted = (Role, Option<SocketAddr>);
 pub struct RequestCounters(PerCpuHashMap<MapData, KeyBytes, RequestNumbers>);
 
 impl RequestCounters {
-    /// Takes the map out of the loaded object, makes the entries for servers that will have no room, and has only servers with
-    /// one of these ports counted; all if there is none. To be called before any probe is attached.
-    pub fn take(ebpf: &mut Ebpf, ports: &[u16]) -> Result<Self> {
-        ask_for(ebpf, ports).context("cannot tell the kernel side which ports to count")?;
-        let map = ebpf.take_map("REQUESTS").context("the eBPF object has no map REQUESTS")?;
+    /// Takes the map out of the loaded object, and makes the entries for servers that will have no room. To be called
+    /// before any probe is attached.
+    pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
+        let map = take_map(ebpf, map::REQUESTS)?;
         let mut totals: PerCpuHashMap<_, KeyBytes, RequestNumbers> = PerCpuHashMap::try_from(map)?;
         let cpus = aya::util::nr_cpus()
             .map_err(|(_, error)| error)
@@ -84,12 +85,12 @@ struct Mark {
 impl LateMarks {
     /// Takes the map out of the loaded object.
     pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
-        let map = ebpf.take_map("LATE").context("the eBPF object has no map LATE")?;
+        let map = take_map(ebpf, map::LATE)?;
         Ok(Self { map: HashMap::try_from(map)?, set: BTreeMap::new() })
     }
 
-    /// Sets these marks and no others, and says how many reuses came late since each was set. Where the kernel side has no room
-    /// for a mark nothing counts as late.
+    /// Sets these marks and no others, and says how many reuses came late since each was set. Where the kernel side has
+    /// no room for a mark nothing counts as late.
     pub fn follow<'a>(
         &mut self,
         marks: impl Iterator<Item = (Role, SocketAddr, Duration)> + 'a,
@@ -123,17 +124,6 @@ impl LateMarks {
         }
         found
     }
-}
-
-fn ask_for(ebpf: &mut Ebpf, ports: &[u16]) -> Result<()> {
-    let map = ebpf.map_mut("SERVER_PORTS").context("the eBPF object has no map SERVER_PORTS")?;
-    let mut words: Array<_, u64> = Array::try_from(map)?;
-    for word in 0..PORT_WORDS {
-        let of_word = ports.iter().filter(|&&port| u32::from(port) / u64::BITS == word);
-        let bits = of_word.fold(0, |bits, &port| bits | 1 << (u32::from(port) % u64::BITS));
-        words.set(word, if ports.is_empty() { u64::MAX } else { bits }, 0)?;
-    }
-    Ok(())
 }
 
 fn other(role: u32) -> KeyBytes {

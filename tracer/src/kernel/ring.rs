@@ -8,6 +8,9 @@ use aya::{
     maps::{MapData, RingBuf},
 };
 use tokio::io::{Interest, unix::AsyncFd};
+use tracer_common::map;
+
+use super::take_map;
 
 /// Records of the kernel side, in the order in which they were reserved.
 pub struct Ring(AsyncFd<RingBuf<MapData>>);
@@ -26,8 +29,7 @@ impl Ring {
 
     /// The map, before there is a reactor.
     pub fn take(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>> {
-        let map = ebpf.take_map("EVENTS").context("the eBPF object has no map EVENTS")?;
-        Ok(RingBuf::try_from(map)?)
+        Ok(RingBuf::try_from(take_map(ebpf, map::EVENTS)?)?)
     }
 
     /// Waits until the kernel side asks for attention.
@@ -36,7 +38,7 @@ impl Ring {
         Ok(())
     }
 
-    /// Hands at most `limit` records to `take` and says how many it were.
+    /// Passes up to `limit` records to `take`; returns how many.
     pub fn drain(&mut self, limit: usize, mut take: impl FnMut(&[u8])) -> usize {
         let ring = self.0.get_mut();
         for taken in 0..limit {

@@ -9,6 +9,7 @@ mod flood;
 mod http;
 mod network;
 mod process;
+mod server_ports;
 mod slow_clients;
 mod start;
 mod stdout;

@@ -2,9 +2,12 @@
 
 use std::net::TcpListener;
 
-use anyhow::Result;
-use xtask::lab::http;
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use xtask::lab::scrape::Scrape;
+use xtask::lab::{http, wait::until};
 
+use crate::network::Network;
 use crate::process::{Daemon, Ended, run, run_as_is, tracer};
 use crate::turn;
 
@@ -55,6 +58,24 @@ fn variables_are_read_like_flags() -> Result<()> {
     let ended = run_as_is(command)?;
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("--port"), "{ended:?}");
+    Ok(())
+}
+
+#[test]
+fn the_debug_log_has_no_line_of_the_loader_library() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let network = Network::new()?;
+    let daemon = Daemon::start(tracer(&[], &["--events", "off", "--log-level", "debug"]))?;
+    let events = || Scrape::take(daemon.port)?.sum("tracer_events_total", &["event=\"send_reset\""]);
+    // What the kernel side has to say comes after the events: of the first refusal, before the event of the second.
+    for _ in 0..2 {
+        let before = events()?;
+        network.refuse(0..1)?;
+        until("the refusal to be seen", || Ok((events()? > before).then_some(())))?;
+    }
+    let ended = daemon.stop(Signal::SIGTERM)?;
+    ensure!(ended.stderr.contains("tcp_send_reset sk"), "the kernel side says nothing: {ended:?}");
+    ensure!(!ended.stderr.contains("relocat"), "the library is heard: {ended:?}");
     Ok(())
 }
 

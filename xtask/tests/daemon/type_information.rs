@@ -50,6 +50,29 @@ fn without(names: &[&str]) -> Result<NamedTempFile> {
     blob(&bytes)
 }
 
+/// This kernel's type information, in which one member has the type of another.
+fn retyped(member: &str, like: &str) -> Result<NamedTempFile> {
+    let mut bytes = this_kernels()?;
+    let number = |bytes: &[u8], at: usize| -> Result<u32> {
+        Ok(u32::from_ne_bytes(bytes.get(at..at + 4).context("BTF is cut short")?.try_into()?))
+    };
+    // `struct btf_header` and `struct btf_member` (Documentation/bpf/btf.rst).
+    let header = number(&bytes, 4)? as usize;
+    let types = header..header + number(&bytes, 12)? as usize;
+    let strings = header + number(&bytes, 16)? as usize;
+    let find = |bytes: &[u8], name: &str| -> Result<usize> {
+        let whole = [b"\0", name.as_bytes(), b"\0"].concat();
+        let name_at = bytes[strings..].windows(whole.len()).position(|window| window == whole);
+        let name_at = u32::try_from(name_at.with_context(|| format!("this kernel has no {name}"))? + 1)?;
+        let mut words = types.clone().step_by(4);
+        let at = words.find(|&at| number(bytes, at).is_ok_and(|word| word == name_at));
+        at.with_context(|| format!("no struct of this kernel has a member {name}"))
+    };
+    let (at, other) = (find(&bytes, member)? + 4, find(&bytes, like)? + 4);
+    bytes.copy_within(other..other + 4, at);
+    blob(&bytes)
+}
+
 fn tracepoint(probe: &str) -> String {
     format!("btf_trace_{probe}")
 }
@@ -88,6 +111,31 @@ fn a_field_that_is_gone_is_named() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     for field in ["lsndtime", "data_segs_in", "_skb_refdst"] {
         run(on(&without(&[field])?, &[]))?.is_one_sentence(&[field, "older than"]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_field_of_another_width_is_named_with_both_widths() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let ended = run(on(&retyped("lsndtime", "bytes_acked")?, &[]))?;
+    ended.is_one_sentence(&["lsndtime of struct tcp_sock", "8 bytes wide, not 4", "older than"]);
+    Ok(())
+}
+
+#[test]
+fn a_field_that_can_be_done_without_takes_its_part_with_it() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    for (btf, why) in [
+        (without(&["iov_offset"])?, "has no field msg_iter.iov_offset"),
+        (retyped("iter_type", "bytes_acked")?, "iter_type of struct msghdr is 8 bytes wide, not 1"),
+    ] {
+        let daemon = Daemon::start(on(&btf, &["--http"]))?;
+        assert_eq!(http::get(daemon.port, "/-/ready")?.status, 200);
+        let ended = daemon.stop(Signal::SIGTERM)?;
+        let warned =
+            |line: &str| line.contains("WARN") && line.contains("no request line") && line.contains(why);
+        ensure!(ended.stderr.lines().any(warned) && ended.code == Some(0), "{ended:?}");
     }
     Ok(())
 }

@@ -4,10 +4,18 @@
 
 use tracer_common::{KIND_CLOSE, KIND_FIN};
 
+use super::payload_read;
 use crate::{
-    maps::{Urgency, emit, idle_jiffies, with_request_lines, with_requests},
-    pages, requests,
-    sock::{self, Object, Typed, state},
+    emit::{Urgency, emit},
+    kernel::{
+        Object, Typed, clock, pages,
+        sock::{self, state},
+    },
+    record,
+    state::{
+        constants::{counts_requests, idle_jiffies, reads_request_lines},
+        server_ports,
+    },
 };
 
 /// A socket, perhaps not one of TCP, changes its state.
@@ -15,11 +23,14 @@ use crate::{
 pub fn state_changed(sk: u64, old: u8, new: u8) {
     // Most steps are of no interest: decide on the numbers before looking at the socket.
     let ends = matches!(new, state::FIN_WAIT1 | state::CLOSE_WAIT | state::CLOSE);
-    let begins = new == state::ESTABLISHED && (with_requests() || with_request_lines());
+    let begins = new == state::ESTABLISHED && (counts_requests() || reads_request_lines());
     if !ends && !begins {
         return;
     }
     let Some(sk) = Typed::tcp_sock(sk) else { return };
+    if !server_ports::admit(|| sock::ports(sk)) {
+        return;
+    }
     match new {
         state::ESTABLISHED => established(sk, old),
         state::FIN_WAIT1 => report::<KIND_FIN>(sk, old, new),
@@ -31,26 +42,26 @@ pub fn state_changed(sk: u64, old: u8, new: u8) {
 
 #[inline(always)]
 fn established(sk: Typed, old: u8) {
-    if with_requests() {
-        requests::established(sk, old);
+    if counts_requests() {
+        payload_read::established(sk, old);
     }
-    if with_request_lines() {
+    if reads_request_lines() {
         pages::learn(sk.address());
     }
 }
 
 #[inline(always)]
 fn report<const KIND: u32>(sk: Typed, old: u8, new: u8) {
-    emit(KIND, Urgency::CanWait, sock::now_ns(), |record| {
+    emit(KIND, Urgency::CanWait, clock::now_ns(), |record| {
         record.old_state = old;
         record.new_state = new;
-        sock::connection(record, sk);
-        requests::add_to(record, sk);
+        record::connection(record, sk);
+        record::requests::add_to(record, sk);
     });
 }
 
-/// The peer closed first: its FIN is of interest when this end had sent nothing for a while (an idle close,
-/// with or without a farewell) or when payload of ours is crossing it or still to leave (a race). Otherwise a later reset finds
+/// The peer closed first: its FIN is of interest when this end had sent nothing for a while (an idle close, with or
+/// without a farewell) or when payload of ours is crossing it or still to leave (a race). Otherwise a later reset finds
 /// all there is to know in the socket.
 #[inline(always)]
 fn may_explain_a_reset(sk: Typed) -> bool {
