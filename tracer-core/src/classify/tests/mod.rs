@@ -1,23 +1,21 @@
 //! The decision table: each row is a reset as the matcher hands it over, and what it must be called.
 
+mod races;
+
 use std::time::Duration;
 
 use super::{
     cause::{Cause, Crossing},
-    last_request::last_request_line,
     mechanism::{Direction, Errno, Mechanism},
     rules::{RacePolicy, Verdict, classify},
 };
 use crate::{
     matching::{FirstFin, Found, Incident, Known, Reset, Unmatched},
-    model::{LastPayload, Method, RequestLine, Role, Segment, Side, SocketSnapshot, TcpState},
+    model::{LastPayload, Role, Segment, Side, SocketSnapshot, TcpState},
     testing::{
         PAYLOAD_END, asked, bare_ack, client, facts, flow, in_state, ms, reason, request, server, unused,
     },
 };
-
-/// Any crossing of a keep-alive race.
-const RACE: &str = "keepalive_race";
 
 /// A reset at 3.002 s, of a connection whose socket says what this host is.
 fn incident(reset: Reset) -> Incident {
@@ -279,70 +277,6 @@ fn each_reset_is_called_by_its_first_matching_rule() {
 }
 
 #[test]
-fn races_tell_which_crossing_they_were() {
-    use Mechanism as By;
-    let close_wait = || SocketSnapshot { peer_fin: true, ..in_state(TcpState::CloseWait, client()) };
-    let acknowledged = || change(client(), |s| s.traffic.unacknowledged = 0);
-    let rows = [
-        (
-            "A1: sent before the FIN arrived",
-            answered(request(0), Found::Connection, orphan(TcpState::FinWait1)),
-            Crossing::FinInFlight,
-            Some(By::OrphanData),
-        ),
-        (
-            "A2: the client's kernel had the FIN",
-            answered(request(1), time_wait, in_state(TcpState::TimeWait, server())),
-            Crossing::FinUnprocessed,
-            Some(By::TimeWait),
-        ),
-        (
-            "A3: likewise, in a full FIN_WAIT2",
-            answered(request(1), Found::Connection, orphan(TcpState::FinWait2)),
-            Crossing::FinUnprocessed,
-            Some(By::OrphanData),
-        ),
-        (
-            "J: likewise, after the time-wait ended",
-            answered(request(1), listener, server()),
-            Crossing::FinUnprocessed,
-            Some(By::Listener),
-        ),
-        (
-            "B: queued before the close",
-            closed("TCP_ABORT_ON_CLOSE", change(asked(), |s| s.traffic.unread = 100)),
-            Crossing::FinNotSent,
-            Some(By::UnreadClose),
-        ),
-        ("A1, client", with_fin(true, received(close_wait())), Crossing::FinInFlight, None),
-        ("A2, client", with_fin(false, received(close_wait())), Crossing::FinUnprocessed, None),
-        ("B, client, the request was acknowledged", received(acknowledged()), Crossing::FinNotSent, None),
-        ("B, client, it was not", received(client()), Crossing::Unknown, None),
-    ];
-    for (name, reset, crossing, mechanism) in rows {
-        check(name, &reset, Cause::KeepaliveRace(crossing), mechanism);
-    }
-}
-
-#[test]
-fn without_a_fin_a_late_reset_is_no_race() {
-    let late = |milliseconds: u64| Incident { at: ms(3_000 + milliseconds), ..received(client()) };
-    // Two round trips of 1 ms, 5 ms margin, and one jiffy of 4 ms that the kernel's times may be off.
-    assert_eq!(classified(&late(11)).cause.name(), RACE);
-    assert_eq!(classified(&late(12)).cause, Cause::AwaitingResponse);
-    let patient = RacePolicy { window: Some(Duration::from_millis(100)) };
-    let cause = classify(&late(100), &facts(), patient).cause;
-    assert!(matches!(cause, Cause::KeepaliveRace(_)), "{cause:?}");
-}
-
-#[test]
-fn a_first_request_is_never_a_race_for_its_client() {
-    let first = change(client(), |s| s.traffic.received = 0);
-    assert_eq!(classified(&received(first.clone())).cause, Cause::AwaitingResponse);
-    assert_eq!(classified(&with_fin(true, received(first))).cause, Cause::AwaitingResponse);
-}
-
-#[test]
 fn older_kernels_without_reasons_give_the_same_mechanisms() {
     let unread = change(asked(), |s| s.traffic.unread = 100);
     let rows = [
@@ -421,142 +355,4 @@ fn the_fin_comes_after_a_request_that_crossed_it_and_before_one_that_did_not() {
     assert!(crossed.is_some_and(|seconds| seconds <= 0.0), "{crossed:?}");
     let after = classified(&with_fin(false, received(close_wait()))).fin_to_request;
     assert!(after.is_some_and(|seconds| (seconds - 0.010).abs() < 1e-9), "{after:?}");
-}
-
-/// A server that said its last word, 31 bytes, with its FIN at 2.900 s; the response had been sent at 1.010 s.
-fn last_word_server() -> SocketSnapshot {
-    change(server(), |s| {
-        s.traffic.last_sent = ms(2_900);
-        s.traffic.sent += 31;
-        s.traffic.payload_end += 31;
-        s.traffic.unacknowledged = 31;
-    })
-}
-
-/// Its client, which sent its request at 1.000 s and got 31 bytes and a FIN at 2.900 s.
-fn last_word_client() -> SocketSnapshot {
-    change(client(), |s| {
-        s.traffic.last_sent = ms(1_000);
-        s.traffic.last_received = ms(2_900);
-        s.traffic.last_payload = LastPayload::Remote;
-        s.traffic.unacknowledged = 0;
-        s.traffic.unread = 31;
-    })
-}
-
-#[test]
-fn the_answer_to_a_last_word_is_no_request_and_a_request_after_one_still_is() {
-    let met = |segment| answered(segment, time_wait, in_state(TcpState::TimeWait, last_word_server()));
-    let end = last_word_server().traffic.payload_end;
-    let request = Segment { ack: end + 1, ..request(0) };
-    let crossing = Segment { ack: PAYLOAD_END, ..request };
-    let verdict = |incident| {
-        let verdict = classified(&incident);
-        (verdict.cause, verdict.idle.map(|idle| idle.as_millis()))
-    };
-    assert_eq!(verdict(met(Segment { len: 31, ..request })), (Cause::Unknown, None), "a close_notify");
-    // Counted from the last request: the last word took the place of the response's time.
-    let race = |crossing| (Cause::KeepaliveRace(crossing), Some(2_002));
-    assert_eq!(verdict(met(request)), race(Crossing::FinUnprocessed));
-    assert_eq!(verdict(met(crossing)), race(Crossing::FinInFlight), "it need not have had the last word");
-}
-
-#[test]
-fn a_client_that_answers_a_last_word_was_not_in_a_race() {
-    let fin = Some(FirstFin::new(ms(2_900), Side::Remote, &last_word_client()));
-    let sent = |bytes| {
-        let socket = change(in_state(TcpState::CloseWait, last_word_client()), |s| {
-            s.traffic.last_sent = ms(3_000);
-            s.traffic.last_payload = LastPayload::Local;
-            s.traffic.unacknowledged = bytes;
-        });
-        classified(&Incident { fin, ..received(socket) })
-    };
-    assert_eq!(sent(24).cause, Cause::Unknown);
-    let race = sent(200);
-    assert_eq!(race.cause, Cause::KeepaliveRace(Crossing::FinUnprocessed));
-    assert_eq!(race.idle.map(|idle| idle.as_millis()), Some(2_000));
-}
-
-#[test]
-fn unread_payload_is_the_next_request_only_if_the_response_had_arrived_before() {
-    let unread = |change: fn(&mut SocketSnapshot)| {
-        let mut socket = asked();
-        socket.traffic.unread = 100;
-        change(&mut socket);
-        classified(&closed("TCP_ABORT_ON_CLOSE", socket)).cause.name()
-    };
-    let at_once = |s: &mut SocketSnapshot| s.traffic.last_received = s.traffic.last_sent;
-    assert_eq!(unread(|_| {}), RACE, "long after the response");
-    assert_eq!(unread(|s| s.traffic.unread_sent_after_full_ack = true), RACE, "it acknowledged the response");
-    assert_eq!(unread(at_once), Cause::Unknown.name(), "within a jiffy either is possible");
-    let slow_path = |s: &mut SocketSnapshot| {
-        s.traffic.last_received = s.traffic.last_sent;
-        s.traffic.srtt = Some(Duration::from_millis(80));
-    };
-    assert_eq!(unread(slow_path), Cause::EarlyClose.name(), "no answer can be back that soon");
-    assert_eq!(unread(|s| s.traffic.last_payload = LastPayload::Local), Cause::EarlyClose.name());
-    assert_eq!(unread(|s| s.traffic.sent = 0), Cause::AwaitingResponse.name());
-}
-
-#[test]
-fn a_server_that_resets_after_its_client_closed_is_not_to_blame() {
-    let left = |socket: SocketSnapshot| {
-        let socket = SocketSnapshot { peer_fin: true, ..in_state(TcpState::CloseWait, socket) };
-        classified(&closed("TCP_ABORT_ON_CLOSE", change(socket, |s| s.traffic.unread = 50))).cause
-    };
-    assert_eq!(left(asked()), Cause::ClientAbort);
-    assert_eq!(left(server()), Cause::AfterResponse);
-}
-
-#[test]
-fn a_retransmitted_request_has_no_time_and_makes_no_race() {
-    let again = change(client(), |s| s.traffic.retransmitting = true);
-    let verdict = classified(&received(again));
-    assert_eq!(
-        (verdict.cause, verdict.idle, verdict.request_to_reset),
-        (Cause::AwaitingResponse, None, None)
-    );
-}
-
-#[test]
-fn a_long_request_right_behind_a_response_and_a_fin_is_a_new_one() {
-    let close_wait = change(in_state(TcpState::CloseWait, client()), |s| {
-        s.traffic.unsent = 60_000;
-        s.traffic.last_received = s.traffic.last_sent;
-    });
-    let cause = |reset: Incident| classified(&reset).cause.name();
-    assert_eq!(cause(received(close_wait.clone())), RACE, "all had been acknowledged");
-    assert_eq!(cause(with_fin(false, received(close_wait.clone()))), RACE);
-    assert_eq!(
-        cause(with_fin(true, received(close_wait))),
-        Cause::EarlyClose.name(),
-        "it was under way already"
-    );
-}
-
-#[test]
-fn a_client_still_sending_when_the_answer_came_was_closed_on_early() {
-    let uploading = change(client(), |s| {
-        s.traffic.last_payload = LastPayload::Remote;
-        s.traffic.unsent = 100_000;
-    });
-    assert_eq!(classified(&received(uploading)).cause, Cause::EarlyClose);
-}
-
-#[test]
-fn a_request_line_is_the_last_requests_if_the_client_sent_it_and_nothing_came_after() {
-    let with = |by, superseded| {
-        let line = RequestLine { method: Method::Get, path: None, by, superseded };
-        Incident { request_line: Some(Box::new(line)), ..received(server()) }
-    };
-    let race = Cause::KeepaliveRace(Crossing::Unknown);
-    for (what, incident, cause, is_known) in [
-        ("by the client", with(Side::Remote, false), race, true),
-        ("a server asks for nothing", with(Side::Local, false), race, false),
-        ("another request came after it", with(Side::Remote, true), race, false),
-        ("it was still being sent", with(Side::Remote, true), Cause::EarlyClose, true),
-    ] {
-        assert_eq!(last_request_line(&incident, cause).is_some(), is_known, "{what}");
-    }
 }
