@@ -18,13 +18,13 @@ pub struct Blob {
 type Members = BTreeMap<String, Member>;
 
 enum Member {
-    Number(u32),
+    Number(usize),
     Struct(Members),
 }
 
 impl Blob {
     /// Adds a number so many bytes wide; what is on the path to it are structs.
-    pub fn add(&mut self, name: &str, path: &[&str], width: u32) {
+    pub fn add(&mut self, name: &str, path: &[&str], width: usize) {
         let mut members = self.structs.entry(name.to_owned()).or_default();
         let (last, way) = path.split_last().expect("a path has a member");
         for step in way {
@@ -87,7 +87,8 @@ impl Writer {
         self.members(name, &list)
     }
 
-    fn number(&mut self, width: u32) -> u32 {
+    fn number(&mut self, width: usize) -> u32 {
+        let width = u32::try_from(width).expect("not so wide");
         self.types.extend([0, KIND_INT << 24, width, 0]);
         self.next()
     }
