@@ -248,6 +248,6 @@ fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
 }
 
 #[cfg(test)]
-pub mod blob;
+pub(super) mod blob;
 #[cfg(test)]
 mod tests;

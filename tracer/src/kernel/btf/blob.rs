@@ -6,7 +6,7 @@ use super::{KIND_INT, KIND_STRUCT, MAGIC};
 
 /// Structs with members.
 #[derive(Default)]
-pub struct Blob {
+pub(crate) struct Blob {
     structs: BTreeMap<String, Members>,
     /// Structs that have themselves as anonymous members, so many times.
     snakes: BTreeMap<String, usize>,
@@ -24,7 +24,7 @@ enum Member {
 
 impl Blob {
     /// Adds a number so many bytes wide; what is on the path to it are structs.
-    pub fn add(&mut self, name: &str, path: &[&str], width: usize) {
+    pub(crate) fn add(&mut self, name: &str, path: &[&str], width: usize) {
         let mut members = self.structs.entry(name.to_owned()).or_default();
         let (last, way) = path.split_last().expect("a path has a member");
         for step in way {
@@ -36,17 +36,17 @@ impl Blob {
     }
 
     /// Adds the struct to itself as an anonymous member, so many times.
-    pub fn contain_itself(&mut self, name: &str, times: usize) {
+    pub(crate) fn contain_itself(&mut self, name: &str, times: usize) {
         self.snakes.insert(name.to_owned(), times);
     }
 
     /// Adds a struct of so many anonymous structs, each of as many, and so on, so deep.
-    pub fn multiply(&mut self, name: &str, depth: usize, times: usize) {
+    pub(crate) fn multiply(&mut self, name: &str, depth: usize, times: usize) {
         self.hydras.insert(name.to_owned(), (depth, times));
     }
 
     /// As the kernel would export it.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut writer = Writer { types: Vec::new(), strings: vec![0], last: 0 };
         for (name, members) in &self.structs {
             let itself = self.snakes.get(name).copied().unwrap_or(0);
