@@ -42,7 +42,7 @@ pub struct Row {
     /// Where it is: in the first of these places that the running kernel has.
     pub places: &'static [Place],
     /// How many bytes of it are read; 0 where only its place counts.
-    pub width: u32,
+    pub width: usize,
     /// What for.
     pub need: Need,
 }
@@ -122,7 +122,7 @@ macro_rules! fields {
         /// All of them.
         pub const ROWS: &[Row] = &[$(Row {
             places: &[$(Place { of: stringify!($of), path: &[$(stringify!($step)),+] }),+],
-            width: size_of::<$read_as>() as u32,
+            width: size_of::<$read_as>(),
             need: $need,
         }),*];
     };

@@ -29,7 +29,7 @@ pub struct Field {
     /// Bytes from the beginning of the struct.
     pub offset: u32,
     /// Its own bytes; of an array those of an element.
-    pub width: u32,
+    pub width: usize,
 }
 
 /// The types of one kernel.
@@ -79,7 +79,7 @@ impl Btf {
     /// one without a byte of its own.
     pub fn field(&self, name: &str, path: &[&str]) -> Result<Option<Field>> {
         let Some(mut ty) = self.find(name, KIND_STRUCT) else { return Ok(None) };
-        let mut found = Field { offset: 0, width: ty.size_or_ref };
+        let mut found = Field { offset: 0, width: ty.size_or_ref as usize };
         for (depth, member) in path.iter().enumerate() {
             let at = self.member(&ty, member, 0, &mut 0).with_context(|| {
                 format!(
@@ -165,14 +165,16 @@ impl Btf {
     }
 
     /// Bytes of a type; of an array those of an element.
-    fn width(&self, id: u32) -> Option<u32> {
+    fn width(&self, id: u32) -> Option<usize> {
         let mut id = id;
         for _ in 0..MAX_DEPTH {
             let ty = self.get(id)?;
             id = match ty.kind {
                 // The kernel's pointers: this daemon is built for the machine it runs on.
-                KIND_PTR => return Some(u64::BITS / 8),
-                KIND_INT | KIND_STRUCT | KIND_UNION | KIND_ENUM | KIND_ENUM64 => return Some(ty.size_or_ref),
+                KIND_PTR => return Some(size_of::<usize>()),
+                KIND_INT | KIND_STRUCT | KIND_UNION | KIND_ENUM | KIND_ENUM64 => {
+                    return Some(ty.size_or_ref as usize);
+                }
                 KIND_ARRAY => u32_at(&self.bytes, ty.body).ok()?,
                 // TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG
                 8..=11 | 18 => ty.size_or_ref,
@@ -246,6 +248,6 @@ fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
 }
 
 #[cfg(test)]
-pub mod blob;
+pub(super) mod blob;
 #[cfg(test)]
 mod tests;

@@ -81,7 +81,7 @@ mod tests {
 
     /// Type information in which every field is as its row says, but for the one at `index`, which `change` has
     /// changed.
-    fn kernel(change: impl Fn(usize, &mut u32) -> bool) -> Btf {
+    fn kernel(change: impl Fn(usize, &mut usize) -> bool) -> Btf {
         let mut blob = Blob::default();
         for (index, row) in ROWS.iter().enumerate() {
             let mut width = row.width.max(1);
@@ -106,7 +106,7 @@ mod tests {
         for (changed, row) in ROWS.iter().enumerate() {
             let path = row.places[0].path.join(".");
             let wider = kernel(|index, width| {
-                *width += u32::from(index == changed);
+                *width += usize::from(index == changed);
                 true
             });
             let gone = kernel(|index, _| index != changed);

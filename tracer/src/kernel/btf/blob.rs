@@ -6,7 +6,7 @@ use super::{KIND_INT, KIND_STRUCT, MAGIC};
 
 /// Structs with members.
 #[derive(Default)]
-pub struct Blob {
+pub(crate) struct Blob {
     structs: BTreeMap<String, Members>,
     /// Structs that have themselves as anonymous members, so many times.
     snakes: BTreeMap<String, usize>,
@@ -18,13 +18,13 @@ pub struct Blob {
 type Members = BTreeMap<String, Member>;
 
 enum Member {
-    Number(u32),
+    Number(usize),
     Struct(Members),
 }
 
 impl Blob {
     /// Adds a number so many bytes wide; what is on the path to it are structs.
-    pub fn add(&mut self, name: &str, path: &[&str], width: u32) {
+    pub(crate) fn add(&mut self, name: &str, path: &[&str], width: usize) {
         let mut members = self.structs.entry(name.to_owned()).or_default();
         let (last, way) = path.split_last().expect("a path has a member");
         for step in way {
@@ -36,17 +36,17 @@ impl Blob {
     }
 
     /// Adds the struct to itself as an anonymous member, so many times.
-    pub fn contain_itself(&mut self, name: &str, times: usize) {
+    pub(crate) fn contain_itself(&mut self, name: &str, times: usize) {
         self.snakes.insert(name.to_owned(), times);
     }
 
     /// Adds a struct of so many anonymous structs, each of as many, and so on, so deep.
-    pub fn multiply(&mut self, name: &str, depth: usize, times: usize) {
+    pub(crate) fn multiply(&mut self, name: &str, depth: usize, times: usize) {
         self.hydras.insert(name.to_owned(), (depth, times));
     }
 
     /// As the kernel would export it.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut writer = Writer { types: Vec::new(), strings: vec![0], last: 0 };
         for (name, members) in &self.structs {
             let itself = self.snakes.get(name).copied().unwrap_or(0);
@@ -87,7 +87,8 @@ impl Writer {
         self.members(name, &list)
     }
 
-    fn number(&mut self, width: u32) -> u32 {
+    fn number(&mut self, width: usize) -> u32 {
+        let width = u32::try_from(width).expect("not so wide");
         self.types.extend([0, KIND_INT << 24, width, 0]);
         self.next()
     }
