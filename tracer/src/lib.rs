@@ -3,23 +3,20 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod commands;
 pub mod config;
-pub mod diagnostics;
 pub mod http;
 pub mod kernel;
-pub mod metrics;
-pub mod output;
-mod page;
+pub mod log;
 pub mod pipeline;
-pub mod recent;
-pub mod recording;
-pub mod replay;
+pub mod sinks;
+pub mod sources;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use ::log::{LevelFilter, Log, info};
 use anyhow::{Context, Result};
 use aya_log::EbpfLogger;
-use log::{LevelFilter, Log, info};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -34,13 +31,17 @@ use crate::{
     kernel::{
         RequestsWanted, Tracer, Wanted, preflight,
         requests::{LateMarks, RequestCounters},
+    },
+    pipeline::Pipeline,
+    sinks::{
+        metrics::Metrics,
+        recent::Recent,
+        stdout::{Output, WhenFull},
+    },
+    sources::{
+        recording::{Header, Recorder},
         ring::Ring,
     },
-    metrics::Metrics,
-    output::{Output, WhenFull},
-    pipeline::Pipeline,
-    recent::Recent,
-    recording::{Header, Recorder},
 };
 
 /// Records taken from the ring before what came of them is shown.
@@ -58,7 +59,7 @@ const FOLLOW_UP: Duration = Duration::from_millis(100);
 /// Does what the command line says: traces until SIGINT or SIGTERM, or replays a recording.
 pub fn run(config: Config) -> Result<()> {
     if let Some(Command::Replay(replay)) = &config.command {
-        return replay::run(replay);
+        return commands::replay::run(replay);
     }
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -66,7 +67,7 @@ pub fn run(config: Config) -> Result<()> {
         .on_thread_start(|| {
             // Capabilities belong to threads: the worker never needs any but those for the counters.
             if let Err(error) = preflight::drop_privileges() {
-                log::warn!("{error:#}");
+                ::log::warn!("{error:#}");
             }
         })
         .build()

@@ -7,11 +7,11 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser;
-use tracer::{config::Config, diagnostics};
+use tracer::{config::Config, log};
 
 fn main() -> ExitCode {
     let config = Config::parse();
-    let result = diagnostics::start(config.log_level).context("cannot start a thread").and_then(|log| {
+    let result = log::start(config.log_level).context("cannot start a thread").and_then(|log| {
         let result = tracer::run(config);
         // What was logged comes before the last word.
         drop(log);

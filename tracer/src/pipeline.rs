@@ -14,10 +14,8 @@ use crate::{
     clock,
     http::Query,
     kernel::requests::{LateMarks, RequestCounters},
-    metrics::Metrics,
-    output::Output,
-    recent::Recent,
-    recording::Recorder,
+    sinks::{metrics::Metrics, recent::Recent, stdout::Output},
+    sources::recording::Recorder,
 };
 
 /// The engine, and where its outcomes go; one task owns it.

@@ -12,10 +12,12 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use tracer::{
     clock,
     config::EventFormat,
-    metrics::Metrics,
-    output::{Output, WhenFull},
     pipeline::Pipeline,
-    recent::Recent,
+    sinks::{
+        metrics::Metrics,
+        recent::Recent,
+        stdout::{Output, WhenFull},
+    },
 };
 use tracer_core::{
     Engine, EngineOptions,

@@ -23,9 +23,8 @@ use super::{
     programs::Loaded,
     reasons,
     requests::{LateMarks, RequestCounters},
-    ring::Ring,
 };
-use crate::clock::jiffy;
+use crate::{clock::jiffy, sources::ring::Ring};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACER_EBPF_OBJECT"));
 

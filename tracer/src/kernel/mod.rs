@@ -8,7 +8,6 @@ pub mod preflight;
 pub mod programs;
 pub mod reasons;
 pub mod requests;
-pub mod ring;
 
 pub use counters::Counts;
 pub use load::{ProbeReport, RequestsWanted, Tracer, Wanted};

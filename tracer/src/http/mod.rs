@@ -1,5 +1,7 @@
 //! The HTTP side: read-only, bounded in connections, time and answer size, and never in the way of the events.
 
+mod page;
+
 use std::{
     collections::VecDeque, convert::Infallible, fmt::Write as _, io::Write as _, net::SocketAddr, sync::Arc,
     time::Duration,
@@ -31,8 +33,7 @@ use tracer_core::{
 
 use crate::{
     kernel::{ProbeReport, counters::KernelCounters, programs::Loaded, requests::RequestCounters},
-    metrics::Metrics,
-    page,
+    sinks::metrics::Metrics,
 };
 
 /// A connection that takes longer, to send its request or to read the answer, is closed.

@@ -11,11 +11,13 @@ use tracer_core::{
 
 use crate::{
     config::Replay,
-    metrics::Metrics,
-    output::{Output, WhenFull},
     pipeline::Pipeline,
-    recent::Recent,
-    recording::Recording,
+    sinks::{
+        metrics::Metrics,
+        recent::Recent,
+        stdout::{Output, WhenFull},
+    },
+    sources::recording::Recording,
 };
 
 /// Connections remembered while replaying: as many as a live tracer has by default.

@@ -1,0 +1,5 @@
+//! Where what was found out goes. None knows another.
+
+pub mod metrics;
+pub mod recent;
+pub mod stdout;
