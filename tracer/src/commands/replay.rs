@@ -11,12 +11,9 @@ use tracer_core::{
 
 use crate::{
     config::Replay,
+    lines::WhenFull,
     pipeline::Pipeline,
-    sinks::{
-        metrics::Metrics,
-        recent::Recent,
-        stdout::{Output, WhenFull},
-    },
+    sinks::{metrics::Metrics, recent::Recent, stdout::Stdout},
     sources::recording::Recording,
 };
 
@@ -26,8 +23,8 @@ const MAX_CLOSED_CONNECTIONS: usize = 65_536;
 /// Prints every reset of a recording. Fails at the end when something in it could not be read.
 pub fn run(replay: &Replay) -> Result<()> {
     let mut recording = Recording::open(&replay.file)?;
-    let metrics = Metrics::new(0)?;
-    let output = Output::start(replay.events, WhenFull::Wait)?;
+    let (metrics, _) = Metrics::new(0);
+    let stdout = Stdout::start(replay.events, WhenFull::Wait)?;
     let options = EngineOptions {
         race: RacePolicy { window: replay.race_window },
         server_ports: ServerPorts::default(),
@@ -36,8 +33,8 @@ pub fn run(replay: &Replay) -> Result<()> {
     };
     let mut pipeline = Pipeline {
         engine: Engine::new(recording.header.facts()?, options),
-        metrics: &metrics,
-        output,
+        metrics,
+        stdout,
         recent: Recent::new(0),
         requests: None,
         recorder: None,

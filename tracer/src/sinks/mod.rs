@@ -2,4 +2,5 @@
 
 pub mod metrics;
 pub mod recent;
+pub mod recording;
 pub mod stdout;

@@ -36,7 +36,7 @@ impl Ring {
         Ok(())
     }
 
-    /// Hands at most `limit` records to `take` and says how many it were.
+    /// Passes up to `limit` records to `take`; returns how many.
     pub fn drain(&mut self, limit: usize, mut take: impl FnMut(&[u8])) -> usize {
         let ring = self.0.get_mut();
         for taken in 0..limit {

@@ -67,7 +67,7 @@ impl Args {
             update: false,
             record: None,
             time_limit: TIME_LIMIT,
-            lab: ["--requests", "--http"].map(str::to_owned).into(),
+            lab: ["--requests", "--request-lines"].map(str::to_owned).into(),
         }
     }
 

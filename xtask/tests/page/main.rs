@@ -27,7 +27,7 @@ const PORT: u16 = 777;
 /// A daemon that sees nothing but the network's server.
 fn daemon(network: &Network) -> Result<Daemon> {
     let port = network.port(PORT).to_string();
-    Daemon::start(tracer(&[], &["--events", "off", "--http", "--server-port", &port]))
+    Daemon::start(tracer(&[], &["--events", "off", "--request-lines", "--server-port", &port]))
 }
 
 /// What the API says.

@@ -1,59 +1,66 @@
 //! The bounded set of servers that become labels.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
-use hashbrown::{HashMap, hash_map::Entry};
+use hashbrown::HashSet;
 use tracer_core::model::Role;
 
-/// The label of every server beyond the limit.
-pub(super) const OTHER: &str = "other";
+/// The value of a `server` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Server {
+    /// One that has a label of its own.
+    Known(SocketAddr),
+    /// One beyond the limit: they share a label.
+    Other,
+    /// The server end cannot be told.
+    Unknown,
+}
 
-/// The label where the server end cannot be told.
-pub(super) const UNKNOWN: &str = "unknown";
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(server) => server.fmt(f),
+            Self::Other => f.write_str("other"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
 
-/// Hands out `server` labels for at most `limit` pairs of role and server.
+/// At most `limit` pairs of role and server that have a label of their own.
 #[derive(Debug)]
 pub(super) struct Servers {
-    known: HashMap<(Role, SocketAddr), String>,
+    known: HashSet<(Role, SocketAddr)>,
     limit: usize,
 }
 
-/// A label for a server.
+/// A label, and whether this gave it out for the first time.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Label<'a> {
-    /// The label's value.
-    pub(super) value: &'a str,
-    /// Seen for the first time.
-    pub(super) first: bool,
-    /// The server had to be counted as [`OTHER`].
-    pub(super) overflow: bool,
+pub(super) enum Label {
+    New(Server),
+    Old(Server),
 }
 
 impl Servers {
     /// No server is known yet.
-    #[must_use]
     pub(super) fn new(limit: usize) -> Self {
-        Self { known: HashMap::new(), limit }
+        Self { known: HashSet::new(), limit }
     }
 
     /// The label for a server.
-    pub(super) fn label(&mut self, role: Option<Role>, server: Option<SocketAddr>) -> Label<'_> {
-        let Some((role, server)) = role.zip(server) else {
-            return Label { value: UNKNOWN, first: false, overflow: false };
-        };
-        let full = self.known.len() >= self.limit;
-        match self.known.entry((role, server)) {
-            Entry::Occupied(known) => Label { value: known.into_mut(), first: false, overflow: false },
-            Entry::Vacant(_) if full => Label { value: OTHER, first: false, overflow: true },
-            Entry::Vacant(new) => {
-                Label { value: new.insert(server.to_string()), first: true, overflow: false }
-            }
+    pub(super) fn label(&mut self, role: Role, server: SocketAddr) -> Label {
+        if self.known.contains(&(role, server)) {
+            return Label::Old(Server::Known(server));
         }
+        if self.known.len() >= self.limit {
+            return Label::Old(Server::Other);
+        }
+        self.known.insert((role, server));
+        Label::New(Server::Known(server))
     }
 
     /// The label of a server that has one of its own.
-    pub(super) fn own_label(&self, role: Role, server: SocketAddr) -> Option<&str> {
-        self.known.get(&(role, server)).map(String::as_str)
+    pub(super) fn own_label(&self, role: Role, server: SocketAddr) -> Option<Server> {
+        self.known.contains(&(role, server)).then_some(Server::Known(server))
     }
 }
 
@@ -64,16 +71,14 @@ mod tests {
     #[test]
     fn servers_beyond_the_limit_share_one_label_and_known_ones_keep_theirs() {
         let mut servers = Servers::new(2);
-        let server = |port| Some(SocketAddr::from(([10, 0, 0, 1], port)));
-        for (role, port, value, overflow) in [
-            (Role::Server, 80, "10.0.0.1:80", false),
-            (Role::Client, 80, "10.0.0.1:80", false),
-            (Role::Server, 81, OTHER, true),
-            (Role::Server, 80, "10.0.0.1:80", false),
+        let server = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        for (role, port, label) in [
+            (Role::Server, 80, Label::New(Server::Known(server(80)))),
+            (Role::Client, 80, Label::New(Server::Known(server(80)))),
+            (Role::Server, 81, Label::Old(Server::Other)),
+            (Role::Server, 80, Label::Old(Server::Known(server(80)))),
         ] {
-            let label = servers.label(Some(role), server(port));
-            assert_eq!((label.value, label.overflow), (value, overflow));
+            assert_eq!(servers.label(role, server(port)), label);
         }
-        assert_eq!(servers.label(None, None).value, UNKNOWN);
     }
 }
