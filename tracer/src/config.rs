@@ -116,6 +116,10 @@ pub struct Replay {
     /// Longest time from request to reset that can still be a race when no FIN was seen, such as 20ms
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub race_window: Option<Duration>,
+
+    /// Also print the metrics at the end, in Prometheus' text format
+    #[arg(long)]
+    pub metrics: bool,
 }
 
 /// How resets are printed.

@@ -121,6 +121,8 @@ impl Daemon {
     /// Takes what is in the ring; true when there was something.
     fn drain(&mut self) -> bool {
         let mut some = false;
+        // Taken anew each time, so that a clock that was set is followed.
+        self.pipeline.clock = clock::wall_clock();
         for _ in 0..MAX_BATCHES {
             let taken = self.ring.drain(BATCH, |bytes| {
                 // What cannot be read is counted in there.
@@ -135,13 +137,16 @@ impl Daemon {
             self.pipeline.publish();
         }
         // A storm that never lets up must not stop the advice.
-        self.pipeline.review(clock::now());
+        for sentence in self.pipeline.review(clock::now()).into_iter().flat_map(|review| review.announced) {
+            info!("{sentence}");
+        }
         some
     }
 
     fn finish(mut self) {
         while self.drain() {}
         self.pipeline.finish();
+        self.pipeline.stdout.finish();
     }
 }
 

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use log::info;
 use tracer_core::{
     Engine, Outcome,
     classify::{ExplainedIncident, ResetView},
     decode::Malformed,
+    keepalive::Review,
     model::{KernelNs, WallClock},
 };
 
 use crate::{
-    clock,
     kernel::requests::{LateMarks, RequestCounters},
     query::Query,
     sinks::{metrics::Metrics, recent::Recent, recording::Recorder, stdout::Stdout},
@@ -31,7 +30,7 @@ pub struct Pipeline {
     pub requests: Option<(Arc<RequestCounters>, LateMarks)>,
     /// Writes down what comes in.
     pub recorder: Option<Recorder>,
-    /// Tells the time of day.
+    /// Tells the time of day of what comes out.
     pub clock: WallClock,
 }
 
@@ -48,7 +47,6 @@ impl Pipeline {
 
     /// Lets time pass and passes on what is ready.
     pub fn advance(&mut self, now: KernelNs) {
-        self.clock = clock::wall_clock();
         self.engine.advance(now);
         self.publish();
         if let Some(recorder) = &mut self.recorder {
@@ -76,10 +74,9 @@ impl Pipeline {
     }
 
     /// Passes on everything, at the end.
-    pub fn finish(mut self) {
+    pub fn finish(&mut self) {
         self.engine.finish();
         self.publish();
-        self.stdout.finish();
     }
 
     /// Shows what has come out so far.
@@ -103,18 +100,15 @@ impl Pipeline {
         self.recent.push(view);
     }
 
-    /// Shows what has been inferred of servers.
-    pub fn review(&mut self, now: KernelNs) {
-        self.clock = clock::wall_clock();
-        let Some(review) = self.engine.review(now) else { return };
+    /// Shows what has been inferred of servers, at most once a second: `None` in between.
+    pub fn review(&mut self, now: KernelNs) -> Option<Review> {
+        let review = self.engine.review(now)?;
         self.metrics.show_review(&review);
         if let Some((counters, marks)) = &mut self.requests {
             let late =
                 review.timeouts.iter().map(|(&(role, server), known)| (role, server, known.value * 4 / 5));
             self.engine.reuses(&marks.follow(late, counters));
         }
-        for sentence in review.announced {
-            info!("{sentence}");
-        }
+        Some(review)
     }
 }

@@ -1,9 +1,13 @@
 //! Resets on stdout, one line each. A reader that is slow or gone never holds up the events: lines that find the queue
 //! full are dropped and counted.
 
-use std::{fmt::Write as _, io, time::Duration};
+use std::{
+    fmt::{Display, Write as _},
+    io,
+    time::Duration,
+};
 
-use tracer_core::classify::ResetView;
+use serde::Serialize;
 
 use crate::{
     config::EventFormat,
@@ -32,13 +36,13 @@ impl Stdout {
         Ok(Self { format, lines })
     }
 
-    /// Queues a line; [`Self::flush`] tells the writer.
-    pub fn print(&self, reset: &ResetView) {
+    /// Queues a line, in words or as a JSON object; [`Self::flush`] tells the writer.
+    pub fn print(&self, what: &(impl Display + Serialize)) {
         let Some(lines) = &self.lines else { return };
         lines.print(|text| match self.format {
-            EventFormat::Json => *text += &serde_json::to_string(reset).unwrap_or_default(),
+            EventFormat::Json => *text += &serde_json::to_string(what).unwrap_or_default(),
             // To write into memory cannot fail.
-            EventFormat::Text | EventFormat::Off => drop(write!(text, "{reset}")),
+            EventFormat::Text | EventFormat::Off => drop(write!(text, "{what}")),
         });
     }
 
@@ -54,8 +58,8 @@ impl Stdout {
     }
 
     /// Waits until all lines are written, but not for ever on a reader that must not be waited for.
-    pub fn finish(self) {
-        if self.lines.is_some_and(|lines| !lines.finish(SHUTDOWN_TIMEOUT)) {
+    pub fn finish(&self) {
+        if self.lines.as_ref().is_some_and(|lines| !lines.finish(SHUTDOWN_TIMEOUT)) {
             log::warn!("stdout did not take the last lines within {} s", SHUTDOWN_TIMEOUT.as_secs());
         }
     }

@@ -4,6 +4,7 @@ use std::{
     env::consts::ARCH,
     fs::File,
     io::{self, BufRead, BufReader, Read},
+    mem::offset_of,
     path::Path,
     time::Duration,
 };
@@ -109,6 +110,14 @@ impl Header {
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// When the record was made.
+#[must_use]
+pub fn time_of(record: &[u8; size_of::<Record>()]) -> KernelNs {
+    let mut at = [0; size_of::<u64>()];
+    at.copy_from_slice(&record[offset_of!(Record, at_ns)..][..size_of::<u64>()]);
+    KernelNs(u64::from_ne_bytes(at))
 }
 
 /// Reads a recording.
