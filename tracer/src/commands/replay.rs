@@ -33,7 +33,8 @@ const MAX_SERVERS: usize = 500;
 /// How long after the last record closes are judged: by then all that belong together are there.
 const AFTER_THE_LAST: Duration = Duration::from_secs(1);
 
-/// Prints every reset of a recording, then timeouts and advice. Fails at the end when something in it could not be read.
+/// Prints every reset of a recording, then timeouts and advice. Fails at the end when something in it could not be
+/// read.
 pub fn run(replay: &Replay) -> Result<()> {
     let recording = Recording::open(&replay.file)?;
     let (metrics, mut exposition) = Metrics::new(MAX_SERVERS);
