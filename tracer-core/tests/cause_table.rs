@@ -24,7 +24,7 @@ fn the_readme_has_a_row_for_each_cause_in_the_same_order() {
 
 #[test]
 fn the_page_has_a_sentence_for_each_cause_in_the_same_order() {
-    let page = read("tracer/src/page/causes.js");
+    let page = read("tracer/src/http/page/causes.js");
     let lines: Vec<_> = page.lines().filter(|line| line.ends_with(".',")).collect();
     let expected: Vec<_> = CAUSES
         .iter()

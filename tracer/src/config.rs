@@ -1,15 +1,25 @@
-//! The command line and its environment variables.
+//! The command line and its environment variables, and what they come to.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+mod options;
+
+use std::{env, net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{
-    Parser, Subcommand, ValueEnum,
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use log::LevelFilter;
 
+pub use options::{DaemonOptions, SinkOptions};
+
 /// What `--log-level` can be.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Variables that were renamed: the flag's field, the name now, the name before. The flags' former names are aliases.
+const FORMER_VARIABLES: [(&str, &str, &str); 2] = [
+    ("max_closed_connections", "TRACER_MAX_CLOSED_CONNECTIONS", "TRACER_MAX_CONNECTIONS"),
+    ("request_lines", "TRACER_REQUEST_LINES", "TRACER_HTTP"),
+];
 
 /// Finds and explains TCP resets on this host.
 #[derive(Clone, Debug, Parser)]
@@ -51,9 +61,9 @@ pub struct Config {
     pub recent: u32,
 
     /// Closed connections remembered to explain later resets
-    #[arg(long, env = "TRACER_MAX_CONNECTIONS", default_value_t = 65_536, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
-    pub max_connections: u32,
+    #[arg(long, alias = "max-connections", env = "TRACER_MAX_CLOSED_CONNECTIONS", default_value_t = 65_536,
+          value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    pub max_closed_connections: u32,
 
     /// Bytes of the buffer between kernel and tracer: a power of two, at least a page
     #[arg(long, env = "TRACER_EVENT_BUFFER", default_value_t = 1 << 20, value_name = "BYTES",
@@ -65,8 +75,8 @@ pub struct Config {
     pub requests: bool,
 
     /// Also show method and path of the last request, where it is plaintext HTTP/1.x: reads payload
-    #[arg(long, env = "TRACER_HTTP")]
-    pub http: bool,
+    #[arg(long, alias = "http", env = "TRACER_REQUEST_LINES")]
+    pub request_lines: bool,
 
     /// Also write what the kernel side reports to this file, for `tracer replay`
     #[arg(long, env = "TRACER_RECORD", value_name = "FILE")]
@@ -76,6 +86,21 @@ pub struct Config {
     #[arg(long, env = "TRACER_LOG_LEVEL", default_value = "info", value_name = "LEVEL", ignore_case = true,
           value_parser = PossibleValuesParser::new(LEVELS).try_map(|level| level.parse::<LevelFilter>()))]
     pub log_level: LevelFilter,
+}
+
+impl Config {
+    /// Parses the command line and the environment; exits with what there is to say if that is not possible.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let is_set = |name| env::var_os(name).is_some();
+        let mut command = Self::command();
+        for (flag, now, before) in FORMER_VARIABLES {
+            if is_set(before) && !is_set(now) {
+                command = command.mut_arg(flag, |argument| argument.env(before));
+            }
+        }
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// What the program can do besides tracing.
@@ -98,6 +123,10 @@ pub struct Replay {
     /// Longest time from request to reset that can still be a race when no FIN was seen, such as 20ms
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub race_window: Option<Duration>,
+
+    /// Also print the metrics at the end, in Prometheus' text format
+    #[arg(long)]
+    pub metrics: bool,
 }
 
 /// How resets are printed.
@@ -158,11 +187,17 @@ mod tests {
             ["--race-window", "-5ms"],
             ["--event-buffer", "5000"],
             ["--event-buffer", "2048"],
-            ["--max-connections", "0"],
+            ["--max-closed-connections", "0"],
             ["--log-level", "loud"],
         ] {
             assert_eq!(parse(&arguments).unwrap_err().exit_code(), 2, "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn flags_keep_the_names_they_had() {
+        assert_eq!(parse(&["--max-connections", "100"]).unwrap().max_closed_connections, 100);
+        assert!(parse(&["--http"]).unwrap().request_lines);
     }
 
     #[test]

@@ -1,28 +1,35 @@
-//! The `tracer` daemon: parse, run, exit.
+//! The `tracer` program: parse, run, exit.
+
+#![forbid(unsafe_code)]
 
 use std::{
     io::{self, Write},
     process::ExitCode,
 };
 
-use anyhow::Context as _;
-use clap::Parser;
-use tracer::{config::Config, diagnostics};
+use anyhow::{Context as _, Result};
+use tracer::{
+    commands,
+    config::{Command, Config},
+    log,
+};
 
 fn main() -> ExitCode {
-    let config = Config::parse();
-    let result = diagnostics::start(config.log_level).context("cannot start a thread").and_then(|log| {
-        let result = tracer::run(config);
-        // What was logged comes before the last word.
-        drop(log);
-        result
-    });
-    match result {
+    match run(Config::from_environment()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody may be reading: then the exit code has to do.
             let _ = writeln!(io::stderr(), "tracer: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(flags: Config) -> Result<()> {
+    // Until this returns: what was logged comes before the last word.
+    let _log = log::start(flags.log_level).context("cannot start a thread")?;
+    match flags.command {
+        Some(Command::Replay(replay)) => commands::replay::run(&replay),
+        None => commands::run::run(flags.into()),
     }
 }

@@ -2,56 +2,51 @@
 
 use std::sync::Arc;
 
-use log::info;
 use tracer_core::{
     Engine, Outcome,
     classify::{ExplainedIncident, ResetView},
     decode::Malformed,
+    keepalive::Review,
     model::{KernelNs, WallClock},
 };
 
 use crate::{
-    clock,
-    http::Query,
     kernel::requests::{LateMarks, RequestCounters},
-    metrics::Metrics,
-    output::Output,
-    recent::Recent,
-    recording::Recorder,
+    query::Query,
+    sinks::{metrics::Metrics, recent::Recent, recording::Recorder, stdout::Stdout},
 };
 
 /// The engine, and where its outcomes go; one task owns it.
-pub struct Pipeline<'a> {
+pub struct Pipeline {
     /// Says what records mean.
     pub engine: Engine,
     /// Counts.
-    pub metrics: &'a Metrics,
+    pub metrics: Metrics,
     /// Prints.
-    pub output: Output,
+    pub stdout: Stdout,
     /// Keeps the latest.
     pub recent: Recent,
     /// What the kernel side counts of requests, if it does.
     pub requests: Option<(Arc<RequestCounters>, LateMarks)>,
     /// Writes down what comes in.
     pub recorder: Option<Recorder>,
-    /// Tells the time of day.
+    /// Tells the time of day of what comes out.
     pub clock: WallClock,
 }
 
-impl Pipeline<'_> {
+impl Pipeline {
     /// Takes one record of the ring; one that cannot be read is counted.
     pub fn record(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         if let Some(recorder) = &mut self.recorder {
             recorder.record(bytes);
         }
         let taken = self.engine.record(bytes);
-        self.metrics.event(taken.ok());
+        self.metrics.observe_event(taken.ok());
         taken.map(|_| ())
     }
 
     /// Lets time pass and passes on what is ready.
     pub fn advance(&mut self, now: KernelNs) {
-        self.clock = clock::wall_clock();
         self.engine.advance(now);
         self.publish();
         if let Some(recorder) = &mut self.recorder {
@@ -66,19 +61,22 @@ impl Pipeline<'_> {
     }
 
     /// Answers a question; the one who asked may be gone.
-    pub fn answer(&self, query: Query) {
+    pub fn answer(&mut self, query: Query) {
         match query {
             Query::Resets { limit, answer } => drop(answer.send(self.recent.newest(limit))),
             Query::Servers { limit, answer } => drop(answer.send(self.engine.servers(limit))),
             Query::Advice { limit, answer } => drop(answer.send(self.engine.advice(limit, self.clock))),
+            Query::Labels { servers, answer } => {
+                let labels = servers.into_iter().map(|(role, server)| self.metrics.label(role, server));
+                drop(answer.send(labels.collect()));
+            }
         }
     }
 
     /// Passes on everything, at the end.
-    pub fn finish(mut self) {
+    pub fn finish(&mut self) {
         self.engine.finish();
         self.publish();
-        self.output.finish();
     }
 
     /// Shows what has come out so far.
@@ -87,32 +85,30 @@ impl Pipeline<'_> {
             match outcome {
                 Outcome::Incident(reset) => self.reset(&reset),
                 Outcome::FurtherSegment { id } => self.recent.add_segment(id),
-                Outcome::IdleClose(close) => self.metrics.idle_close(&close),
+                Outcome::IdleClose(close) => self.metrics.observe_idle_close(&close),
             }
         }
-        self.output.flush();
-        self.metrics.connections_tracked.set(i64::try_from(self.engine.connections()).unwrap_or(i64::MAX));
+        self.stdout.flush();
+        self.metrics.count_lines_lost(self.stdout.lost());
+        self.metrics.show_connections(self.engine.connections());
     }
 
     fn reset(&mut self, reset: &ExplainedIncident) {
         self.metrics.observe_reset(reset);
         let view = ResetView::new(reset, self.clock);
-        self.output.print(&view);
+        self.stdout.print(&view);
         self.recent.push(view);
     }
 
-    /// Shows what has been inferred of servers.
-    pub fn review(&mut self, now: KernelNs) {
-        self.clock = clock::wall_clock();
-        let Some(review) = self.engine.review(now) else { return };
-        self.metrics.keepalive(&review);
+    /// Shows what has been inferred of servers, at most once a second: `None` in between.
+    pub fn review(&mut self, now: KernelNs) -> Option<Review> {
+        let review = self.engine.review(now)?;
+        self.metrics.show_review(&review);
         if let Some((counters, marks)) = &mut self.requests {
             let late =
                 review.timeouts.iter().map(|(&(role, server), known)| (role, server, known.value * 4 / 5));
             self.engine.reuses(&marks.follow(late, counters));
         }
-        for sentence in review.announced {
-            info!("{sentence}");
-        }
+        Some(review)
     }
 }

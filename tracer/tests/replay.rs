@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value};
 use tracer_common::{FLAG_SEGMENT, KIND_SEND_RESET, Record, SOCKET_FULL};
+use zerocopy::IntoBytes as _;
 
 /// What the lab's tracer was told when it recorded.
 const RACE_WINDOW: &str = "100ms";
@@ -130,5 +131,76 @@ fn a_tick_that_no_kernel_has_is_refused_with_a_sentence() -> Result<()> {
         ensure!(output.status.code() == Some(1), "{:?}: {sentence}", output.status);
         ensure!(sentence.contains(&format!("no kernel has a tick of {jiffy_ns} ns")), "{sentence}");
     }
+    Ok(())
+}
+
+/// A recording in which a server closed an idle connection.
+const IDLE_CLOSE: &str = "tests/fixtures/6.18/NONE-server.rec";
+
+/// The records of [`IDLE_CLOSE`], each time from another client 10 s later: enough closes at one age for a timeout.
+fn many_idle_closes() -> Result<Vec<u8>> {
+    const TIMES: u16 = 20;
+    let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(IDLE_CLOSE))?;
+    let end = bytes.iter().position(|&byte| byte == b'\n').context("a recording has a header")?;
+    let mut header: Value = serde_json::from_slice(&bytes[..end])?;
+    let size = header["record_bytes"].as_u64().context("a header has the size of records")?;
+    header["record_bytes"] = size_of::<Record>().into();
+    let mut recording = format!("{header}\n").into_bytes();
+    for time in 0..TIMES {
+        for record in bytes[end + 1..].chunks_exact(usize::try_from(size)?) {
+            let mut whole = [0; size_of::<Record>()];
+            whole[..record.len()].copy_from_slice(record);
+            let mut record: Record = zerocopy::transmute!(whole);
+            for at in [&mut record.at_ns, &mut record.sent_ns, &mut record.read_ns] {
+                *at += u64::from(time) * 10_000_000_000;
+            }
+            *(&mut record.local_port).max(&mut record.remote_port) += time;
+            recording.extend(record.as_bytes());
+        }
+    }
+    Ok(recording)
+}
+
+/// What `tracer replay` prints of them.
+fn replay_idle_closes(name: &str, flags: &[&str]) -> Result<String> {
+    let file = env::temp_dir().join(format!("tracer-{name}-{}.rec", std::process::id()));
+    fs::write(&file, many_idle_closes()?)?;
+    let output = Command::new(env!("CARGO_BIN_EXE_tracer")).arg("replay").arg(&file).args(flags).output();
+    fs::remove_file(&file)?;
+    let output = output?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[test]
+fn timeouts_and_advice_come_at_the_end() -> Result<()> {
+    let text = replay_idle_closes("text", &[])?;
+    let timeouts: Vec<_> = text.lines().filter(|line| line.starts_with("timeout: ")).collect();
+    ensure!(
+        !timeouts.is_empty() && text.lines().any(|line| line.starts_with("advice: notice, since ")),
+        "{text}"
+    );
+    ensure!(timeouts.iter().all(|line| line.contains("closes idle connections after ")), "{text}");
+
+    let json = lines(&replay_idle_closes("json", &["--events", "json"])?)?;
+    let of = |name| json.iter().filter_map(move |line| line.get(name));
+    ensure!(of("timeout").count() == timeouts.len(), "{json:?}");
+    for timeout in of("timeout") {
+        ensure!(timeout["keepalive_timeout_samples"].as_u64() >= Some(5), "{timeout}");
+    }
+    for advice in of("advice") {
+        ensure!(advice["kind"] == "server_closes_first" && advice["text"].is_string(), "{advice}");
+    }
+    Ok(())
+}
+
+#[test]
+fn metrics_are_printed_when_asked_for() -> Result<()> {
+    let text = replay_idle_closes("metrics", &["--events", "off", "--metrics"])?;
+    for series in ["tracer_idle_close_seconds_count{", "tracer_keepalive_timeout_seconds{", "tracer_advice{"]
+    {
+        ensure!(text.lines().any(|line| line.starts_with(series)), "no {series} in {text}");
+    }
+    ensure!(text.lines().all(|line| line.starts_with("# ") || line.starts_with("tracer_")), "{text}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! With `--http` the tracer knows the last request where it can, and says nothing where it cannot.
+//! With `--request-lines` the tracer knows the last request where it can, and says nothing where it cannot.
 
 use anyhow::Result;
 use xtask::lab::{self, Family, request_lines};

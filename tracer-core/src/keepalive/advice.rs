@@ -1,6 +1,9 @@
 //! What to change, where there is evidence that something should be.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -79,6 +82,13 @@ pub(crate) struct Suggested {
     pub(crate) client_timeout_seconds: Option<f64>,
     pub(crate) server_timeout_seconds: Option<f64>,
     pub(crate) settings: Vec<Setting>,
+}
+
+/// One line for people.
+impl fmt::Display for AdviceView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, since {}: {}", self.severity, self.since, self.text)
+    }
 }
 
 impl AdviceView {

@@ -12,10 +12,9 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use tracer::{
     clock,
     config::EventFormat,
-    metrics::Metrics,
-    output::{Output, WhenFull},
+    lines::WhenFull,
     pipeline::Pipeline,
-    recent::Recent,
+    sinks::{metrics::Metrics, recent::Recent, stdout::Stdout},
 };
 use tracer_core::{
     Engine, EngineOptions,
@@ -53,7 +52,7 @@ fn main() -> Result<()> {
 /// The whole stream through a new daemon's pipeline with default flags, less its standard output.
 #[inline(never)]
 fn pass_through(stream: &Stream) -> Result<u64> {
-    let metrics = Metrics::new(500)?;
+    let (metrics, _exposition) = Metrics::new(500);
     let options = EngineOptions {
         race: RacePolicy::default(),
         server_ports: ServerPorts::default(),
@@ -63,8 +62,8 @@ fn pass_through(stream: &Stream) -> Result<u64> {
     let facts = KernelFacts { watched_since: KernelNs(0), ..stream.header.facts()? };
     let mut pipeline = Pipeline {
         engine: Engine::new(facts, options),
-        metrics: &metrics,
-        output: Output::start(EventFormat::Off, WhenFull::Wait)?,
+        metrics,
+        stdout: Stdout::start(EventFormat::Off, WhenFull::Wait)?,
         recent: Recent::new(1000),
         requests: None,
         recorder: None,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use tracer::recording::{Header, Recording};
+use tracer::sources::recording::{Header, Recording};
 use tracer_common::Record;
 
 /// Of so many connections one is reset; the others are closed in good order.

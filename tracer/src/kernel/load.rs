@@ -24,10 +24,9 @@ use super::{
     programs::Loaded,
     reasons, refusal,
     requests::{LateMarks, RequestCounters},
-    ring::Ring,
     server_ports::set_port_filter,
 };
-use crate::clock::jiffy;
+use crate::{clock::jiffy, sources::ring::Ring};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACER_EBPF_OBJECT"));
 

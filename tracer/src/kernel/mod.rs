@@ -9,7 +9,6 @@ pub mod programs;
 pub mod reasons;
 mod refusal;
 pub mod requests;
-pub mod ring;
 mod server_ports;
 
 pub use counters::Counts;

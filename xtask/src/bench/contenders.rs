@@ -33,7 +33,11 @@ pub(super) const CONTENDERS: [Contender; 7] = [
         exists: || daemon::knows("--requests"),
         attach: |_| tracer(&["--requests"]),
     },
-    Contender { name: "tracer --http", exists: || daemon::knows("--http"), attach: |_| tracer(&["--http"]) },
+    Contender {
+        name: "tracer --request-lines",
+        exists: || daemon::knows("--request-lines"),
+        attach: |_| tracer(&["--request-lines"]),
+    },
     Contender { name: "bpftrace script", exists: || true, attach: bpftrace },
     Contender {
         name: "tcpdump of RSTs",

@@ -79,7 +79,7 @@ fn idle() -> Result<(u64, u64)> {
 /// How many connections are tracked after that many were closed, and the memory in KiB.
 fn remembered() -> Result<(u64, u64)> {
     let host = quiet_host()?;
-    let daemon = Daemon::start(&["--max-connections", &CONNECTIONS.to_string()])?;
+    let daemon = Daemon::start(&["--max-closed-connections", &CONNECTIONS.to_string()])?;
     host.enter(|| {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, stage::PORT))?;
         thread::scope(|scope| {

@@ -51,7 +51,7 @@ pub(super) fn measure(seconds: u64) -> Result<String> {
     let storm = Storm::prepare()?;
     let mut rows = Vec::new();
     for load in &LOADS {
-        for flag in ["", "--requests", "--http"] {
+        for flag in ["", "--requests", "--request-lines"] {
             let (flags, name) = match flag {
                 "" => (&[][..], load.name.to_owned()),
                 flag => (&[flag][..], format!("{}, `{flag}`", load.name)),

@@ -84,7 +84,7 @@ pub struct Args {
     requests: bool,
     /// Have the tracer look for request lines
     #[arg(long)]
-    http: bool,
+    request_lines: bool,
     /// Judge the scenarios themselves, without a tracer
     #[arg(long)]
     wire_only: bool,
@@ -123,7 +123,7 @@ pub fn run(args: Args) -> Result<()> {
         return mixed.is_exact();
     }
     let keep = args.keep.map(directory).transpose()?;
-    let flags = [("--requests", args.requests), ("--http", args.http)];
+    let flags = [("--requests", args.requests), ("--request-lines", args.request_lines)];
     let flags: Vec<_> = flags.into_iter().filter_map(|(flag, wanted)| wanted.then_some(flag)).collect();
     let tracer = if args.wire_only { None } else { Some(Tracer::start_asked_for(&flags)?) };
     let began = Instant::now();

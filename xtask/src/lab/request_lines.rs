@@ -1,4 +1,4 @@
-//! What a tracer with `--http` makes of payload from friends and foes, sent for real.
+//! What a tracer with `--request-lines` makes of payload from friends and foes, sent for real.
 
 use std::io::{IoSlice, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -77,7 +77,7 @@ pub fn friends_and_foes_are_told_apart(family: Family) -> Result<()> {
     let net = Net::build_for_port(family, own_port()?)?;
     let directory = TempDir::new().context("no temporary directory for the captures")?;
     let capture = Capture::start(&net.client, directory.path().join("client.pcap"))?;
-    let tracer = Tracer::start_asked_for(&["--http"])?;
+    let tracer = Tracer::start_asked_for(&["--request-lines"])?;
     let listener = listen(&net, &net.server, 16)?;
     let rows = rows();
     let clients = rows.iter().map(|row| reset(&net, &listener, row)).collect::<Result<Vec<_>>>()?;
@@ -112,7 +112,7 @@ pub fn friends_and_foes_are_told_apart(family: Family) -> Result<()> {
 /// A late segment of a connection that nobody knows, in a packet's own memory.
 pub fn a_packet_of_its_own_is_read(family: Family) -> Result<()> {
     let net = Net::build(family)?;
-    let tracer = Tracer::start_with(&["--http"])?;
+    let tracer = Tracer::start_with(&["--request-lines"])?;
     let client = SocketAddr::new(net.client_address().ip(), 40_001);
     raw::send_payload(&net.client, client, net.server_endpoint(), b"PUT /late?x HTTP/1.1\r\n\r\n")?;
     let resets = tracer.resets(&[net.server.inum()], 1);
@@ -130,7 +130,7 @@ pub fn what_was_sent_before_the_tracer_started_is_found(family: Family) -> Resul
     net.lose_packets_to_server()?;
     client.write_all(b"PATCH /before HTTP/1.1\r\n\r\n")?;
     // Where memory is it learns of the first connection that is made, which is ours to it.
-    let tracer = Tracer::start_with(&["--http"])?;
+    let tracer = Tracer::start_with(&["--request-lines"])?;
     // The request is sent again, and another host knows nothing of it.
     net.fail_over()?;
     until("the client to be reset", || Ok(client.take_error()?))?;

@@ -71,7 +71,7 @@ impl Args {
             update: false,
             record: None,
             time_limit: TIME_LIMIT,
-            lab: ["--requests", "--http"].map(str::to_owned).into(),
+            lab: ["--requests", "--request-lines"].map(str::to_owned).into(),
         }
     }
 
@@ -184,10 +184,10 @@ mod tests {
         let args =
             |lab: &[&str]| Args { lab: lab.iter().map(ToString::to_string).collect(), ..Args::kernels(&[]) };
         for (lab, again, flags) in [
-            (&["--http", "--only", "A1,B", "--ipv6"][..], &[][..], "--http --only A1,B --ipv6"),
-            (&["--http", "--only", "A1,B", "--ipv6"], &["B", "B/v6"], "--http --ipv6 --only B"),
+            (&["--request-lines", "--only", "A1,B", "--ipv6"][..], &[][..], "--request-lines --only A1,B --ipv6"),
+            (&["--request-lines", "--only", "A1,B", "--ipv6"], &["B", "B/v6"], "--request-lines --ipv6 --only B"),
             (&["--only=A1", "--only=B"], &["B"], "--only B"),
-            (&["--http"], &["A1", "late-B"], "--http --only A1,late-B"),
+            (&["--request-lines"], &["A1", "late-B"], "--request-lines --only A1,late-B"),
         ] {
             assert_eq!(args(lab).lab_flags(again).join(" "), flags);
         }

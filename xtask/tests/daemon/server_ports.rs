@@ -19,7 +19,7 @@ const REFUSALS: usize = 2000;
 /// Connections that end in each of the other ways.
 const CONNECTIONS: usize = 500;
 /// All that a daemon can be asked for: each hook is attached.
-const FLAGS: [&str; 4] = ["--events", "off", "--requests", "--http"];
+const FLAGS: [&str; 4] = ["--events", "off", "--requests", "--request-lines"];
 
 #[test]
 fn a_port_that_nobody_uses_costs_no_event_and_no_memory() -> Result<()> {

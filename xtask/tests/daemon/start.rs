@@ -80,6 +80,31 @@ fn the_debug_log_has_no_line_of_the_loader_library() -> Result<()> {
 }
 
 #[test]
+fn a_variables_former_name_counts_where_the_new_one_is_not_set() -> Result<()> {
+    for (variables, refused) in [
+        (&[("TRACER_MAX_CONNECTIONS", "0")][..], "0"),
+        (&[("TRACER_MAX_CLOSED_CONNECTIONS", "1")], "1"),
+        (&[("TRACER_MAX_CLOSED_CONNECTIONS", "1"), ("TRACER_MAX_CONNECTIONS", "0")], "1"),
+    ] {
+        let mut command = tracer(&[], &[]);
+        command.envs(variables.iter().copied());
+        let ended = run_as_is(command)?;
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        let sentence = format!("invalid value '{refused}' for '--max-closed-connections");
+        assert!(ended.stderr.contains(&sentence), "{ended:?}");
+    }
+    for (variable, shown) in
+        [("TRACER_HTTP", "[env: TRACER_HTTP=1]"), ("TRACER_REQUEST_LINES", "[env: TRACER_REQUEST_LINES=1]")]
+    {
+        let mut command = tracer(&[], &["--help"]);
+        command.env(variable, "1");
+        let ended = run_as_is(command)?;
+        assert!(ended.stdout.contains(shown), "{ended:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_port_that_is_taken_is_named() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     let taken = TcpListener::bind(("127.0.0.1", 0))?;

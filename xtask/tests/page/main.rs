@@ -24,7 +24,7 @@ use process::{Daemon, tracer};
 /// A daemon that sees nothing but the network's server.
 fn daemon(network: &Network) -> Result<Daemon> {
     let port = network.port.to_string();
-    Daemon::start(tracer(&[], &["--events", "off", "--http", "--server-port", &port]))
+    Daemon::start(tracer(&[], &["--events", "off", "--request-lines", "--server-port", &port]))
 }
 
 /// What the API says.

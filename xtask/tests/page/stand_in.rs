@@ -29,7 +29,9 @@ impl StandIn {
             api.into_iter().map(|(path, json)| (path.to_owned(), (200, "application/json", json.into())));
         let mut answers: Answers = told.collect();
         answers.insert("/-/ready".into(), (ready.0, "text/plain", ready.1.into()));
-        for entry in fs::read_dir(workspace::root().join("tracer/src/page")).context("there is no page")? {
+        for entry in
+            fs::read_dir(workspace::root().join("tracer/src/http/page")).context("there is no page")?
+        {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let text = fs::read(&path)?;

@@ -30,7 +30,7 @@ fn every_query_answers_what_the_wire_showed() -> Result<()> {
     // While this is open the kernel measures probes.
     let _measured = enable_stats(Stats::RunTime)?;
     let port = port.to_string();
-    let flags = ["--race-window", "100ms", "--requests", "--http", "--server-port", &port];
+    let flags = ["--race-window", "100ms", "--requests", "--request-lines", "--server-port", &port];
     let tracer = Tracer::start_with(&flags)?;
     let prometheus = Prometheus::start(tracer.port())?;
     let server = upstream.endpoint().to_string();

@@ -1,8 +1,10 @@
 //! Recordings of what the kernel side reported: one line of JSON about the machine, then the raw records.
 
 use std::{
+    env::consts::ARCH,
     fs::File,
-    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    io::{self, BufRead, BufReader, Read},
+    mem::offset_of,
     path::Path,
     time::Duration,
 };
@@ -23,6 +25,31 @@ const FORMAT: &str = "tracer recording 1";
 /// More than a header ever needs: what a file that is no recording may cost.
 const MAX_HEADER: u64 = 64 * 1024;
 
+/// Which byte of a number comes first in the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ByteOrder {
+    /// The lowest one.
+    Little,
+    /// The highest one.
+    Big,
+}
+
+impl ByteOrder {
+    /// That of this machine.
+    pub const NATIVE: Self = if cfg!(target_endian = "little") { Self::Little } else { Self::Big };
+
+    /// That of all machines whose recordings do not state it.
+    fn unstated() -> Self {
+        Self::Little
+    }
+}
+
+/// The architecture of all machines whose recordings do not state it.
+fn unstated_architecture() -> String {
+    String::from("x86_64")
+}
+
 /// What the records mean depends on the machine they are from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
@@ -30,6 +57,12 @@ pub struct Header {
     pub format: String,
     /// Bytes of a record.
     pub record_bytes: usize,
+    /// How their numbers are stored.
+    #[serde(default = "ByteOrder::unstated")]
+    pub byte_order: ByteOrder,
+    /// The machine's architecture.
+    #[serde(default = "unstated_architecture")]
+    pub architecture: String,
     /// The kernel's release.
     pub kernel: String,
     /// Its tick, in nanoseconds.
@@ -49,6 +82,8 @@ impl Header {
         Self {
             format: FORMAT.to_owned(),
             record_bytes: size_of::<Record>(),
+            byte_order: ByteOrder::NATIVE,
+            architecture: ARCH.to_owned(),
             kernel,
             jiffy_ns: nanoseconds(facts.jiffy.length()),
             started_ns: facts.watched_since.0,
@@ -77,42 +112,12 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Writes a recording. The first error ends it, said once: a full disk must not end the tracing.
-pub struct Recorder {
-    file: Option<BufWriter<File>>,
-}
-
-impl Recorder {
-    /// Creates the file.
-    pub fn create(path: &Path, header: &Header) -> Result<Self> {
-        let create = || -> io::Result<_> {
-            let mut file = BufWriter::new(File::create(path)?);
-            serde_json::to_writer(&mut file, header)?;
-            file.write_all(b"\n")?;
-            file.flush()?;
-            Ok(file)
-        };
-        let file = create().with_context(|| format!("cannot write the recording {}", path.display()))?;
-        Ok(Self { file: Some(file) })
-    }
-
-    /// Adds a record as it came from the ring.
-    pub fn record(&mut self, bytes: &[u8]) {
-        self.attempt(|file| file.write_all(bytes));
-    }
-
-    /// Hands what was added to the operating system.
-    pub fn flush(&mut self) {
-        self.attempt(BufWriter::flush);
-    }
-
-    fn attempt(&mut self, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) {
-        let result = self.file.as_mut().map_or(Ok(()), write);
-        if let Err(error) = result {
-            log::error!("the recording ends here, tracing goes on: {error}");
-            self.file = None;
-        }
-    }
+/// When the record was made.
+#[must_use]
+pub fn time_of(record: &[u8; size_of::<Record>()]) -> KernelNs {
+    let mut at = [0; size_of::<u64>()];
+    at.copy_from_slice(&record[offset_of!(Record, at_ns)..][..size_of::<u64>()]);
+    KernelNs(u64::from_ne_bytes(at))
 }
 
 /// Reads a recording.
@@ -138,6 +143,11 @@ impl<R: BufRead> Recording<R> {
         (&mut input).take(MAX_HEADER).read_until(b'\n', &mut line)?;
         let header: Header = serde_json::from_slice(&line).ok().context("this is no recording of tracer")?;
         ensure!(header.format == FORMAT, "this is a {:?}, which this version cannot read", header.format);
+        ensure!(
+            header.byte_order == ByteOrder::NATIVE,
+            "its numbers are stored as on {}, in another byte order than here: replay it on a machine like that",
+            header.architecture
+        );
         ensure!(
             (OLDEST_RECORD_BYTES..=size_of::<Record>()).contains(&header.record_bytes),
             "its records are of another version of tracer"
@@ -169,6 +179,11 @@ impl<R: BufRead> Recording<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OTHER_ORDER: ByteOrder = match ByteOrder::NATIVE {
+        ByteOrder::Little => ByteOrder::Big,
+        ByteOrder::Big => ByteOrder::Little,
+    };
 
     fn header() -> Header {
         let jiffy = Jiffy::of_hz(250).unwrap();
@@ -206,16 +221,40 @@ mod tests {
 
     #[test]
     fn what_is_no_recording_is_refused_with_a_sentence() {
-        let mut other_version = header();
-        other_version.record_bytes = 100;
-        let mut other_format = header();
-        other_format.format = "tracer recording 9".into();
-        let line = |header: &Header| format!("{}\n", serde_json::to_string(header).unwrap()).into_bytes();
-        for bytes in
-            [vec![], b"garbage".to_vec(), vec![0xff; 100_000], line(&other_version), line(&other_format)]
-        {
-            assert!(Recording::read(bytes.as_slice()).is_err());
+        let with = |change: fn(&mut Header)| {
+            let mut header = header();
+            change(&mut header);
+            format!("{}\n", serde_json::to_string(&header).unwrap()).into_bytes()
+        };
+        for (bytes, sentence) in [
+            (vec![], "no recording"),
+            (b"garbage".to_vec(), "no recording"),
+            (vec![0xff; 100_000], "no recording"),
+            (with(|header| header.record_bytes = 100), "another version"),
+            (with(|header| header.format = "tracer recording 9".into()), "tracer recording 9"),
+            (
+                with(|header| {
+                    header.byte_order = OTHER_ORDER;
+                    header.architecture = "s390x".into();
+                }),
+                "stored as on s390x",
+            ),
+        ] {
+            let refusal = Recording::read(bytes.as_slice()).err().unwrap().to_string();
+            assert!(refusal.contains(sentence), "{refusal}");
         }
+    }
+
+    #[test]
+    fn a_header_states_byte_order_and_architecture_and_an_old_one_means_those_of_its_time() {
+        let mut header = serde_json::to_value(header()).unwrap();
+        let native = serde_json::to_value(ByteOrder::NATIVE).unwrap();
+        assert_eq!((&header["byte_order"], &header["architecture"]), (&native, &ARCH.into()));
+        let fields = header.as_object_mut().unwrap();
+        fields.remove("byte_order");
+        fields.remove("architecture");
+        let old: Header = serde_json::from_value(header).unwrap();
+        assert_eq!((old.byte_order, old.architecture.as_str()), (ByteOrder::Little, "x86_64"));
     }
 
     #[test]

@@ -7,8 +7,6 @@ use nix::sys::{
 use procfs::process::Process as ProcFs;
 use prometheus::{Counter, Gauge, IntGauge, Registry};
 
-use super::int_gauge;
-
 /// The daemon's own use of the machine.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -28,14 +26,15 @@ impl Process {
         registry.register(Box::new(start))?;
         let cpu = Counter::new("process_cpu_seconds_total", "CPU time used by the process in seconds.")?;
         registry.register(Box::new(cpu.clone()))?;
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            prometheus::Result::Ok(gauge)
+        };
         Ok(Self {
             cpu,
-            memory: int_gauge(
-                registry,
-                "process_resident_memory_bytes",
-                "Resident memory of the process in bytes.",
-            )?,
-            fds: int_gauge(registry, "process_open_fds", "File descriptors the process has open.")?,
+            memory: gauge("process_resident_memory_bytes", "Resident memory of the process in bytes.")?,
+            fds: gauge("process_open_fds", "File descriptors the process has open.")?,
         })
     }
 

@@ -1,13 +1,11 @@
 //! The live page: a few files, served as they are, that ask the API from the reader's browser.
 
-use http_body_util::Full;
 use hyper::{
-    Response, StatusCode,
-    body::Bytes,
+    StatusCode,
     header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
 };
 
-use crate::http;
+use super::response::{Answer, of_type};
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -26,8 +24,8 @@ const FILES: [(&str, &str, &str); 9] = [
     ("/format.js", JS, include_str!("page/format.js")),
 ];
 
-/// Whatever strings reach the page, nothing but these files runs in it, and it talks to nobody but us. The icon is the one
-/// picture.
+/// Whatever strings reach the page, nothing but these files runs in it, and it talks to nobody but us. The icon is the
+/// one picture.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -38,9 +36,9 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
 ];
 
 /// The answer to a request for a file of the page.
-pub(crate) fn answer(path: &str) -> Option<Response<Full<Bytes>>> {
+pub(super) fn answer(path: &str) -> Option<Answer> {
     let (_, content_type, text) = FILES.into_iter().find(|(at, _, _)| *at == path)?;
-    let mut response = http::page(StatusCode::OK, content_type, text);
+    let mut response = of_type(StatusCode::OK, content_type, text);
     response.headers_mut().extend(HEADERS);
     Some(response)
 }

@@ -6,17 +6,17 @@ use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFam
 use tracer_common::RequestTotals;
 use tracer_core::{keepalive::IDLE_BUCKETS, model::Role};
 
-use super::servers::OTHER;
+use super::servers::Server;
 use crate::kernel::requests::Counted;
 
-/// The two families; servers with the same label are added up.
+/// The two families; servers with the same label are added up, and those without one left out.
 pub(super) fn families(
     counted: &BTreeMap<Counted, RequestTotals>,
-    label: impl FnMut(Role, SocketAddr) -> String,
+    label: impl Fn(Role, SocketAddr) -> Option<Server>,
 ) -> [MetricFamily; 2] {
     let (mut requests, mut idle) = (Vec::new(), Vec::new());
-    for ([role, server], totals) in labelled(counted, label) {
-        let labels = vec![pair("role", &role), pair("server", &server)];
+    for ((role, server), totals) in labelled(counted, label) {
+        let labels = vec![pair("role", role), pair("server", &server.to_string())];
         let mut metric = Metric::from_label(labels.clone());
         metric.set_counter(counter(totals.requests));
         requests.push(metric);
@@ -42,15 +42,14 @@ pub(super) fn families(
 
 fn labelled(
     counted: &BTreeMap<Counted, RequestTotals>,
-    mut label: impl FnMut(Role, SocketAddr) -> String,
-) -> BTreeMap<[String; 2], RequestTotals> {
+    label: impl Fn(Role, SocketAddr) -> Option<Server>,
+) -> BTreeMap<(&'static str, Server), RequestTotals> {
     let mut labelled = BTreeMap::<_, RequestTotals>::new();
     for (&(role, server), totals) in counted {
-        if *totals == RequestTotals::default() {
-            continue;
+        let server = server.map_or(Some(Server::Other), |server| label(role, server));
+        if let Some(server) = server.filter(|_| *totals != RequestTotals::default()) {
+            labelled.entry((role.name(), server)).or_default().add(totals);
         }
-        let server = server.map_or_else(|| OTHER.to_owned(), |server| label(role, server));
-        labelled.entry([role.name().to_owned(), server]).or_default().add(totals);
     }
     labelled
 }

@@ -1,0 +1,67 @@
+//! What the flags come to, in the terms of the rooms they concern.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use log::LevelFilter;
+use tracer_core::{EngineOptions, classify::RacePolicy, model::ServerPorts};
+
+use super::{Config, EventFormat};
+use crate::kernel::LoadOptions;
+
+/// What a daemon is to do.
+#[derive(Clone, Debug)]
+pub struct DaemonOptions {
+    /// Where to serve.
+    pub listen: SocketAddr,
+    /// What the kernel side is to do.
+    pub load: LoadOptions,
+    /// How resets are explained.
+    pub engine: EngineOptions,
+    /// Where they go.
+    pub sinks: SinkOptions,
+}
+
+/// Where resets go.
+#[derive(Clone, Debug)]
+pub struct SinkOptions {
+    /// How to print them.
+    pub events: EventFormat,
+    /// Upper bound on those kept for `/api/v1/resets`.
+    pub recent: usize,
+    /// Upper bound on the pairs of role and server with a label of their own.
+    pub max_series: usize,
+    /// The file of the recording.
+    pub record: Option<PathBuf>,
+}
+
+impl From<Config> for DaemonOptions {
+    fn from(flags: Config) -> Self {
+        let max_series = size(flags.max_series);
+        Self {
+            listen: SocketAddr::new(flags.listen_address, flags.port),
+            load: LoadOptions {
+                ring_bytes: flags.event_buffer,
+                diagnostics: flags.log_level >= LevelFilter::Debug,
+                server_ports: flags.server_ports.clone(),
+                requests: flags.requests.then_some(flags.max_series),
+                request_lines: flags.request_lines,
+            },
+            engine: EngineOptions {
+                race: RacePolicy { window: flags.race_window },
+                server_ports: ServerPorts::new(flags.server_ports),
+                max_closed_connections: size(flags.max_closed_connections),
+                max_servers: max_series,
+            },
+            sinks: SinkOptions {
+                events: flags.events,
+                recent: size(flags.recent),
+                max_series,
+                record: flags.record,
+            },
+        }
+    }
+}
+
+fn size(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,10 @@
+//! The HTTP side: read-only, bounded in connections, time and answer size, and never in the way of the events.
+
+mod encoding;
+mod page;
+mod response;
+mod routes;
+mod server;
+
+pub use routes::Service;
+pub use server::{bind, serve};

@@ -1,0 +1,130 @@
+//! What is served under which path.
+
+use std::{convert::Infallible, fmt::Write as _};
+
+use hyper::{
+    Method, Request, StatusCode,
+    body::Incoming,
+    header::{ALLOW, HeaderValue},
+};
+use serde::Serialize;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::{
+    encoding::negotiated,
+    page,
+    response::{Answer, of_type, plain},
+};
+use crate::{kernel::ProbeReport, query::Query, sinks::metrics::HostMetrics};
+
+/// What the lists of `/api/v1` return when not told how many.
+const DEFAULT_LIMIT: usize = 100;
+
+/// Upper bound on what they return: many slow readers must not hold much memory.
+const MAX_LIMIT: usize = 1000;
+
+/// What the handlers can reach.
+pub struct Service {
+    /// The metrics, for one scrape at a time. The task that owns the state never waits for this.
+    pub metrics: Mutex<HostMetrics>,
+    /// How the probes fared.
+    pub report: ProbeReport,
+    /// The way to the task that owns the state.
+    pub queries: mpsc::Sender<Query>,
+}
+
+pub(super) async fn answer(request: Request<Incoming>, service: &Service) -> Result<Answer, Infallible> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n");
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Ok(refusal);
+    }
+    Ok(match request.uri().path() {
+        "/metrics" => metrics(&request, service).await,
+        "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
+        "/-/ready" => ready(&service.report),
+        "/api/v1/resets" => limited(&request, service, |limit, answer| Query::Resets { limit, answer }).await,
+        "/api/v1/servers" => {
+            limited(&request, service, |limit, answer| Query::Servers { limit, answer }).await
+        }
+        "/api/v1/advice" => limited(&request, service, |limit, answer| Query::Advice { limit, answer }).await,
+        path => page::answer(path).unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "nothing here; see /\n")),
+    })
+}
+
+async fn metrics(request: &Request<Incoming>, service: &Service) -> Answer {
+    match service.metrics.lock().await.collect().await {
+        Ok(text) => negotiated(request.headers(), prometheus::TEXT_FORMAT, text),
+        Err(error) => {
+            plain(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot encode the metrics: {error}\n"))
+        }
+    }
+}
+
+fn ready(report: &ProbeReport) -> Answer {
+    let mut missing = String::new();
+    for (name, error) in report.missing() {
+        let _ = writeln!(missing, "probe {name} is not attached: {error}");
+    }
+    if missing.is_empty() {
+        plain(StatusCode::OK, "ready\n")
+    } else {
+        plain(StatusCode::SERVICE_UNAVAILABLE, missing)
+    }
+}
+
+/// Asks for at most as many as the request says.
+async fn limited<T: Serialize>(
+    request: &Request<Incoming>,
+    service: &Service,
+    query: impl FnOnce(usize, oneshot::Sender<Vec<T>>) -> Query,
+) -> Answer {
+    match limit(request.uri().query().unwrap_or("")) {
+        Ok(limit) => ask(service, |answer| query(limit, answer)).await,
+        Err(sentence) => plain(StatusCode::BAD_REQUEST, sentence),
+    }
+}
+
+async fn ask<T: Serialize>(
+    service: &Service,
+    query: impl FnOnce(oneshot::Sender<Vec<T>>) -> Query,
+) -> Answer {
+    let (answer, answered) = oneshot::channel();
+    // The queue is short: when it is full, the events come first.
+    let found = match service.queries.try_send(query(answer)) {
+        Ok(()) => answered.await.ok(),
+        Err(_) => None,
+    };
+    match found.map(|found| serde_json::to_vec(&found)) {
+        Some(Ok(json)) => of_type(StatusCode::OK, "application/json", json),
+        _ => plain(StatusCode::SERVICE_UNAVAILABLE, "busy, try again\n"),
+    }
+}
+
+fn limit(query: &str) -> Result<usize, &'static str> {
+    let mut limit = DEFAULT_LIMIT;
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=') {
+            Some(("limit", value)) => {
+                limit = value.parse().map_err(|_| "limit must be a whole number\n")?;
+            }
+            _ => return Err("the only parameter is limit\n"),
+        }
+    }
+    Ok(limit.min(MAX_LIMIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_a_whole_number_or_the_default() {
+        assert_eq!(limit(""), Ok(DEFAULT_LIMIT));
+        assert_eq!(limit("limit=5"), Ok(5));
+        assert_eq!(limit("limit=1000000"), Ok(MAX_LIMIT));
+        for query in ["limit=", "limit=-1", "limit=ten", "limit=1e3", "order=asc", "limit"] {
+            assert!(limit(query).is_err(), "{query}");
+        }
+    }
+}

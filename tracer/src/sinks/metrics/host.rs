@@ -1,0 +1,151 @@
+//! What a daemon's scrape shows besides what its events came to: the kernel side's counters, and the process itself.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use hashbrown::HashMap;
+use log::debug;
+use prometheus::{IntCounter, proto::MetricFamily};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tracer_core::model::Role;
+
+use super::{
+    Exposition, Metrics, Server,
+    families::{
+        BuildInfo, Coverage, EventsLost, ProbeAttached, ProbeRunSeconds, ProbeRuns, SegmentsReceived,
+        SegmentsSent,
+    },
+    family::{Family, Publisher, raise},
+    process::Process,
+    requests,
+};
+use crate::{
+    kernel::{ProbeReport, counters::KernelCounters, programs::Loaded, requests::RequestCounters},
+    query::Query,
+};
+
+/// How long a scrape waits for the labels of servers that are new to it. Without them these servers are left out.
+const LABEL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// All metrics of a daemon, collected for one scrape at a time.
+pub struct HostMetrics {
+    exposition: Exposition,
+    process: Process,
+    counters: KernelCounters,
+    loaded: Vec<Loaded>,
+    requests: Option<Arc<RequestCounters>>,
+    /// Labels that the task that owns the state gave to servers with requests.
+    labels: HashMap<(Role, SocketAddr), Server>,
+    queries: mpsc::Sender<Query>,
+    segments_sent: IntCounter,
+    segments_received: IntCounter,
+    events_lost: IntCounter,
+    probe_runs: Family<ProbeRuns>,
+    probe_run_seconds: Family<ProbeRunSeconds>,
+}
+
+/// Where its numbers come from.
+pub struct HostSources {
+    /// The kernel side's own counters.
+    pub counters: KernelCounters,
+    /// The programs of the attached probes.
+    pub loaded: Vec<Loaded>,
+    /// What the kernel side counts of requests, if it does.
+    pub requests: Option<Arc<RequestCounters>>,
+    /// The way to the task that owns the state.
+    pub queries: mpsc::Sender<Query>,
+}
+
+impl HostMetrics {
+    /// Adds what the host has to what `metrics` counts. `report` and `kernel` are said once.
+    pub fn new(
+        metrics: &Metrics,
+        exposition: Exposition,
+        sources: HostSources,
+        report: &ProbeReport,
+        kernel: String,
+    ) -> prometheus::Result<Self> {
+        let publisher = &metrics.publisher;
+        describe(publisher, report, kernel);
+        let HostSources { counters, loaded, requests, queries } = sources;
+        Ok(Self {
+            process: Process::register(&exposition.registry)?,
+            exposition,
+            counters,
+            loaded,
+            requests,
+            labels: HashMap::new(),
+            queries,
+            segments_sent: Family::new(publisher).with(SegmentsSent {}).clone(),
+            segments_received: Family::new(publisher).with(SegmentsReceived {}).clone(),
+            events_lost: Family::new(publisher).with(EventsLost { buffer: "events" }).clone(),
+            probe_runs: Family::new(publisher),
+            probe_run_seconds: Family::new(publisher),
+        })
+    }
+
+    /// The text format, with everything as it is now.
+    pub async fn collect(&mut self) -> prometheus::Result<String> {
+        self.count_kernel_side();
+        self.process.refresh();
+        // Before the rest: a server that is labelled here starts series there.
+        let requests = self.requests().await;
+        self.exposition.render(requests)
+    }
+
+    fn count_kernel_side(&mut self) {
+        let mut counts = self.counters.read().inspect_err(|error| debug!("{error:#}")).ok();
+        for program in &self.loaded {
+            let (probe, stats) = (program.name, program.stats());
+            raise(self.probe_runs.with(ProbeRuns { probe }), stats.runs);
+            let seconds = self.probe_run_seconds.with(ProbeRunSeconds { probe });
+            seconds.inc_by((stats.run_time.as_secs_f64() - seconds.get()).max(0.0));
+            if let Some(counts) = &mut counts {
+                counts.add_missed(program, &stats);
+            }
+        }
+        if let Some(counts) = counts {
+            raise(&self.segments_sent, counts.segments_sent);
+            raise(&self.segments_received, counts.segments_received);
+            raise(&self.events_lost, counts.events_lost);
+        }
+    }
+
+    async fn requests(&mut self) -> Vec<MetricFamily> {
+        let Some(counters) = &self.requests else { return Vec::new() };
+        let counted = counters.read();
+        let servers = counted.keys().filter_map(|&(role, server)| Some((role, server?)));
+        self.labels.retain(|&(role, server), _| counted.contains_key(&(role, Some(server))));
+        let unlabelled: Vec<_> = servers.filter(|server| !self.labels.contains_key(server)).collect();
+        if !unlabelled.is_empty() {
+            self.ask_for_labels(unlabelled).await;
+        }
+        requests::families(&counted, |role, server| self.labels.get(&(role, server)).copied()).into()
+    }
+
+    async fn ask_for_labels(&mut self, servers: Vec<(Role, SocketAddr)>) {
+        let (answer, answered) = oneshot::channel();
+        if self.queries.try_send(Query::Labels { servers: servers.clone(), answer }).is_err() {
+            return;
+        }
+        if let Ok(Ok(labels)) = timeout(LABEL_TIMEOUT, answered).await {
+            self.labels.extend(servers.into_iter().zip(labels));
+        }
+    }
+}
+
+/// States once what was attached, what this kernel lets us see, and what this build is.
+fn describe(publisher: &Publisher, report: &ProbeReport, kernel: String) {
+    let mut attached = Family::new(publisher);
+    for probe in &report.probes {
+        attached.with(ProbeAttached { probe: probe.name }).set(i64::from(probe.attached()));
+    }
+    let mut coverage = Family::new(publisher);
+    for (path, covered) in report.coverage() {
+        coverage.with(Coverage { path }).set(i64::from(covered));
+    }
+    let (version, revision) = (env!("CARGO_PKG_VERSION"), env!("TRACER_REVISION"));
+    Family::new(publisher).with(BuildInfo { version, revision, kernel }).set(1);
+}

@@ -1,0 +1,227 @@
+//! The metrics. [`Metrics`] counts, for the one task that owns the state; [`Exposition`] is what is scraped. They share
+//! atomics and a channel of new series, and no lock: a scrape never holds up an event.
+
+mod families;
+mod family;
+mod host;
+mod keepalive;
+mod process;
+mod requests;
+mod servers;
+
+use std::{net::SocketAddr, sync::mpsc::Receiver};
+
+use prometheus::{IntCounter, IntGauge, Registry, TextEncoder, proto::MetricFamily};
+use tracer_core::{
+    classify::{Cause, Crossing, Direction, ExplainedIncident, Mechanism},
+    keepalive::Review,
+    matching::{self, IdleClose},
+    model::{EventName, Role},
+};
+
+use self::{
+    families::{
+        ConnectionsTracked, Events, EventsLost, IdleCloses, LabelOverflow, RequestToReset, ResetIdle,
+        ResetRequests, ResetsReceived, ResetsSent, Unmatched,
+    },
+    family::{Family, Publisher, Series, raise},
+    keepalive::Keepalive,
+    servers::{Label, Servers},
+};
+pub use self::{
+    host::{HostMetrics, HostSources},
+    servers::Server,
+};
+
+/// How a server ends a connection in a keep-alive race.
+const RACE_MECHANISMS: [Mechanism; 3] = [Mechanism::OrphanData, Mechanism::TimeWait, Mechanism::UnreadClose];
+
+/// Counts. Owned by the task that owns the state.
+pub struct Metrics {
+    resets_sent: Family<ResetsSent>,
+    resets_received: Family<ResetsReceived>,
+    reset_idle: Family<ResetIdle>,
+    request_to_reset: Family<RequestToReset>,
+    reset_requests: Family<ResetRequests>,
+    idle_closes: Family<IdleCloses>,
+    unmatched: Family<Unmatched>,
+    keepalive: Keepalive,
+    events: EventCounters,
+    lines_lost: IntCounter,
+    label_overflow: IntCounter,
+    connections_tracked: IntGauge,
+    servers: Servers,
+    publisher: Publisher,
+}
+
+/// Every record is counted: without looking for its series.
+struct EventCounters {
+    fin: IntCounter,
+    close: IntCounter,
+    send_reset: IntCounter,
+    receive_reset: IntCounter,
+    malformed: IntCounter,
+}
+
+impl EventCounters {
+    fn new(publisher: &Publisher) -> Self {
+        let mut events = Family::<Events>::new(publisher);
+        let mut counter = |event| events.with(Events { event }).clone();
+        Self {
+            fin: counter("fin"),
+            close: counter("close"),
+            send_reset: counter("send_reset"),
+            receive_reset: counter("receive_reset"),
+            malformed: counter("malformed"),
+        }
+    }
+}
+
+impl Metrics {
+    /// The end that counts, and the end that is scraped. At most `max_series` pairs of role and server get a label.
+    #[must_use]
+    pub fn new(max_series: usize) -> (Self, Exposition) {
+        let (sender, receiver) = Publisher::new();
+        let publisher = &sender;
+        let mut unmatched = Family::<Unmatched>::new(publisher);
+        // What can be known in advance starts at 0, so that its first increase shows in rates.
+        for why in matching::Unmatched::ALL {
+            unmatched.with(Unmatched { why: why.name() });
+        }
+        let metrics = Self {
+            resets_sent: Family::new(publisher),
+            resets_received: Family::new(publisher),
+            reset_idle: Family::new(publisher),
+            request_to_reset: Family::new(publisher),
+            reset_requests: Family::new(publisher),
+            idle_closes: Family::new(publisher),
+            unmatched,
+            keepalive: Keepalive::new(publisher),
+            events: EventCounters::new(publisher),
+            lines_lost: Family::new(publisher).with(EventsLost { buffer: "stdout" }).clone(),
+            label_overflow: Family::new(publisher).with(LabelOverflow { label: "server" }).clone(),
+            connections_tracked: Family::new(publisher).with(ConnectionsTracked {}).clone(),
+            servers: Servers::new(max_series),
+            publisher: publisher.clone(),
+        };
+        (metrics, Exposition { registry: Registry::new(), published: receiver })
+    }
+
+    /// Counts a record from the ring; `None` is one that could not be decoded.
+    pub fn observe_event(&self, name: Option<EventName>) {
+        let counter = match name {
+            Some(EventName::Fin) => &self.events.fin,
+            Some(EventName::Close) => &self.events.close,
+            Some(EventName::SendReset) => &self.events.send_reset,
+            Some(EventName::ReceiveReset) => &self.events.receive_reset,
+            None => &self.events.malformed,
+        };
+        counter.inc();
+    }
+
+    /// Counts a reset.
+    pub fn observe_reset(&mut self, reset: &ExplainedIncident) {
+        let verdict = &reset.verdict;
+        let server = self.counted_server(reset.role(), reset.server());
+        let (role, cause) = (Role::label(reset.role()), verdict.cause.name());
+        match verdict.direction {
+            Direction::Sent(mechanism) => {
+                let mechanism = mechanism.name();
+                self.resets_sent.with(ResetsSent { role, server, cause, mechanism }).inc();
+            }
+            Direction::Received => self.resets_received.with(ResetsReceived { role, server, cause }).inc(),
+        }
+        if let Some(idle) = verdict.idle {
+            self.reset_idle.with(ResetIdle { role, server, cause }).observe(idle.as_secs_f64());
+        }
+        if let Some(time) = verdict.request_to_reset {
+            self.request_to_reset.with(RequestToReset { role, cause }).observe(time.as_secs_f64());
+        }
+        if let Some(method) = reset.method() {
+            let (direction, method) = (verdict.direction.name(), method.name());
+            self.reset_requests.with(ResetRequests { direction, role, server, cause, method }).inc();
+        }
+        if let Some(why) = reset.unmatched() {
+            self.unmatched.with(Unmatched { why: why.name() }).inc();
+        }
+    }
+
+    /// Counts the close of an idle connection; nothing where it is not known which side is the server.
+    pub fn observe_idle_close(&mut self, close: &IdleClose) {
+        let Some(by) = close.closed_by() else { return };
+        let server = self.counted_server(close.role, close.server());
+        let labels = IdleCloses { role: Role::label(close.role), server, closed_by: by.name() };
+        self.idle_closes.with(labels).observe(close.idle.as_secs_f64());
+    }
+
+    /// Shows the timeouts that are inferred now, and the advice that stands.
+    pub fn show_review(&mut self, review: &Review) {
+        self.keepalive.show(review, &self.servers);
+    }
+
+    /// Shows how many connections are remembered.
+    pub fn show_connections(&self, connections: usize) {
+        self.connections_tracked.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    }
+
+    /// Counts lines that stdout did not take; `total` is of all time.
+    pub fn count_lines_lost(&self, total: u64) {
+        raise(&self.lines_lost, total);
+    }
+
+    /// The label of a server. Its races start at 0 when it is first seen, so that the first one shows in rates.
+    pub fn label(&mut self, role: Role, server: SocketAddr) -> Server {
+        match self.servers.label(role, server) {
+            Label::Old(server) => server,
+            Label::New(server) => {
+                self.start_races(role, server);
+                server
+            }
+        }
+    }
+
+    fn counted_server(&mut self, role: Option<Role>, server: Option<SocketAddr>) -> Server {
+        let Some((role, server)) = role.zip(server) else { return Server::Unknown };
+        let server = self.label(role, server);
+        if server == Server::Other {
+            self.label_overflow.inc();
+        }
+        server
+    }
+
+    fn start_races(&mut self, role: Role, server: Server) {
+        let cause = Cause::KeepaliveRace(Crossing::Unknown).name();
+        match role {
+            Role::Client => {
+                self.resets_received.with(ResetsReceived { role: role.name(), server, cause });
+            }
+            Role::Server => {
+                for mechanism in RACE_MECHANISMS.map(Mechanism::name) {
+                    self.resets_sent.with(ResetsSent { role: role.name(), server, cause, mechanism });
+                }
+            }
+        }
+    }
+}
+
+/// What is scraped: every series that was published so far.
+pub struct Exposition {
+    registry: Registry,
+    published: Receiver<Series>,
+}
+
+impl Exposition {
+    /// The text format, with these families besides.
+    pub fn render(&mut self, others: impl IntoIterator<Item = MetricFamily>) -> prometheus::Result<String> {
+        for series in self.published.try_iter() {
+            self.registry.register(series)?;
+        }
+        let mut families = self.registry.gather();
+        // A family without a metric is an error to the encoder.
+        families.extend(others.into_iter().filter(|family| !family.get_metric().is_empty()));
+        TextEncoder::new().encode_to_string(&families)
+    }
+}
+
+#[cfg(test)]
+mod tests;

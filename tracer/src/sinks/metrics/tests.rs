@@ -1,0 +1,138 @@
+use std::{
+    sync::{Arc, Barrier},
+    thread,
+};
+
+use prometheus::{
+    Gauge,
+    core::{Collector, Desc},
+};
+
+use super::{
+    families::{
+        BuildInfo, Coverage, KeepaliveTimeout, KeepaliveTimeoutSamples, ProbeAttached, ProbeRunSeconds,
+        ProbeRuns, SegmentsReceived, SegmentsSent, StandingAdvice,
+    },
+    family::Labels,
+    *,
+};
+
+const SERVER: Server = Server::Other;
+
+/// A metric that takes its time: its scrape is in the middle of gathering from the first to the second meeting.
+struct Slow {
+    gauge: Gauge,
+    meeting: Arc<Barrier>,
+}
+
+impl Collector for Slow {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.meeting.wait();
+        self.meeting.wait();
+        self.gauge.collect()
+    }
+}
+
+#[test]
+fn events_are_counted_while_a_scrape_is_under_way() {
+    const SERVERS: u16 = 1000;
+    let (mut metrics, mut exposition) = Metrics::new(usize::from(SERVERS));
+    let meeting = Arc::new(Barrier::new(2));
+    let slow = Slow { gauge: Gauge::new("slow", "Takes its time.").unwrap(), meeting: Arc::clone(&meeting) };
+    exposition.registry.register(Box::new(slow)).unwrap();
+    let count = |metrics: &mut Metrics| {
+        for port in 1..=SERVERS {
+            metrics.label(Role::Client, SocketAddr::from(([10, 0, 0, 1], port)));
+            metrics.observe_event(None);
+        }
+    };
+
+    thread::scope(|scope| {
+        let scrape = scope.spawn(|| exposition.render([]).unwrap());
+        // Both new series and old ones, while the other thread holds whatever a scrape holds.
+        meeting.wait();
+        count(&mut metrics);
+        count(&mut metrics);
+        meeting.wait();
+        assert!(scrape.join().unwrap().contains("tracer_events_total"));
+    });
+    let scrape = thread::spawn(move || exposition.render([]).unwrap());
+    meeting.wait();
+    meeting.wait();
+    let text = scrape.join().unwrap();
+    assert!(text.contains("tracer_events_total{event=\"malformed\"} 2000\n"), "{text}");
+    let begun = text.lines().filter(|line| line.starts_with("tracer_resets_received_total{")).count();
+    assert_eq!(begun, usize::from(SERVERS));
+}
+
+#[test]
+fn a_servers_races_begin_at_zero_when_it_is_first_seen() {
+    let (mut metrics, mut exposition) = Metrics::new(1);
+    let server = |port| SocketAddr::from(([10, 0, 0, 1], port));
+    assert_eq!(metrics.label(Role::Server, server(80)), Server::Known(server(80)));
+    assert_eq!(metrics.label(Role::Server, server(81)), Server::Other);
+    let text = exposition.render([]).unwrap();
+    for mechanism in ["orphan_data", "time_wait", "unread_close"] {
+        let series = format!(
+            "tracer_resets_sent_total{{cause=\"keepalive_race\",mechanism=\"{mechanism}\",role=\"server\",\
+             server=\"10.0.0.1:80\"}} 0\n"
+        );
+        assert!(text.contains(&series), "{text}");
+    }
+    assert!(!text.contains("10.0.0.1:81"), "{text}");
+}
+
+#[test]
+fn a_gauge_of_what_stands_is_gone_when_it_falls() {
+    let (sender, published) = Publisher::new();
+    let mut exposition = Exposition { registry: Registry::new(), published };
+    let mut family = Family::new(&sender);
+    let labels = KeepaliveTimeout { role: "server", server: SERVER };
+    let series = "tracer_keepalive_timeout_seconds{role=\"server\",server=\"other\"} 5\n";
+    for (show, shown) in [(true, true), (false, false), (true, true)] {
+        let gauge = family.with(labels.clone());
+        if show {
+            gauge.show(5.0);
+        } else {
+            gauge.hide();
+        }
+        assert_eq!(exposition.render([]).unwrap().contains(series), shown);
+    }
+}
+
+#[test]
+fn every_family_is_declared_as_the_format_wants_it() {
+    fn check<L: Labels>(labels: L) {
+        let (sender, published) = Publisher::new();
+        Family::new(&sender).with(labels);
+        let mut exposition = Exposition { registry: Registry::new(), published };
+        exposition.render([]).unwrap();
+    }
+    let (role, cause, mechanism, probe) = ("server", "unknown", "unknown", "probe");
+    let server = SERVER;
+    check(ResetsSent { role, server, cause, mechanism });
+    check(ResetsReceived { role, server, cause });
+    check(ResetIdle { role, server, cause });
+    check(RequestToReset { role, cause });
+    check(ResetRequests { direction: "sent", role, server, cause, method: "GET" });
+    check(IdleCloses { role, server, closed_by: "server" });
+    check(KeepaliveTimeout { role, server });
+    check(KeepaliveTimeoutSamples { role, server });
+    check(StandingAdvice { role, server, kind: "kind", severity: "notice" });
+    check(Unmatched { why: "no_socket" });
+    check(Events { event: "fin" });
+    check(EventsLost { buffer: "stdout" });
+    check(LabelOverflow { label: "server" });
+    check(ConnectionsTracked {});
+    check(SegmentsSent {});
+    check(SegmentsReceived {});
+    check(ProbeRuns { probe });
+    check(ProbeRunSeconds { probe });
+    check(ProbeAttached { probe });
+    check(Coverage { path: "active" });
+    check(BuildInfo { version: "1", revision: "abc", kernel: "6.18".into() });
+}
