@@ -18,6 +18,6 @@ use anyhow::{Context, Result};
 use aya::{Ebpf, maps::Map};
 
 /// Takes a map out of the loaded object, by its name.
-fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
+pub(crate) fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
     ebpf.take_map(name).with_context(|| format!("the eBPF object has no map {name}"))
 }

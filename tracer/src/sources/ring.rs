@@ -10,7 +10,7 @@ use aya::{
 use tokio::io::{Interest, unix::AsyncFd};
 use tracer_common::map;
 
-use super::take_map;
+use crate::kernel::take_map;
 
 /// Records of the kernel side, in the order in which they were reserved.
 pub struct Ring(AsyncFd<RingBuf<MapData>>);

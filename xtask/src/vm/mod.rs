@@ -184,8 +184,16 @@ mod tests {
         let args =
             |lab: &[&str]| Args { lab: lab.iter().map(ToString::to_string).collect(), ..Args::kernels(&[]) };
         for (lab, again, flags) in [
-            (&["--request-lines", "--only", "A1,B", "--ipv6"][..], &[][..], "--request-lines --only A1,B --ipv6"),
-            (&["--request-lines", "--only", "A1,B", "--ipv6"], &["B", "B/v6"], "--request-lines --ipv6 --only B"),
+            (
+                &["--request-lines", "--only", "A1,B", "--ipv6"][..],
+                &[][..],
+                "--request-lines --only A1,B --ipv6",
+            ),
+            (
+                &["--request-lines", "--only", "A1,B", "--ipv6"],
+                &["B", "B/v6"],
+                "--request-lines --ipv6 --only B",
+            ),
             (&["--only=A1", "--only=B"], &["B"], "--only B"),
             (&["--request-lines"], &["A1", "late-B"], "--request-lines --only A1,late-B"),
         ] {
