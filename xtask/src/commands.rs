@@ -7,7 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{bench, ebpf, fuzz, lab, privilege, process, setup, vm, workspace};
+use crate::lab::{Command as Lab, Words};
+use crate::{ebpf, fuzz, privilege, process, setup, workspace};
 
 /// Builds both sides.
 pub fn build() -> Result<()> {
@@ -69,52 +70,14 @@ pub fn ci() -> Result<()> {
     fuzz(&fuzz::Args::all(FUZZING))?;
     process::run(&mut fuzz::clippy())?;
     process::step("trying other kernels");
-    vm(&vm::Args::kernels(&KERNELS))?;
-    if privilege::require_root("the comparison of keep-alive timeouts") {
-        process::step("comparing keep-alive timeouts");
-        servers(&lab::servers::Args::all())?;
+    // With a tracer of which everything is asked.
+    Lab::Vm(Words::default()).run(&[&KERNELS[..], &["--", "--requests", "--http"]].concat())?;
+    if !privilege::is_root() {
+        process::step("the comparison of keep-alive timeouts needs root: it is skipped");
+        return Ok(());
     }
-    Ok(())
-}
-
-/// Builds both sides and plays the laboratory's resets under the daemon; under `TRACER_BIN` instead if that is set.
-pub fn lab(arguments: lab::Args) -> Result<()> {
-    if env::var_os("TRACER_BIN").is_none() {
-        setup::tests()?;
-        build()?;
-    }
-    lab::run(arguments)
-}
-
-/// Builds both sides and compares the keep-alive timeouts of real servers with what the daemon infers; the one of
-/// `TRACER_BIN` instead if that is set.
-pub fn servers(arguments: &lab::servers::Args) -> Result<()> {
-    setup::tests()?;
-    if env::var_os("TRACER_BIN").is_none() {
-        build()?;
-    }
-    lab::servers::run(arguments)
-}
-
-/// Builds both sides and plays the laboratory's resets under other kernels; with `TRACER_BIN` instead if that is set.
-pub fn vm(arguments: &vm::Args) -> Result<()> {
-    setup::lab()?;
-    if env::var_os("TRACER_BIN").is_none() {
-        build()?;
-    }
-    vm::run(arguments)
-}
-
-/// Builds both sides and measures what the daemon costs; the one of `TRACER_BIN` instead if that is set.
-pub fn bench(arguments: &bench::Args) -> Result<()> {
-    bench::setup()?;
-    if !arguments.instructions() {
-        setup::tests()?;
-    }
-    if env::var_os("TRACER_BIN").is_none() {
-        build()?;
-    }
-    bench::run(arguments)
+    process::step("comparing keep-alive timeouts");
+    Lab::Servers(Words::default()).run(&[])
 }
 
 /// Builds the eBPF object, without which the daemon's code does not compile, and throws inputs at that.

@@ -1,11 +1,11 @@
 //! The developer's commands of tracer, as functions: `main.rs` only reads the command line.
 #![forbid(unsafe_code)]
 
-pub mod bench;
+pub mod archive;
+pub mod backports;
 pub mod commands;
 pub mod debian;
 pub mod ebpf;
-pub mod fresh;
 pub mod fuzz;
 pub mod lab;
 pub mod linker;
@@ -14,5 +14,4 @@ pub mod process;
 pub mod setup;
 pub mod sources;
 pub mod toolchain;
-pub mod vm;
 pub mod workspace;

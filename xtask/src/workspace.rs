@@ -32,12 +32,6 @@ pub fn daemon() -> PathBuf {
     target_dir().join("release/tracer")
 }
 
-/// The daemon that the end-to-end tests start: `TRACER_BIN`, else [`daemon`].
-#[must_use]
-pub fn daemon_under_test() -> PathBuf {
-    env::var_os("TRACER_BIN").map_or_else(daemon, PathBuf::from)
-}
-
 /// The developer's own cargo, working in the repository.
 #[must_use]
 pub fn cargo() -> Command {

@@ -1,0 +1,46 @@
+//! Two namespaces with the same addresses and ports.
+
+use anyhow::Result;
+
+use crate::composites::testbed::Stage;
+use crate::composites::{close_unread, request_after_fin};
+use crate::scenarios::IDLE;
+use crate::testbed::daemon::Tracer;
+use crate::testbed::network::{Family, Net};
+use crate::testbed::wait::let_pass;
+use crate::traffic::connection::Connection;
+
+pub(crate) fn one_races(tracer: &Tracer, family: Family) -> Result<()> {
+    let nets = [Net::build(family)?, Net::build(family)?];
+    let [of_racer, of_other] = [Stage::set_under(tracer, &nets[0])?, Stage::set_under(tracer, &nets[1])?];
+    let [mut racer, mut other] = connected(&nets)?;
+    request_after_fin(&mut racer)?;
+    other.exchange()?;
+    of_racer.end(tracer, &racer, "A2")?;
+    // It goes on while the tracer knows of the racer, and ends well.
+    other.exchange()?;
+    other.server_closes();
+    other.client_reads_the_end()?;
+    other.client_closes();
+    of_other.end(tracer, &other, "NONE-server")
+}
+
+pub(crate) fn both_race(tracer: &Tracer, family: Family) -> Result<()> {
+    let nets = [Net::build(family)?, Net::build(family)?];
+    let [of_first, of_second] = [Stage::set_under(tracer, &nets[0])?, Stage::set_under(tracer, &nets[1])?];
+    let [mut first, mut second] = connected(&nets)?;
+    request_after_fin(&mut first)?;
+    close_unread(&mut second)?;
+    of_first.end(tracer, &first, "A2")?;
+    of_second.end(tracer, &second, "B-unacked")
+}
+
+/// One idle connection in each network, between the same endpoints.
+fn connected(nets: &[Net; 2]) -> Result<[Connection<'_>; 2]> {
+    let first = Connection::open(&nets[0])?;
+    let second = Connection::open_from(&nets[1], first.client_endpoint)?;
+    first.exchange()?;
+    second.exchange()?;
+    let_pass(IDLE);
+    Ok([first, second])
+}

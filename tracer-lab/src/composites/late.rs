@@ -1,0 +1,30 @@
+//! A tracer that was started after the connection: the kernel remembers what the tracer has not seen.
+
+use anyhow::Result;
+
+use crate::composites::testbed::Stage;
+use crate::scenarios::IDLE;
+use crate::testbed::daemon::Tracer;
+use crate::testbed::network::{Family, Net};
+use crate::testbed::wait::let_pass;
+use crate::traffic::connection::Connection;
+
+pub(crate) fn close_unread(_: &Tracer, family: Family) -> Result<()> {
+    late(family, crate::composites::close_unread, "B-unacked")
+}
+
+pub(crate) fn request_after_fin(_: &Tracer, family: Family) -> Result<()> {
+    late(family, crate::composites::request_after_fin, "A2")
+}
+
+fn late(family: Family, race: fn(&mut Connection) -> Result<()>, like: &str) -> Result<()> {
+    let net = Net::build(family)?;
+    let stage = Stage::set(&net)?;
+    let mut connection = Connection::open(&net)?;
+    connection.exchange()?;
+    let tracer = Tracer::start()?;
+    let_pass(IDLE);
+    race(&mut connection)?;
+    stage.end(&tracer, &connection, like)?;
+    tracer.stop()
+}

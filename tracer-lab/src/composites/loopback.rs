@@ -1,0 +1,86 @@
+//! Both sockets on one host: each side is told of once.
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::oracle::describe::describe;
+use crate::scenarios::IDLE;
+use crate::testbed::daemon::Tracer;
+use crate::testbed::network::{Family, Net};
+use crate::testbed::reset::Reset;
+use crate::testbed::wait::{let_pass, until};
+
+/// Jiffies, and the time from one step to the next.
+const TOLERANCE: Duration = Duration::from_millis(20);
+
+pub(crate) fn close_unread(tracer: &Tracer, family: Family) -> Result<()> {
+    race(tracer, family, "fin_not_sent", "unknown", |mut client, server| {
+        client.write_all(b"next request")?;
+        server.peek(&mut [0])?;
+        drop(server);
+        Ok(client)
+    })
+}
+
+pub(crate) fn request_after_fin(tracer: &Tracer, family: Family) -> Result<()> {
+    race(tracer, family, "fin_unprocessed", "fin_unprocessed", |mut client, server| {
+        drop(server);
+        ensure!(client.peek(&mut [0])? == 0, "the server says more");
+        client.write_all(b"next request")?;
+        Ok(client)
+    })
+}
+
+fn race(
+    tracer: &Tracer,
+    family: Family,
+    of_server: &str,
+    of_client: &str,
+    race: fn(TcpStream, TcpStream) -> Result<TcpStream>,
+) -> Result<()> {
+    let net = Net::build(family)?;
+    let netns = [net.client.inum()];
+    tracer.forget(&netns);
+    let (server, idled) = net.client.enter(|| {
+        let address: IpAddr = match family {
+            Family::V4 | Family::Mapped => Ipv4Addr::LOCALHOST.into(),
+            Family::V6 => Ipv6Addr::LOCALHOST.into(),
+        };
+        let listener = TcpListener::bind((address, 0))?;
+        let endpoint = listener.local_addr()?;
+        let mut client = TcpStream::connect(endpoint)?;
+        let (mut server, _) = listener.accept()?;
+        client.write_all(b"?")?;
+        server.read_exact(&mut [0])?;
+        server.write_all(b"!")?;
+        client.read_exact(&mut [0])?;
+        let began = Instant::now();
+        let_pass(IDLE);
+        let idled = began.elapsed();
+        let client = race(client, server)?;
+        until("the client to be reset", || Ok(client.take_error()?))?;
+        Ok((endpoint, idled))
+    })?;
+    let told = tracer.resets(&netns, 2);
+    let said: Vec<_> = told.iter().map(describe).collect();
+    let one = |direction: &str, role: &str, race: &str| {
+        let is = |reset: &&Reset| {
+            (reset.direction.as_str(), reset.role.as_str()) == (direction, role)
+                && (reset.cause.as_str(), reset.race.as_deref()) == ("keepalive_race", Some(race))
+                && reset.server == Some(server)
+        };
+        told.iter()
+            .find(is)
+            .with_context(|| format!("no {race} {direction} by the {role}: {}", said.join(" + ")))
+    };
+    ensure!(told.len() == 2, "not one line of each side: {}", said.join(" + "));
+    for reset in [one("sent", "server", of_server)?, one("received", "client", of_client)?] {
+        let idle = reset.idle_seconds.map(Duration::from_secs_f64);
+        let right = idle.is_some_and(|idle| idle.abs_diff(idled) <= TOLERANCE);
+        ensure!(right, "it idled for {idled:?}: {}", describe(reset));
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! The same two endpoints again.
+
+use anyhow::{Result, ensure};
+
+use crate::composites::close_unread;
+use crate::composites::testbed::Stage;
+use crate::scenarios::{IDLE, idle_connection};
+use crate::testbed::daemon::Tracer;
+use crate::testbed::network::{Family, Net};
+use crate::testbed::wait::let_pass;
+
+pub(crate) fn after_reset(tracer: &Tracer, family: Family) -> Result<()> {
+    let net = Net::build(family)?;
+    let stage = Stage::set_under(tracer, &net)?;
+    let mut first = idle_connection(&net)?;
+    close_unread(&mut first)?;
+    let told = stage.take(tracer, 2)?;
+    ensure!(told.iter().all(|reset| reset.cause == "keepalive_race"), "{told:?}");
+
+    let mut second = first.reopen()?;
+    second.exchange()?;
+    let_pass(IDLE);
+    second.server_closes();
+    second.client_reads_the_end()?;
+    second.client_closes();
+    stage.take(tracer, 0)?;
+
+    let mut third = second.reopen()?;
+    third.exchange()?;
+    let_pass(IDLE);
+    close_unread(&mut third)?;
+    stage.end(tracer, &third, "B-reuse")
+}

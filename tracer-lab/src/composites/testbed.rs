@@ -1,0 +1,88 @@
+//! A network under a tracer, captured on both hosts, and the judgement over its connections.
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+
+use crate::oracle::describe::describe;
+use crate::oracle::difference::{View, difference};
+use crate::oracle::evidence::{Side, weigh};
+use crate::scenarios;
+use crate::scenarios::scenario::{Line, Scenario};
+use crate::testbed::capture::{Capture, Segment};
+use crate::testbed::daemon::Tracer;
+use crate::testbed::network::Net;
+use crate::testbed::reset::Reset;
+use crate::traffic::connection::Connection;
+
+pub(crate) struct Stage<'a> {
+    net: &'a Net,
+    server: Capture<'a>,
+    client: Capture<'a>,
+    _directory: TempDir,
+}
+
+impl<'a> Stage<'a> {
+    pub(crate) fn set(net: &'a Net) -> Result<Self> {
+        let directory = TempDir::new().context("no temporary directory for the captures")?;
+        Ok(Self {
+            net,
+            server: Capture::start(&net.server, directory.path().join("server.pcap"))?,
+            client: Capture::start(&net.client, directory.path().join("client.pcap"))?,
+            _directory: directory,
+        })
+    }
+
+    /// The same for a tracer that may have met the namespaces' numbers before.
+    pub(crate) fn set_under(tracer: &Tracer, net: &'a Net) -> Result<Self> {
+        let stage = Self::set(net)?;
+        tracer.forget(&stage.netns());
+        Ok(stage)
+    }
+
+    fn netns(&self) -> [u64; 2] {
+        [self.net.server.inum(), self.net.client.inum()]
+    }
+
+    /// So many lines are told of the two hosts, and forgotten.
+    pub(crate) fn take(&self, tracer: &Tracer, count: usize) -> Result<Vec<Reset>> {
+        let resets = tracer.resets(&self.netns(), count);
+        tracer.forget(&self.netns());
+        let said: Vec<_> = resets.iter().map(describe).collect();
+        ensure!(resets.len() == count, "{count} lines expected, not {}: {}", said.len(), said.join(" + "));
+        Ok(resets)
+    }
+
+    /// Of this connection the wire and the tracer show the same as in the scenario `like`, and nothing else is told of the hosts.
+    pub(crate) fn end(self, tracer: &Tracer, connection: &Connection, like: &str) -> Result<()> {
+        let scenario = scenarios::all().find(|scenario| scenario.name == like);
+        let Scenario { rsts, server, client, .. } = scenario.context("there is no such scenario")?;
+        let resets = self.take(tracer, [server, client].into_iter().flatten().count())?;
+        let judge = |side, line: Option<&Line>, netns, errno, segments: &[Segment]| {
+            let evidence = weigh(segments, connection.client_endpoint, connection.server_endpoint, side);
+            let resets: Vec<_> = resets.iter().filter(|reset| reset.netns == netns).cloned().collect();
+            difference(
+                line,
+                *rsts,
+                &View {
+                    side,
+                    client: connection.client_endpoint,
+                    server: connection.server_endpoint,
+                    evidence: &evidence,
+                    errno,
+                    resets: Some(&resets),
+                    sight: tracer.sight,
+                },
+            )
+        };
+        let [on_server, on_client] = self.netns();
+        let segments = [self.server.finish(self.net.nowhere())?, self.client.finish(self.net.nowhere())?];
+        let differences = [
+            judge(Side::Server, server.as_ref(), on_server, connection.server_errno, &segments[0]),
+            judge(Side::Client, client.as_ref(), on_client, connection.client_errno, &segments[1]),
+        ];
+        let differences: Vec<_> = differences.into_iter().flatten().collect();
+        self.net.cut()?;
+        ensure!(differences.is_empty(), "{}", differences.join("; "));
+        Ok(())
+    }
+}

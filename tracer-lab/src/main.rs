@@ -1,0 +1,40 @@
+//! The lab's commands: `cargo xtask` builds what they need and runs them.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracer_lab::{bench, fresh, lab, servers, vm};
+
+/// Commands of `cargo xtask` that make machines, networks and traffic.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", max_term_width = 80)]
+enum Command {
+    /// Make real resets on this machine and watch tracer explain them
+    Lab(lab::Args),
+    /// Watch real servers close idle connections and compare the timeouts that tracer infers
+    Servers(servers::Args),
+    /// Measure what tracer costs, beside what people use today
+    Bench(bench::Args),
+    /// Play the lab under other kernels, in emulated machines
+    Vm(vm::Args),
+    /// Try the README's commands and CI on a machine that has nothing
+    Fresh(fresh::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Command::parse() {
+        Command::Lab(arguments) => lab::run(arguments),
+        Command::Servers(arguments) => servers::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Vm(arguments) => vm::run(&arguments),
+        Command::Fresh(arguments) => fresh::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

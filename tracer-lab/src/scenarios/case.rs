@@ -1,0 +1,139 @@
+//! Runs one scenario on one address family and judges it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+
+use crate::oracle::coverage::Sight;
+use crate::oracle::describe::{describe, describe_wire};
+use crate::oracle::difference::{View, difference};
+use crate::oracle::evidence::{Side, weigh};
+use crate::scenarios::outcome::{Outcome, Row};
+use crate::scenarios::scenario::{Line, Scenario};
+use crate::testbed::capture::{Capture, Segment};
+use crate::testbed::daemon::Tracer;
+use crate::testbed::network::{Family, Net};
+use crate::testbed::reset::Reset;
+use crate::testbed::wait::let_pass;
+use crate::traffic::connection::Connection;
+
+/// Without a tracer to wait for, this long RSTs may still follow the last step.
+const LATE_RSTS: Duration = Duration::from_millis(100);
+
+/// A scenario on an address family.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// What is played.
+    pub scenario: &'static Scenario,
+    /// The addresses it is played on.
+    pub family: Family,
+}
+
+impl Case {
+    /// The scenario's name, with the address family where it is not IPv4.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.family {
+            Family::V4 => self.scenario.name.to_owned(),
+            Family::V6 => format!("{}/v6", self.scenario.name),
+            Family::Mapped => format!("{}/mapped", self.scenario.name),
+        }
+    }
+
+    /// Plays the case and judges it by the wire alone, or with what `tracer` says. Captures are kept in `keep`.
+    #[must_use]
+    pub fn run(&self, tracer: Option<&Tracer>, keep: Option<&Path>) -> Outcome {
+        let mut netns = Vec::new();
+        let rows = self.play(tracer, keep, &mut netns);
+        Outcome { name: self.name(), rows, netns }
+    }
+
+    fn play(&self, tracer: Option<&Tracer>, keep: Option<&Path>, numbers: &mut Vec<u64>) -> Result<Vec<Row>> {
+        let directory = TempDir::new().context("no temporary directory for the captures")?;
+        let net = Net::build(self.family)?;
+        let hosts = [(Side::Server, &net.server), (Side::Standby, &net.standby), (Side::Client, &net.client)];
+        let mut captures = Vec::new();
+        for (_, host) in hosts {
+            let file = format!("{}-{}.pcap", self.name().replace('/', "-"), host.name());
+            captures.push(Capture::start(host, keep.unwrap_or(directory.path()).join(file))?);
+        }
+        let netns = hosts.map(|(_, host)| host.inum());
+        numbers.extend(netns);
+        if let Some(tracer) = tracer {
+            tracer.forget(&netns);
+        }
+        // The sockets stay as they are until everything is seen: closing them would be another story.
+        let connection = (self.scenario.play)(&net)?;
+        let resets = if let Some(tracer) = tracer {
+            Some(tracer.resets(&netns, self.scenario.lines()))
+        } else {
+            let_pass(LATE_RSTS);
+            None
+        };
+        let mut rows = Vec::new();
+        for ((side, host), capture) in hosts.into_iter().zip(captures) {
+            let of_host = |reset: &Reset| reset.netns == host.inum();
+            let resets = resets
+                .as_ref()
+                .map(|resets| resets.iter().filter(|&reset| of_host(reset)).cloned().collect());
+            let sight = tracer.map_or(Sight::WHOLE, |tracer| tracer.sight);
+            rows.extend(self.judge(side, &connection, &capture.finish(net.nowhere())?, resets, sight));
+        }
+        net.cut()?;
+        Ok(rows)
+    }
+
+    fn judge(
+        &self,
+        side: Side,
+        connection: &Connection,
+        segments: &[Segment],
+        resets: Option<Vec<Reset>>,
+        sight: Sight,
+    ) -> Option<Row> {
+        let (client, server) = (connection.client_endpoint, connection.server_endpoint);
+        let evidence = weigh(segments, client, server, side);
+        let expected = self.scenario.line(side);
+        let errno = match side {
+            Side::Server => connection.server_errno,
+            Side::Standby => None,
+            Side::Client => connection.client_errno,
+        };
+        let view =
+            View { side, client, server, evidence: &evidence, errno, resets: resets.as_deref(), sight };
+        let difference = difference(expected, self.scenario.rsts, &view);
+        // A standby that plays no part, and is not accused of one, needs no row.
+        let idle_standby = side == Side::Standby && expected.is_none() && difference.is_none();
+        (!idle_standby).then(|| Row {
+            side,
+            wire: describe_wire(&evidence),
+            tracer: resets.map_or("-".to_owned(), |resets| match resets.as_slice() {
+                [] => "nothing".to_owned(),
+                resets => resets.iter().map(describe).collect::<Vec<_>>().join(" + "),
+            }),
+            difference,
+            unseen: expected.is_some_and(|line| !sight.shows(line)),
+        })
+    }
+}
+
+impl Scenario {
+    /// What the tracer must say of the host on this side.
+    fn line(&self, side: Side) -> Option<&Line> {
+        match side {
+            Side::Server => self.server.as_ref(),
+            Side::Standby => self.standby.as_ref(),
+            Side::Client => self.client.as_ref(),
+        }
+    }
+
+    /// How many lines the tracer must print in all.
+    fn lines(&self) -> usize {
+        [Side::Server, Side::Standby, Side::Client]
+            .into_iter()
+            .filter(|&side| self.line(side).is_some())
+            .count()
+    }
+}

@@ -1,0 +1,67 @@
+//! The server says a farewell before its FIN, as a TLS `close_notify`.
+
+use anyhow::Result;
+
+use crate::oracle::evidence::FAREWELL;
+use crate::scenarios::scenario::{BY_SERVER, Line, RECEIVED, SENT, Scenario};
+use crate::scenarios::{CLIENT_RACE, ROW, SERVER_RACE, idle_connection};
+use crate::testbed::diag::State::{CloseWait, FinWait1, TimeWaitForFin};
+use crate::testbed::network::Net;
+use crate::traffic::connection::Connection;
+
+const NOTIFY: [u8; FAREWELL as usize] = [21; FAREWELL as usize];
+/// Too long for anybody's farewell.
+const REQUEST: [u8; 150] = [23; 150];
+
+pub(crate) const ROWS: &[Scenario] = &[
+    Scenario {
+        name: "TLS-answer",
+        says: "the server says a farewell and closes, and the client answers the farewell",
+        play: farewell_answered,
+        rsts: BY_SERVER,
+        server: Some(Line { mechanism: Some("time_wait"), matched: "closed", ..SENT }),
+        client: Some(Line { errno: Some("EPIPE"), ..RECEIVED }),
+        ..ROW
+    },
+    Scenario {
+        name: "TLS-A2",
+        says: "the server says a farewell and closes, and the client sends the next request all the same",
+        play: farewell_overlooked,
+        rsts: BY_SERVER,
+        server: Some(Line {
+            race: Some("fin_unprocessed"),
+            mechanism: Some("time_wait"),
+            matched: "closed",
+            ..SERVER_RACE
+        }),
+        client: Some(Line { race: Some("fin_unprocessed"), errno: Some("EPIPE"), ..CLIENT_RACE }),
+        ..ROW
+    },
+];
+
+fn farewell_answered(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = farewell(net)?;
+    connection.client_says(&NOTIFY)?;
+    connection.client_is_gone()?;
+    Ok(connection)
+}
+
+fn farewell_overlooked(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = farewell(net)?;
+    connection.client_says(&REQUEST)?;
+    connection.client_is_gone()?;
+    Ok(connection)
+}
+
+/// Farewell and FIN arrive together: no acknowledgement comes between.
+fn farewell(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    net.hold_packets_to_client()?;
+    connection.server_says(&NOTIFY)?;
+    connection.server_closes();
+    connection.server_reaches(FinWait1)?;
+    net.release_packets_to_client()?;
+    connection.client_reaches(CloseWait)?;
+    connection.server_reaches(TimeWaitForFin)?;
+    Ok(connection)
+}

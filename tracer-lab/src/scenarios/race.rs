@@ -1,0 +1,286 @@
+//! The server closes a keep-alive connection and the next request crosses it.
+
+use anyhow::Result;
+
+use crate::scenarios::scenario::{BY_SERVER, Idle, Line, RECEIVED, Rsts, Scenario};
+use crate::scenarios::{CLIENT_RACE, IDLE, NO_RACE, ROW, SERVER_RACE, idle_connection};
+use crate::testbed::diag::State::{CloseWait, FinWait1, FinWait2, TimeWait, TimeWaitForFin};
+use crate::testbed::network::Net;
+use crate::testbed::wait::let_pass;
+use crate::traffic::connection::Connection;
+
+/// The client's acknowledgement of the FIN is reset as well as its request, or two segments of that.
+const TWICE: Rsts = Rsts { from_server: 2, from_client: 0 };
+const SERVER_FIN_IN_FLIGHT: Line =
+    Line { race: Some("fin_in_flight"), mechanism: Some("orphan_data"), ..SERVER_RACE };
+const SERVER_FIN_NOT_SENT: Line =
+    Line { race: Some("fin_not_sent"), mechanism: Some("unread_close"), ..SERVER_RACE };
+const SERVER_FIN_UNPROCESSED: Line =
+    Line { race: Some("fin_unprocessed"), mechanism: Some("time_wait"), matched: "closed", ..SERVER_RACE };
+const CLIENT_FIN_IN_FLIGHT: Line = Line { race: Some("fin_in_flight"), errno: Some("EPIPE"), ..CLIENT_RACE };
+const CLIENT_FIN_UNPROCESSED: Line =
+    Line { race: Some("fin_unprocessed"), errno: Some("EPIPE"), ..CLIENT_RACE };
+
+pub(crate) const ROWS: &[Scenario] = &[
+    Scenario {
+        name: "A1",
+        says: "the server's FIN is on the wire when the next request leaves",
+        play: fin_in_flight,
+        rsts: TWICE,
+        server: Some(SERVER_FIN_IN_FLIGHT),
+        client: Some(CLIENT_FIN_IN_FLIGHT),
+        ..ROW
+    },
+    Scenario {
+        name: "A1-once",
+        says: "as A1, and the RST arrives right behind the FIN",
+        play: fin_in_flight_with_the_rst,
+        rsts: BY_SERVER,
+        server: Some(SERVER_FIN_IN_FLIGHT),
+        client: Some(CLIENT_FIN_IN_FLIGHT),
+        ..ROW
+    },
+    Scenario {
+        name: "A1-exit",
+        says: "as A1, and the server's listener closes as well, as when its process ends",
+        play: fin_in_flight_of_ended_process,
+        rsts: TWICE,
+        server: Some(SERVER_FIN_IN_FLIGHT),
+        client: Some(CLIENT_FIN_IN_FLIGHT),
+        ..ROW
+    },
+    Scenario {
+        name: "A2",
+        says: "the client's kernel has the server's FIN, its application sends the next request all the same",
+        play: fin_unprocessed,
+        rsts: BY_SERVER,
+        server: Some(SERVER_FIN_UNPROCESSED),
+        client: Some(CLIENT_FIN_UNPROCESSED),
+        ..ROW
+    },
+    Scenario {
+        name: "A2-long",
+        says: "as A2, right behind the response, and the next request is long",
+        play: fin_unprocessed_by_long_request,
+        rsts: TWICE,
+        server: Some(SERVER_FIN_UNPROCESSED),
+        client: Some(CLIENT_FIN_UNPROCESSED),
+        ..ROW
+    },
+    Scenario {
+        name: "A3",
+        says: "as A2, with a FIN timeout so long that the server's kernel keeps the whole socket",
+        play: fin_unprocessed_and_long_fin_timeout,
+        rsts: BY_SERVER,
+        server: Some(Line { mechanism: Some("orphan_data"), matched: "socket", ..SERVER_FIN_UNPROCESSED }),
+        client: Some(CLIENT_FIN_UNPROCESSED),
+        ..ROW
+    },
+    Scenario {
+        name: "A4",
+        says: "the server shuts down its sending side, and closes with the next request unread",
+        play: shutdown_then_close_with_unread_request,
+        rsts: BY_SERVER,
+        server: Some(Line { race: Some("fin_unprocessed"), ..SERVER_FIN_NOT_SENT }),
+        client: Some(CLIENT_FIN_UNPROCESSED),
+        ..ROW
+    },
+    Scenario {
+        name: "B",
+        says: "the server closes with the next request unread",
+        play: close_with_unread_request,
+        rsts: BY_SERVER,
+        server: Some(SERVER_FIN_NOT_SENT),
+        client: Some(Line { race: Some("fin_not_sent"), ..CLIENT_RACE }),
+        ..ROW
+    },
+    Scenario {
+        name: "B-unacked",
+        says: "as B, and the client does not learn that its request arrived",
+        play: close_with_unacknowledged_request,
+        rsts: BY_SERVER,
+        server: Some(SERVER_FIN_NOT_SENT),
+        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
+        ..ROW
+    },
+    Scenario {
+        name: "B-busy",
+        says: "as B-unacked, with the next request right behind the response",
+        play: close_with_unread_request_without_idling,
+        rsts: BY_SERVER,
+        server: Some(SERVER_FIN_NOT_SENT),
+        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
+        ..ROW
+    },
+    Scenario {
+        name: "B-late",
+        says: "as B, after so long that the client cannot call it a race",
+        play: close_with_long_unread_request,
+        rsts: BY_SERVER,
+        server: Some(SERVER_FIN_NOT_SENT),
+        client: Some(Line { cause: "awaiting_response", idle: Idle::Demanded, ..RECEIVED }),
+        ..ROW
+    },
+    Scenario {
+        name: "B-reuse",
+        says: "as B-unacked, on a client port whose earlier connection is in time-wait on the server",
+        play: close_with_unread_request_on_a_reused_port,
+        rsts: BY_SERVER,
+        server: Some(SERVER_FIN_NOT_SENT),
+        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
+        ..ROW
+    },
+    Scenario {
+        name: "J",
+        says: "as A2, after the server's time-wait socket has expired",
+        play: fin_unprocessed_and_time_wait_expired,
+        rsts: BY_SERVER,
+        server: Some(Line { mechanism: Some("listener"), ..SERVER_FIN_UNPROCESSED }),
+        client: Some(CLIENT_FIN_UNPROCESSED),
+        ..ROW
+    },
+];
+
+fn fin_in_flight(net: &Net) -> Result<Connection<'_>> {
+    let connection = request_across_fin(net)?;
+    fin_arrives_before_rst(net, connection)
+}
+
+fn fin_in_flight_of_ended_process(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = request_across_fin(net)?;
+    connection.listener_closes();
+    fin_arrives_before_rst(net, connection)
+}
+
+fn fin_in_flight_with_the_rst(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = request_across_fin(net)?;
+    // Right behind the FIN, the RST ends the client's socket before it acknowledges the FIN.
+    net.release_packets_to_client()?;
+    connection.client_is_gone()?;
+    Ok(connection)
+}
+
+/// The server has closed and reset the request; all that it sent is still on its way.
+fn request_across_fin(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    net.hold_packets_to_client()?;
+    connection.server_closes();
+    connection.server_reaches(FinWait1)?;
+    connection.client_requests()?;
+    connection.server_is_gone()?;
+    Ok(connection)
+}
+
+/// The FIN arrives so long before the RST that the client acknowledges it, which is reset too.
+fn fin_arrives_before_rst<'net>(net: &Net, mut connection: Connection<'net>) -> Result<Connection<'net>> {
+    net.release_fin_to_client()?;
+    connection.client_reaches(CloseWait)?;
+    net.server.has_sent_resets(2)?;
+    net.release_packets_to_client()?;
+    connection.client_is_gone()?;
+    Ok(connection)
+}
+
+fn fin_unprocessed(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    connection.server_closes();
+    connection.server_reaches(TimeWaitForFin)?;
+    connection.client_requests()?;
+    connection.client_is_gone()?;
+    Ok(connection)
+}
+
+fn fin_unprocessed_by_long_request(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = Connection::open(net)?;
+    connection.exchange()?;
+    connection.server_closes();
+    connection.server_reaches(TimeWaitForFin)?;
+    connection.client_requests_at_length()?;
+    connection.client_is_gone()?;
+    Ok(connection)
+}
+
+fn fin_unprocessed_and_long_fin_timeout(net: &Net) -> Result<Connection<'_>> {
+    // Above 60 s the kernel keeps the whole socket instead of a time-wait one.
+    net.server.sysctl("net.ipv4.tcp_fin_timeout", "120")?;
+    let mut connection = idle_connection(net)?;
+    connection.server_closes();
+    connection.server_reaches(FinWait2)?;
+    connection.client_requests()?;
+    connection.client_is_gone()?;
+    Ok(connection)
+}
+
+fn fin_unprocessed_and_time_wait_expired(net: &Net) -> Result<Connection<'_>> {
+    net.server.sysctl("net.ipv4.tcp_fin_timeout", "1")?;
+    let mut connection = idle_connection(net)?;
+    connection.server_closes();
+    connection.server_reaches(TimeWaitForFin)?;
+    connection.server_is_gone()?;
+    connection.client_requests()?;
+    connection.client_is_gone()?;
+    Ok(connection)
+}
+
+fn close_with_unread_request(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    connection.server_acknowledges_at_once()?;
+    connection.client_requests()?;
+    connection.server_has_the_request_unread()?;
+    connection.client_is_acknowledged()?;
+    connection.server_closes();
+    connection.client_is_gone()?;
+    Ok(connection)
+}
+
+fn close_with_unacknowledged_request(net: &Net) -> Result<Connection<'_>> {
+    let connection = idle_connection(net)?;
+    request_and_close_unread(connection)
+}
+
+fn close_with_unread_request_without_idling(net: &Net) -> Result<Connection<'_>> {
+    let connection = Connection::open(net)?;
+    connection.exchange()?;
+    request_and_close_unread(connection)
+}
+
+fn close_with_unread_request_on_a_reused_port(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    connection.server_closes();
+    connection.client_reads_the_end()?;
+    connection.client_closes();
+    connection.server_reaches(TimeWait)?;
+    let connection = connection.reopen()?;
+    connection.exchange()?;
+    let_pass(IDLE);
+    request_and_close_unread(connection)
+}
+
+fn request_and_close_unread(mut connection: Connection) -> Result<Connection> {
+    connection.client_requests()?;
+    connection.server_has_the_request_unread()?;
+    connection.server_closes();
+    connection.client_is_gone()?;
+    Ok(connection)
+}
+
+fn close_with_long_unread_request(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    connection.client_requests()?;
+    connection.server_has_the_request_unread()?;
+    let_pass(NO_RACE);
+    connection.server_closes();
+    connection.client_is_gone()?;
+    Ok(connection)
+}
+
+fn shutdown_then_close_with_unread_request(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    connection.server_shuts_down_writing()?;
+    connection.server_reaches(FinWait2)?;
+    connection.client_requests()?;
+    connection.server_has_the_request_unread()?;
+    connection.server_closes();
+    connection.client_is_gone()?;
+    Ok(connection)
+}

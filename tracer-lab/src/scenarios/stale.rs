@@ -1,0 +1,83 @@
+//! A segment arrives where its connection, or its port, is not known.
+
+use anyhow::Result;
+
+use crate::scenarios::scenario::{BY_SERVER, Line, RECEIVED, SENT, Scenario};
+use crate::scenarios::{CLIENT_RACE, ROW, idle_connection};
+use crate::testbed::network::Net;
+use crate::traffic::connection::Connection;
+
+const STALE: Line = Line { cause: "stale_connection", matched: "none", ..SENT };
+
+pub(crate) const ROWS: &[Scenario] = &[
+    Scenario {
+        name: "D",
+        says: "a client connects to a closed port",
+        play: closed_port,
+        rsts: BY_SERVER,
+        server: Some(Line { cause: "refused", mechanism: Some("no_socket"), matched: "none", ..SENT }),
+        client: Some(Line { cause: "refused", errno: Some("ECONNREFUSED"), ..RECEIVED }),
+        ..ROW
+    },
+    Scenario {
+        name: "E-listener",
+        says: "the server's address moves to a host that serves the port but does not know the connection",
+        play: failover_to_a_listener,
+        rsts: BY_SERVER,
+        standby: Some(Line { mechanism: Some("listener"), ..STALE }),
+        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
+        ..ROW
+    },
+    Scenario {
+        name: "E-twin",
+        says: "as E-listener, and in another namespace the same endpoints had a connection that was closed a moment ago",
+        play: failover_with_a_twin,
+        rsts: BY_SERVER,
+        standby: Some(Line { mechanism: Some("listener"), ..STALE }),
+        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
+        ..ROW
+    },
+    Scenario {
+        name: "E-nobody",
+        says: "the server's address moves to a host that does not serve the port",
+        play: failover_to_nobody,
+        rsts: BY_SERVER,
+        standby: Some(Line { role: "unknown", mechanism: Some("no_socket"), ..STALE }),
+        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
+        ..ROW
+    },
+];
+
+fn closed_port(net: &Net) -> Result<Connection<'_>> {
+    Connection::refused(net)
+}
+
+fn failover_to_a_listener(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    connection.standby_listens()?;
+    failover(net, connection)
+}
+
+fn failover_with_a_twin(net: &Net) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    connection.standby_listens()?;
+    let elsewhere = Net::build(net.family)?;
+    let mut twin = Connection::open_from(&elsewhere, connection.client_endpoint)?;
+    twin.exchange()?;
+    twin.server_closes();
+    twin.client_reads_the_end()?;
+    twin.client_closes();
+    failover(net, connection)
+}
+
+fn failover_to_nobody(net: &Net) -> Result<Connection<'_>> {
+    let connection = idle_connection(net)?;
+    failover(net, connection)
+}
+
+fn failover<'net>(net: &Net, mut connection: Connection<'net>) -> Result<Connection<'net>> {
+    net.fail_over()?;
+    connection.client_requests()?;
+    connection.client_is_gone()?;
+    Ok(connection)
+}

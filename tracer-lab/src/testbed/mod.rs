@@ -1,0 +1,16 @@
+//! What every test stands on: hosts, networks, captures, the daemon under test, and ways to ask and to wait.
+
+pub(crate) mod capture;
+pub mod daemon;
+pub(crate) mod diag;
+pub mod host;
+pub mod http;
+pub mod network;
+pub(crate) mod nginx;
+pub(crate) mod pcap;
+pub(crate) mod raw;
+pub mod reset;
+pub mod scrape;
+pub mod shared;
+pub(crate) mod sockets;
+pub mod wait;

@@ -1,0 +1,148 @@
+//! Clients and a server whose exchanges are known in advance.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, ensure};
+use fastrand::Rng;
+use nix::errno::Errno;
+use nix::fcntl::{SpliceFFlags, splice};
+
+use crate::testbed::network::Net;
+use crate::testbed::sockets::connect;
+use crate::testbed::wait::{let_pass, until};
+
+/// Rests between two exchanges, each in another bucket of `tracer_reuse_idle_seconds`.
+const RESTS: [Duration; 4] = [
+    Duration::from_millis(20),
+    Duration::from_millis(250),
+    Duration::from_millis(700),
+    Duration::from_millis(1200),
+];
+
+/// A port that no other test on this host uses: the tracer's metrics know servers, not namespaces.
+pub(crate) fn own_port() -> Result<u16> {
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let given = GIVEN.fetch_add(1, Ordering::Relaxed) % 20;
+    Ok(40_001 + u16::try_from(process::id() % 1000)? * 20 + given)
+}
+
+/// How an exchange is carried: always one request and one response.
+#[derive(Clone, Copy)]
+pub(crate) enum Manner {
+    Plain,
+    /// The server reads the request's halves one by one.
+    RequestInHalves,
+    /// The client reads the response's halves one by one.
+    ResponseInHalves,
+    /// Both look at what has come before they read it.
+    Peeked,
+    /// Afterwards the server tries `splice` before anything has come, as proxies do that never wait.
+    SplicedInVain,
+}
+
+/// One connection, both ends in this process.
+pub(crate) struct Pair {
+    pub(crate) client: TcpStream,
+    pub(crate) server: TcpStream,
+    pub(crate) endpoint: SocketAddr,
+}
+
+impl Pair {
+    /// A client connects to `server` and `listener` accepts.
+    pub(crate) fn open(net: &Net, listener: &TcpListener, server: SocketAddr) -> Result<Self> {
+        let (client, server) = connect(net, listener, server)?;
+        Ok(Self { endpoint: client.local_addr()?, client, server })
+    }
+
+    pub(crate) fn exchange(&self, manner: Manner) -> Result<()> {
+        let (client, server) = (&self.client, &self.server);
+        if let Manner::RequestInHalves = manner {
+            pass(client, server, manner)?;
+        }
+        pass(client, server, manner)?;
+        pass(server, client, manner)?;
+        if let Manner::ResponseInHalves = manner {
+            pass(server, client, manner)?;
+        }
+        if let Manner::SplicedInVain = manner {
+            splice_nothing(server)?;
+        }
+        Ok(())
+    }
+
+    /// The server closes, and the client sends the next request all the same.
+    pub(crate) fn ignore_the_end(self) -> Result<()> {
+        drop(self.server);
+        (&self.client).write_all(b"next request")?;
+        until("the client to be reset", || Ok(self.client.take_error()?)).map(drop)
+    }
+
+    /// The server closes before it reads the next request.
+    pub(crate) fn race(self) -> Result<()> {
+        (&self.client).write_all(b"next request")?;
+        ensure!(self.server.peek(&mut [0])? == 1, "no request arrives");
+        drop(self.server);
+        until("the client to be reset", || Ok(self.client.take_error()?)).map(drop)
+    }
+}
+
+fn splice_nothing(from: &TcpStream) -> Result<()> {
+    let (_reader, writer) = std::io::pipe()?;
+    from.set_nonblocking(true)?;
+    let spliced = splice(from, None, &writer, None, 8, SpliceFFlags::empty());
+    from.set_nonblocking(false)?;
+    ensure!(spliced == Err(Errno::EAGAIN), "nothing was to be spliced: {spliced:?}");
+    Ok(())
+}
+
+fn pass(mut from: &TcpStream, mut to: &TcpStream, manner: Manner) -> Result<()> {
+    from.write_all(b"12345678")?;
+    if let Manner::Peeked = manner {
+        to.peek(&mut [0; 8])?;
+    }
+    Ok(to.read_exact(&mut [0; 8])?)
+}
+
+/// The exchanges of one connection: how each is carried, and the rest before it.
+pub(crate) type Plan = Vec<(Duration, Manner)>;
+
+/// A plan of so many exchanges.
+pub(crate) fn plan(random: &mut Rng, exchanges: usize) -> Plan {
+    let manners = [
+        Manner::Plain,
+        Manner::RequestInHalves,
+        Manner::ResponseInHalves,
+        Manner::Peeked,
+        Manner::SplicedInVain,
+    ];
+    (0..exchanges)
+        .map(|_| (RESTS[random.usize(..RESTS.len())], manners[random.usize(..manners.len())]))
+        .collect()
+}
+
+/// Plays all plans at once.
+pub(crate) fn play(pairs: &[Pair], plans: &[Plan]) -> Result<()> {
+    at_once(pairs.iter().zip(plans), |(pair, plan)| {
+        plan.iter().try_for_each(|(rest, manner)| {
+            let_pass(*rest);
+            pair.exchange(*manner)
+        })
+    })
+}
+
+/// Does it for each of them on a thread of its own.
+pub(crate) fn at_once<T: Send>(
+    each: impl IntoIterator<Item = T>,
+    act: impl Fn(T) -> Result<()> + Sync,
+) -> Result<()> {
+    thread::scope(|scope| {
+        let act = &act;
+        let threads: Vec<_> = each.into_iter().map(|one| scope.spawn(move || act(one))).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?)
+    })
+}

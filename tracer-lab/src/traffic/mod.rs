@@ -1,0 +1,6 @@
+//! Clients and servers whose every step is ordered.
+
+pub mod connection;
+pub mod exchange;
+pub(crate) mod session;
+pub mod upstream;

@@ -1,0 +1,79 @@
+//! An emulated machine: boots, plays the lab, switches itself off, and is ended if it does not.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::vm::kernel::Kernel;
+use crate::vm::recordings;
+
+const MEMORY: &str = "768";
+const PROCESSORS: &str = "2";
+/// A panic ends the machine; what the kernel says goes to the first serial port. Emulation is slow enough without mitigations.
+const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 panic=-1 mitigations=off";
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Boots `kernel` and returns what the guest's init said. What it and the kernel say is kept in `logs`, as are its recordings.
+pub(crate) fn run(kernel: &Kernel, initramfs: &Path, logs: &Path, limit: Duration) -> Result<String> {
+    let (init, complaints) = (logs.join("lab"), logs.join("qemu"));
+    // What comes out of the serial ports, in their order.
+    let ports = [&logs.join("console"), &init, &recordings::brought_to(logs)];
+    for port in ports {
+        fs::write(port, "").with_context(|| format!("cannot write {}", port.display()))?;
+    }
+    let mut command = Command::new("qemu-system-x86_64");
+    // No KVM: where it is there at all, it may be broken.
+    command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", PROCESSORS, "-m", MEMORY]);
+    command.args(["-no-reboot", "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"]);
+    command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs).arg("-append");
+    // What the kernel does not know becomes a variable of the init's.
+    command.arg(format!("{COMMAND_LINE} time_limit={}", limit.as_secs()));
+    for port in ports {
+        command.arg("-serial").arg(format!("file:{}", port.display()));
+    }
+    let machine =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&complaints)?).spawn();
+    let ended = Machine(machine.context("cannot start qemu-system-x86_64")?).wait(limit)?;
+    let said = String::from_utf8_lossy(&fs::read(&init)?).replace('\r', "");
+    match ended {
+        End::OffItself => {}
+        End::Overdue => return Ok(format!("{said}\n::: overdue after {} s\n", limit.as_secs())),
+        End::Failed => bail!("qemu failed: {}", fs::read_to_string(&complaints).unwrap_or_default().trim()),
+    }
+    Ok(said)
+}
+
+enum End {
+    OffItself,
+    Failed,
+    Overdue,
+}
+
+/// A running emulator, killed when dropped.
+struct Machine(Child);
+
+impl Machine {
+    fn wait(mut self, limit: Duration) -> Result<End> {
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.0.try_wait()? {
+                Some(status) if status.success() => return Ok(End::OffItself),
+                Some(_) => return Ok(End::Failed),
+                None if Instant::now() >= deadline => return Ok(End::Overdue),
+                None => sleep(LOOK_AGAIN),
+            }
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

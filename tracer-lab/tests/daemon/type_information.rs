@@ -1,0 +1,169 @@
+//! Kernels that are not what the daemon needs: it reads their type information (BTF), so a changed copy of it, mounted
+//! where only the daemon sees it, makes this kernel look like another one.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+use tempfile::NamedTempFile;
+use tracer_lab::testbed::http;
+use tracer_lab::testbed::wait::until;
+
+use crate::network::Network;
+use crate::process::{Daemon, Ended, run, tracer};
+use crate::turn;
+use tracer_lab::testbed::scrape::Scrape;
+
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+const PROBES: [&str; 3] = ["tcp_send_reset", "tcp_receive_reset", "inet_sock_set_state"];
+
+/// The daemon after `mount`, a shell command, ran in a mount namespace of its own.
+fn behind(mount: &str, flags: &[&str]) -> Command {
+    let script = format!("{mount} && exec \"$@\"");
+    tracer(&["unshare", "--mount", "sh", "-c", &script, "sh"], flags)
+}
+
+/// The daemon with other type information.
+fn on(btf: &NamedTempFile, flags: &[&str]) -> Command {
+    behind(&format!("mount --bind {} {BTF}", btf.path().display()), flags)
+}
+
+fn blob(bytes: &[u8]) -> Result<NamedTempFile> {
+    let mut file = NamedTempFile::new()?;
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+fn this_kernels() -> Result<Vec<u8>> {
+    fs::read(BTF).with_context(|| format!("cannot read {BTF}"))
+}
+
+/// This kernel's type information, in which nothing has these names any more.
+fn without(names: &[&str]) -> Result<NamedTempFile> {
+    let mut bytes = this_kernels()?;
+    for name in names {
+        let whole = [b"\0", name.as_bytes(), b"\0"].concat();
+        let at = bytes.windows(whole.len()).position(|window| window == whole);
+        bytes[at.with_context(|| format!("this kernel has no {name}"))? + 1] = b'#';
+    }
+    blob(&bytes)
+}
+
+fn tracepoint(probe: &str) -> String {
+    format!("btf_trace_{probe}")
+}
+
+#[test]
+fn a_kernel_without_type_information_is_one_sentence() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let ended = run(behind("mount -t tmpfs none /sys/kernel/btf", &[]))?;
+    ended.is_one_sentence(&[BTF, "CONFIG_DEBUG_INFO_BTF=y"]);
+    Ok(())
+}
+
+#[test]
+fn type_information_that_is_cut_short_is_one_sentence() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let whole = this_kernels()?;
+    for length in [0, 1, 3, 23, 24, 100, whole.len() / 2, whole.len() - 1] {
+        let ended = run(on(&blob(&whole[..length])?, &[]))?;
+        ended.is_one_sentence(&["cannot read", BTF]);
+    }
+    Ok(())
+}
+
+#[test]
+fn type_information_of_another_machine_is_one_sentence() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let mut bytes = this_kernels()?;
+    // The magic number tells the byte order.
+    bytes.swap(0, 1);
+    run(on(&blob(&bytes)?, &[]))?.is_one_sentence(&["cannot read", BTF, "byte order"]);
+    Ok(())
+}
+
+#[test]
+fn a_field_that_is_gone_is_named() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    for field in ["lsndtime", "data_segs_in", "_skb_refdst"] {
+        run(on(&without(&[field])?, &[]))?.is_one_sentence(&[field, "older than"]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tracepoint_that_is_absent_is_reported_and_the_rest_works() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    check_absent("tcp_send_reset", &["received"])?;
+    check_absent("tcp_receive_reset", &["sent"])?;
+    check_absent("inet_sock_set_state", &["received", "sent"])
+}
+
+fn check_absent(absent: &str, seen: &[&str]) -> Result<()> {
+    let mut daemon = Daemon::start(on(&without(&[&tracepoint(absent)])?, &["--events", "json"]))?;
+
+    let ready = http::get(daemon.port, "/-/ready")?;
+    assert_eq!(ready.status, 503);
+    let ready = ready.text()?;
+    let scrape = Scrape::take(daemon.port)?;
+    for probe in PROBES {
+        let attached = scrape.value(&format!("tracer_probe_attached{{probe=\"{probe}\"}}"))?;
+        assert_eq!(attached, u64::from(probe != absent), "{probe} without {absent}");
+        assert_eq!(ready.contains(probe), probe == absent, "without {absent}, /-/ready says {ready}");
+    }
+    assert_eq!(http::get(daemon.port, "/-/healthy")?.status, 200);
+
+    let lines = daemon.lines()?;
+    let network = Network::new()?;
+    network.refuse(0..1)?;
+    let all = || lines.about(&network, 0);
+    until(&format!("{seen:?} without {absent}"), || Ok((all().len() >= seen.len()).then_some(())))?;
+
+    let ended = daemon.stop(Signal::SIGTERM)?;
+    let mut directions: Vec<_> = all().iter().map(|line| line["direction"].clone()).collect();
+    directions.sort_by_key(ToString::to_string);
+    assert_eq!(directions, seen, "without {absent}");
+    let warned = ended.stderr.lines().any(|line| line.contains("WARN") && line.contains(absent));
+    ensure!(warned && ended.code == Some(0), "without {absent}: {ended:?}");
+    Ok(())
+}
+
+#[test]
+fn requests_that_cannot_be_counted_are_not_and_the_rest_works() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let absent = "tcp_rcv_space_adjust";
+    let network = Network::new()?;
+    let closes = |kernel: Command| -> Result<(Scrape, Ended)> {
+        let daemon = Daemon::start(kernel)?;
+        assert_eq!(http::get(daemon.port, "/-/ready")?.status, 200);
+        network.close_idle_connection()?;
+        let count = |scrape: &Scrape| scrape.sum("tracer_idle_close_seconds_count", &[]);
+        let scrape = until("the idle close to be counted", || {
+            Ok(Some(Scrape::take(daemon.port)?).filter(|scrape| count(scrape).is_ok_and(|count| count > 0)))
+        })?;
+        Ok((scrape, daemon.stop(Signal::SIGTERM)?))
+    };
+    let attached = format!("tracer_probe_attached{{probe=\"{absent}\"}}");
+
+    let (scrape, ended) = closes(tracer(&[], &["--requests"]))?;
+    assert_eq!(scrape.value(&attached)?, 1);
+    assert!(scrape.0.contains("tracer_requests_total{") && !ended.stderr.contains(absent), "{ended:?}");
+
+    let (scrape, ended) = closes(on(&without(&[&tracepoint(absent)])?, &["--requests"]))?;
+    assert_eq!(scrape.value(&attached)?, 0);
+    assert!(!scrape.0.contains("tracer_requests_total"), "requests are counted without {absent}");
+    let warned = ended.stderr.lines().any(|line| line.contains("WARN") && line.contains(absent));
+    ensure!(warned && ended.code == Some(0), "without {absent}: {ended:?}");
+    Ok(())
+}
+
+#[test]
+fn a_kernel_without_any_of_the_tracepoints_is_one_sentence() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let absent = PROBES.map(tracepoint);
+    let ended = run(on(&without(&absent.each_ref().map(String::as_str))?, &[]))?;
+    ended.is_one_sentence(&["no probe could be attached", "no tracepoint"]);
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Every scenario of the lab on every address family, one test each, under one tracer.
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tracer_lab::composites::Story;
+use tracer_lab::lab;
+use tracer_lab::privilege::require_root;
+use tracer_lab::scenarios::case::Case;
+use tracer_lab::testbed::daemon::Tracer;
+use tracer_lab::testbed::network::Family;
+use tracer_lab::testbed::shared::SharedTracer;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(tracer_lab::scenarios::batch::WORKERS);
+    let skip = !arguments.list && !require_root("lab");
+    let tracer = SharedTracer::new(Tracer::start);
+    let trial = |case: Case| {
+        let tracer = tracer.clone();
+        Trial::test(case.name(), move || check(case, &tracer)).with_ignored_flag(skip)
+    };
+    let story = |(story, family): (&'static Story, Family)| {
+        let tracer = tracer.clone();
+        let name = format!("{}/{family:?}", story.name);
+        Trial::test(name, move || tell(story, family, &tracer)).with_ignored_flag(skip)
+    };
+    let trials = lab::cases().into_iter().map(trial).chain(lab::stories().into_iter().map(story)).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if let Err(error) = tracer.stop() {
+        eprintln!("{error:#}");
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}
+
+fn tell(story: &Story, family: Family, tracer: &SharedTracer) -> Result<(), Failed> {
+    tracer.get().and_then(|tracer| story.run(tracer, family)).map_err(|error| format!("{error:#}").into())
+}
+
+fn check(case: Case, tracer: &SharedTracer) -> Result<(), Failed> {
+    let tracer = tracer.get().map_err(|error| format!("{error:#}"))?;
+    let outcome = case.run(Some(tracer), None);
+    if outcome.is_ok() {
+        Ok(())
+    } else {
+        Err(format!("{}\n{outcome}", tracer_lab::scenarios::outcome::Outcome::header()).into())
+    }
+}

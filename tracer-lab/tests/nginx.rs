@@ -1,0 +1,16 @@
+//! nginx's error log, the capture and the tracer agree about every keep-alive race.
+
+use anyhow::Result;
+use tracer_lab::lab;
+use tracer_lab::testbed::daemon::Tracer;
+
+#[test]
+fn every_race_that_nginx_loses_is_explained() -> Result<()> {
+    if !lab::may_play("nginx")? {
+        return Ok(());
+    }
+    let tracer = Tracer::start()?;
+    let tally = tracer_lab::proxy::race_with_nginx(&tracer)?;
+    println!("{tally}");
+    tracer.stop()
+}

@@ -1,0 +1,36 @@
+//! The live page in a real browser, in front of the real daemon.
+
+#[path = "../daemon/network.rs"]
+#[expect(dead_code, reason = "the daemon's tests need more of it")]
+mod network;
+#[path = "../daemon/process.rs"]
+#[expect(dead_code, reason = "the daemon's tests need more of it")]
+mod process;
+
+mod browser;
+mod live;
+mod looks;
+mod recorded;
+mod stand_in;
+mod strings;
+mod traffic;
+
+use anyhow::Result;
+use tracer_lab::testbed::http;
+
+use network::Network;
+use process::{Daemon, tracer};
+
+/// Of the network's own ports one that no other test uses, on this host or in a network.
+const PORT: u16 = 777;
+
+/// A daemon that sees nothing but the network's server.
+fn daemon(network: &Network) -> Result<Daemon> {
+    let port = network.port(PORT).to_string();
+    Daemon::start(tracer(&[], &["--events", "off", "--http", "--server-port", &port]))
+}
+
+/// What the API says.
+fn api(daemon: &Daemon, path: &str) -> Result<serde_json::Value> {
+    Ok(serde_json::from_slice(&http::get(daemon.port, path)?.body)?)
+}

@@ -1,0 +1,85 @@
+//! A server that closes idle connections before its clients do, and the races that come of it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, ensure};
+use tracer_lab::testbed::wait::{let_pass, until};
+
+use crate::network::Network;
+
+/// When the server closes an idle connection.
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(400);
+/// From one connection to the next: longer than what counts as one moment.
+const PAUSE: Duration = Duration::from_millis(160);
+
+/// The request that meets the server's close.
+const REQUEST: &[u8] = b"POST /cart/<b>7</b>?with=a&secret HTTP/1.1\r\nHost: a\r\n\r\n";
+/// What is shown of it.
+pub(crate) const SHOWN: &str = "POST /cart/<b>7</b>";
+
+/// A server in a network, and its clients.
+pub(crate) struct Traffic<'network> {
+    network: &'network Network,
+    listener: TcpListener,
+}
+
+impl<'network> Traffic<'network> {
+    /// Listens on one of the network's own ports.
+    pub(crate) fn on(network: &'network Network, index: u16) -> Result<Self> {
+        let listener =
+            network.enter(|| Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, network.port(index)))?))?;
+        Ok(Self { network, listener })
+    }
+
+    /// `address:port` of the server.
+    pub(crate) fn server(&self) -> Result<String> {
+        Ok(self.listener.local_addr()?.to_string())
+    }
+
+    /// The server closes so many idle connections, one after the other.
+    pub(crate) fn closes(&self, times: usize) -> Result<()> {
+        let idle = |(mut client, server): (TcpStream, TcpStream)| {
+            let_pass(TIMEOUT);
+            drop(server);
+            ensure!(client.read(&mut [0])? == 0, "the server said more");
+            Ok(())
+        };
+        self.network.enter(|| {
+            thread::scope(|scope| {
+                let mut open = Vec::new();
+                for _ in 0..times {
+                    let ends = self.exchange()?;
+                    open.push(scope.spawn(move || idle(ends)));
+                    let_pass(PAUSE);
+                }
+                open.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow!("a client panicked"))?)
+            })
+        })
+    }
+
+    /// The server closes as the next request is there.
+    pub(crate) fn race(&self) -> Result<()> {
+        self.network.enter(|| {
+            let (mut client, server) = self.exchange()?;
+            let_pass(TIMEOUT);
+            client.write_all(REQUEST)?;
+            server.peek(&mut [0])?;
+            drop(server);
+            until("the client to be reset", || Ok(client.take_error()?)).map(drop)
+        })
+    }
+
+    /// A new connection with one request and its response behind it.
+    fn exchange(&self) -> Result<(TcpStream, TcpStream)> {
+        let mut client = TcpStream::connect(self.listener.local_addr()?)?;
+        let (mut server, _) = self.listener.accept()?;
+        client.write_all(b"?")?;
+        server.read_exact(&mut [0])?;
+        server.write_all(b"!")?;
+        client.read_exact(&mut [0])?;
+        Ok((client, server))
+    }
+}
