@@ -40,8 +40,8 @@ const MAX_RECORDS: usize = 200;
 /// Machines that records can be from: the oldest kernel gives no reasons.
 static MACHINES: LazyLock<[Header; 2]> = LazyLock::new(|| {
     [
-        header(include_bytes!("../../tracer/tests/fixtures/7.2/A1.rec")),
-        header(include_bytes!("../../tracer/tests/fixtures/5.10/A1.rec")),
+        header(include_bytes!("../../tracer/tests/fixtures/7.2/race-fin-in-flight.rec")),
+        header(include_bytes!("../../tracer/tests/fixtures/5.10/race-fin-in-flight.rec")),
     ]
 });
 

@@ -60,10 +60,10 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     if args.list {
         for scenario in scenarios::all() {
-            println!("{:<14} {}", scenario.name, scenario.says);
+            println!("{:<26} {}", scenario.name, scenario.says);
         }
         for story in STORIES {
-            println!("{:<14} {}", story.name, story.says);
+            println!("{:<26} {}", story.name, story.says);
         }
         return Ok(());
     }
@@ -100,7 +100,7 @@ pub fn run(args: Args) -> Result<()> {
 /// Plays a story, prints what came of it, and says whether it went well.
 fn tell(story: &Story, family: Family, tracer: &Tracer) -> bool {
     let told = story.run(tracer, family);
-    println!("{:<18} {} {}", story.name, story.says, if told.is_ok() { "ok" } else { "FAIL" });
+    println!("{:<26} {} {}", story.name, story.says, if told.is_ok() { "ok" } else { "FAIL" });
     told.inspect_err(|error| println!("    {error:#}")).is_ok()
 }
 

@@ -167,9 +167,9 @@ fn each_reset_is_called_by_its_first_matching_rule() {
             StaleConnection,
             Some(By::NoSocket),
         ),
-        ("HC: a health check, server", received(unused(server())), NoRequest, None),
+        ("connect-and-reset: a health check, server", received(unused(server())), NoRequest, None),
         (
-            "HC: a health check, client",
+            "connect-and-reset: a health check, client",
             closed("TCP_STATE", Socket { linger_zero: true, ..unused(client()) }),
             NoRequest,
             Some(By::Linger),
@@ -198,13 +198,13 @@ fn each_reset_is_called_by_its_first_matching_rule() {
         ),
         ("G, server", received(server()), AfterResponse, None),
         (
-            "G2: the response met a client that had closed",
+            "response-after-close: the response met a client that had closed",
             answered(request(1), Holder::TimeWait, client()),
             ClientAbort,
             Some(By::TimeWait),
         ),
         (
-            "G2, server",
+            "response-after-close, server",
             received(in_state(TcpState::CloseWait, change(server(), |s| s.traffic.unacknowledged = 50))),
             ClientAbort,
             None,
@@ -223,7 +223,7 @@ fn each_reset_is_called_by_its_first_matching_rule() {
             Some(By::Linger),
         ),
         (
-            "C2: linger2 below 0",
+            "linger2-negative: TCP_LINGER2 below 0",
             MatchedReset {
                 reason: reason("TCP_ABORT_ON_DATA"),
                 ..answered(bare_ack(), Holder::Connection, orphan(TcpState::FinWait2))
@@ -273,19 +273,19 @@ fn races_tell_which_crossing_they_were() {
     let acknowledged = || change(client(), |s| s.traffic.unacknowledged = 0);
     let rows = [
         (
-            "A1: sent before the FIN arrived",
+            "race-fin-in-flight: sent before the FIN arrived",
             answered(request(0), Holder::Connection, orphan(TcpState::FinWait1)),
             Race::FinInFlight,
             Some(By::OrphanData),
         ),
         (
-            "A2: the client's kernel had the FIN",
+            "race-fin-unprocessed: the client's kernel had the FIN",
             answered(request(1), Holder::TimeWait, in_state(TcpState::TimeWait, server())),
             Race::FinUnprocessed,
             Some(By::TimeWait),
         ),
         (
-            "A3: likewise, in a full FIN_WAIT2",
+            "race-fin-wait2: likewise, in FIN_WAIT2",
             answered(request(1), Holder::Connection, orphan(TcpState::FinWait2)),
             Race::FinUnprocessed,
             Some(By::OrphanData),
@@ -302,8 +302,8 @@ fn races_tell_which_crossing_they_were() {
             Race::FinNotSent,
             Some(By::UnreadClose),
         ),
-        ("A1, client", with_fin(true, received(close_wait())), Race::FinInFlight, None),
-        ("A2, client", with_fin(false, received(close_wait())), Race::FinUnprocessed, None),
+        ("race-fin-in-flight, client", with_fin(true, received(close_wait())), Race::FinInFlight, None),
+        ("race-fin-unprocessed, client", with_fin(false, received(close_wait())), Race::FinUnprocessed, None),
         ("B, client, the request was acknowledged", received(acknowledged()), Race::FinNotSent, None),
         ("B, client, it was not", received(client()), Race::Unknown, None),
     ];

@@ -16,13 +16,13 @@ pub(crate) fn one_races(tracer: &Tracer, family: Family) -> Result<()> {
     let [mut racer, mut other] = connected(&nets)?;
     request_after_fin(&mut racer)?;
     other.exchange()?;
-    of_racer.end(tracer, &racer, "A2")?;
+    of_racer.end(tracer, &racer, "race-fin-unprocessed")?;
     // It goes on while the tracer knows of the racer, and ends well.
     other.exchange()?;
     other.server_closes();
     other.client_reads_the_end()?;
     other.client_closes();
-    of_other.end(tracer, &other, "NONE-server")
+    of_other.end(tracer, &other, "server-closes")
 }
 
 pub(crate) fn both_race(tracer: &Tracer, family: Family) -> Result<()> {
@@ -31,8 +31,8 @@ pub(crate) fn both_race(tracer: &Tracer, family: Family) -> Result<()> {
     let [mut first, mut second] = connected(&nets)?;
     request_after_fin(&mut first)?;
     close_unread(&mut second)?;
-    of_first.end(tracer, &first, "A2")?;
-    of_second.end(tracer, &second, "B-unacked")
+    of_first.end(tracer, &first, "race-fin-unprocessed")?;
+    of_second.end(tracer, &second, "unread-close-unacked")
 }
 
 /// One idle connection in each network, between the same endpoints.

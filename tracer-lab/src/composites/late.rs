@@ -10,11 +10,11 @@ use crate::testbed::wait::let_pass;
 use crate::traffic::connection::Connection;
 
 pub(crate) fn close_unread(_: &Tracer, family: Family) -> Result<()> {
-    late(family, crate::composites::close_unread, "B-unacked")
+    late(family, crate::composites::close_unread, "unread-close-unacked")
 }
 
 pub(crate) fn request_after_fin(_: &Tracer, family: Family) -> Result<()> {
-    late(family, crate::composites::request_after_fin, "A2")
+    late(family, crate::composites::request_after_fin, "race-fin-unprocessed")
 }
 
 fn late(family: Family, race: fn(&mut Connection) -> Result<()>, like: &str) -> Result<()> {

@@ -26,38 +26,38 @@ pub struct Story {
 /// All of them.
 pub(crate) const STORIES: &[Story] = &[
     Story {
-        name: "twins-one",
+        name: "same-tuples-one-race",
         says: "the same endpoints are connected in two namespaces: one pair races, the other goes on",
         play: duplicate_tuples::one_races,
     },
     Story {
-        name: "twins-both",
+        name: "same-tuples-both-race",
         says: "the same endpoints are connected in two namespaces, and both pairs race",
         play: duplicate_tuples::both_race,
     },
     Story {
-        name: "late-B",
-        says: "as B-unacked, with a tracer that was started after the exchange",
+        name: "late-start-unread-close",
+        says: "as unread-close-unacked, with a tracer that was started after the exchange",
         play: late::close_unread,
     },
     Story {
-        name: "late-A2",
-        says: "as A2, with a tracer that was started after the exchange",
+        name: "late-start-race",
+        says: "as race-fin-unprocessed, with a tracer that was started after the exchange",
         play: late::request_after_fin,
     },
     Story {
-        name: "reuse",
+        name: "reused-tuple",
         says: "the endpoints of a connection that was reset are used again: closed well, then reset again",
         play: reuse::after_reset,
     },
     Story {
-        name: "loopback-B",
-        says: "as B-unacked, with both sockets on one host",
+        name: "loopback-unread-close",
+        says: "as unread-close-unacked, with both sockets on one host",
         play: loopback::close_unread,
     },
     Story {
-        name: "loopback-A2",
-        says: "as A2, with both sockets on one host",
+        name: "loopback-race",
+        says: "as race-fin-unprocessed, with both sockets on one host",
         play: loopback::request_after_fin,
     },
     Story {
@@ -79,7 +79,7 @@ impl Story {
     }
 }
 
-/// Scenario B-unacked, from an idle connection on.
+/// Scenario unread-close-unacked, from an idle connection on.
 fn close_unread(connection: &mut Connection) -> Result<()> {
     connection.client_requests()?;
     connection.server_has_the_request_unread()?;
@@ -87,7 +87,7 @@ fn close_unread(connection: &mut Connection) -> Result<()> {
     connection.client_is_gone()
 }
 
-/// Scenario A2, from an idle connection on.
+/// Scenario race-fin-unprocessed, from an idle connection on.
 fn request_after_fin(connection: &mut Connection) -> Result<()> {
     connection.server_closes();
     connection.server_reaches(TimeWaitForFin)?;

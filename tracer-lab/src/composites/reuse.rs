@@ -29,5 +29,5 @@ pub(crate) fn after_reset(tracer: &Tracer, family: Family) -> Result<()> {
     third.exchange()?;
     let_pass(IDLE);
     close_unread(&mut third)?;
-    stage.end(tracer, &third, "B-reuse")
+    stage.end(tracer, &third, "unread-close-reused-port")
 }

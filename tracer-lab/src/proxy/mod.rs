@@ -119,7 +119,7 @@ fn serve(nginx: &Nginx, listener: &TcpListener) -> Result<TcpStream> {
     Ok(upstream)
 }
 
-/// Scenario B: a busy upstream gets the next request and closes before it has read it.
+/// Scenario unread-close: a busy upstream gets the next request and closes before it has read it.
 fn close_unread(nginx: &Nginx, upstream: TcpStream) -> Result<TcpStream> {
     let request = nginx.request()?;
     upstream.peek(&mut [0]).context("nginx does not use the connection again")?;
@@ -127,7 +127,7 @@ fn close_unread(nginx: &Nginx, upstream: TcpStream) -> Result<TcpStream> {
     Ok(request)
 }
 
-/// Scenario A1: the upstream's FIN is on the wire when the next request leaves.
+/// Scenario race-fin-in-flight: the upstream's FIN is on the wire when the next request leaves.
 fn close_in_flight(net: &Net, nginx: &Nginx, upstream: TcpStream) -> Result<TcpStream> {
     let (local, remote) = (net.server_endpoint(), upstream.peer_addr()?);
     let kernel = Diag::open(&net.server)?;

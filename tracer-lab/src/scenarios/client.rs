@@ -15,7 +15,7 @@ const CLIENT: Line = Line { role: "client", ..SENT };
 
 pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
-        name: "G",
+        name: "response-unread",
         says: "the client closes with the response unread",
         play: close_with_unread_response,
         rsts: BY_CLIENT,
@@ -24,7 +24,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "G2",
+        name: "response-after-close",
         says: "the client closes without waiting for the response, which comes all the same",
         play: close_before_the_response,
         rsts: BY_CLIENT,
@@ -38,7 +38,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "HC",
+        name: "connect-and-reset",
         says: "a health check connects and resets by SO_LINGER 0, without a byte",
         play: health_check,
         rsts: BY_CLIENT,

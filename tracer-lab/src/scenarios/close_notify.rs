@@ -15,7 +15,7 @@ const REQUEST: [u8; 150] = [23; 150];
 
 pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
-        name: "TLS-answer",
+        name: "close-notify-answered",
         says: "the server says a farewell and closes, and the client answers the farewell",
         play: farewell_answered,
         rsts: BY_SERVER,
@@ -24,7 +24,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "TLS-A2",
+        name: "close-notify-race",
         says: "the server says a farewell and closes, and the client sends the next request all the same",
         play: farewell_overlooked,
         rsts: BY_SERVER,

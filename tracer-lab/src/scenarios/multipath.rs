@@ -10,8 +10,8 @@ use crate::traffic::connection::Connection;
 
 pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
-        name: "MPTCP-B",
-        says: "as B-unacked, with a client that has offered MPTCP",
+        name: "mptcp-unread-close",
+        says: "as unread-close-unacked, with a client that has offered MPTCP",
         play: close_with_unread_request,
         rsts: BY_SERVER,
         server: Some(Line { race: Some("fin_not_sent"), mechanism: Some("unread_close"), ..SERVER_RACE }),
@@ -19,8 +19,8 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "MPTCP-HC",
-        says: "as HC, with a client that has offered MPTCP",
+        name: "mptcp-connect-and-reset",
+        says: "as connect-and-reset, with a client that has offered MPTCP",
         play: health_check,
         rsts: BY_CLIENT,
         server: Some(Line { role: "server", cause: "no_request", ..RECEIVED }),

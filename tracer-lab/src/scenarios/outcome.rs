@@ -83,7 +83,7 @@ fn is_unsupported(error: &Error) -> bool {
 }
 
 fn line(scenario: &str, host: &str, wire: &str, tracer: &str, verdict: &str) -> String {
-    format!("{scenario:<18} {host:<4} {wire:<42} {tracer:<66} {verdict}")
+    format!("{scenario:<32} {host:<4} {wire:<42} {tracer:<66} {verdict}")
 }
 
 impl Side {

@@ -14,25 +14,25 @@ use crate::traffic::connection::Connection;
 
 pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
-        name: "NONE-client",
+        name: "client-closes",
         says: "the client closes an idle connection",
         play: client_closes_idle,
         ..ROW
     },
     Scenario {
-        name: "NONE-server",
+        name: "server-closes",
         says: "the server closes an idle connection",
         play: server_closes_idle,
         ..ROW
     },
     Scenario {
-        name: "F",
+        name: "payload-to-time-wait",
         says: "payload arrives at the server's time-wait socket after both sides have closed",
         play: payload_into_time_wait,
         ..ROW
     },
     Scenario {
-        name: "NONE-timeout",
+        name: "user-timeout",
         says: "the server's user timeout gives up on a response that is not acknowledged",
         play: user_timeout,
         ..ROW

@@ -23,7 +23,7 @@ const CLIENT_FIN_UNPROCESSED: Line =
 
 pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
-        name: "A1",
+        name: "race-fin-in-flight",
         says: "the server's FIN is on the wire when the next request leaves",
         play: fin_in_flight,
         rsts: TWICE,
@@ -32,8 +32,8 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "A1-once",
-        says: "as A1, and the RST arrives right behind the FIN",
+        name: "race-fin-with-rst",
+        says: "as race-fin-in-flight, and the RST arrives right behind the FIN",
         play: fin_in_flight_with_the_rst,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_IN_FLIGHT),
@@ -41,8 +41,8 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "A1-exit",
-        says: "as A1, and the server's listener closes as well, as when its process ends",
+        name: "race-process-exit",
+        says: "as race-fin-in-flight, and the server's listener closes as well, as when its process ends",
         play: fin_in_flight_of_ended_process,
         rsts: TWICE,
         server: Some(SERVER_FIN_IN_FLIGHT),
@@ -50,7 +50,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "A2",
+        name: "race-fin-unprocessed",
         says: "the client's kernel has the server's FIN, its application sends the next request all the same",
         play: fin_unprocessed,
         rsts: BY_SERVER,
@@ -59,8 +59,8 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "A2-long",
-        says: "as A2, right behind the response, and the next request is long",
+        name: "race-long-request",
+        says: "as race-fin-unprocessed, right behind the response, and the next request is long",
         play: fin_unprocessed_by_long_request,
         rsts: TWICE,
         server: Some(SERVER_FIN_UNPROCESSED),
@@ -68,8 +68,8 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "A3",
-        says: "as A2, with a FIN timeout so long that the server's kernel keeps the whole socket",
+        name: "race-fin-wait2",
+        says: "as race-fin-unprocessed, with a FIN timeout so long that the server's kernel keeps the whole socket",
         play: fin_unprocessed_and_long_fin_timeout,
         rsts: BY_SERVER,
         server: Some(Line { mechanism: Some("orphan_data"), matched: "socket", ..SERVER_FIN_UNPROCESSED }),
@@ -77,7 +77,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "A4",
+        name: "race-after-shutdown",
         says: "the server shuts down its sending side, and closes with the next request unread",
         play: shutdown_then_close_with_unread_request,
         rsts: BY_SERVER,
@@ -86,7 +86,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "B",
+        name: "unread-close",
         says: "the server closes with the next request unread",
         play: close_with_unread_request,
         rsts: BY_SERVER,
@@ -95,8 +95,8 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "B-unacked",
-        says: "as B, and the client does not learn that its request arrived",
+        name: "unread-close-unacked",
+        says: "as unread-close, and the client does not learn that its request arrived",
         play: close_with_unacknowledged_request,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
@@ -104,8 +104,8 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "B-busy",
-        says: "as B-unacked, with the next request right behind the response",
+        name: "unread-close-busy",
+        says: "as unread-close-unacked, with the next request right behind the response",
         play: close_with_unread_request_without_idling,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
@@ -113,8 +113,8 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "B-late",
-        says: "as B, after so long that the client cannot call it a race",
+        name: "unread-close-late",
+        says: "as unread-close, after so long that the client cannot call it a race",
         play: close_with_long_unread_request,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
@@ -122,8 +122,8 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "B-reuse",
-        says: "as B-unacked, on a client port whose earlier connection is in time-wait on the server",
+        name: "unread-close-reused-port",
+        says: "as unread-close-unacked, on a client port whose earlier connection is in time-wait on the server",
         play: close_with_unread_request_on_a_reused_port,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
@@ -131,8 +131,8 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "J",
-        says: "as A2, after the server's time-wait socket has expired",
+        name: "race-time-wait-expired",
+        says: "as race-fin-unprocessed, after the server's time-wait socket has expired",
         play: fin_unprocessed_and_time_wait_expired,
         rsts: BY_SERVER,
         server: Some(Line { mechanism: Some("listener"), ..SERVER_FIN_UNPROCESSED }),

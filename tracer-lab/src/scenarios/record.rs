@@ -28,7 +28,14 @@ const MOMENT: Duration = Duration::from_millis(1100);
 const NETNS: Range<usize> = offset_of!(Record, netns)..offset_of!(Record, netns) + size_of::<u32>();
 /// What is recorded on every address family, the rest on IPv4 only: between them the kernel side reads addresses in all the ways
 /// it can, from sockets, time-wait mini-sockets and segments.
-const ON_EVERY_FAMILY: [&str; 6] = ["A1", "A2", "B", "D", "E-nobody", "G2"];
+const ON_EVERY_FAMILY: [&str; 6] = [
+    "race-fin-in-flight",
+    "race-fin-unprocessed",
+    "unread-close",
+    "syn-to-closed-port",
+    "failover-to-nobody",
+    "response-after-close",
+];
 
 /// Records those of `cases` that tell something new into `directory/<kernel>/`: `<case>.rec` with what the kernel said,
 /// `<case>.ndjson` with what is right to say of it.
@@ -55,7 +62,7 @@ fn is_worth_it(case: &Case) -> bool {
 
 /// Further lines are indented.
 fn say(case: &Case, what: &str) {
-    println!("{:<18} {}", case.name(), what.trim_end().replace('\n', "\n    "));
+    println!("{:<32} {}", case.name(), what.trim_end().replace('\n', "\n    "));
 }
 
 /// The part of a kernel's release that recordings go by: `6.12` of `6.12.107+deb13-amd64`.

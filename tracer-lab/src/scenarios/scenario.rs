@@ -7,7 +7,7 @@ use crate::traffic::connection::Connection;
 
 /// One row of the lab's table.
 pub struct Scenario {
-    /// The letter of the scenario in the project's notes on the kernel, with its variant.
+    /// What happens, in a few words joined by hyphens.
     pub name: &'static str,
     /// One sentence.
     pub says: &'static str,

@@ -13,7 +13,7 @@ use crate::traffic::connection::Connection;
 
 pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
-        name: "C-idle",
+        name: "linger-reset-idle",
         says: "the server resets an idle connection by SO_LINGER 0",
         play: linger_reset_when_idle,
         rsts: BY_SERVER,
@@ -22,7 +22,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "C-open",
+        name: "linger-reset-request",
         says: "the server takes the next request and resets by SO_LINGER 0 instead of a response",
         play: linger_reset_of_open_request,
         rsts: BY_SERVER,
@@ -36,7 +36,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "C2",
+        name: "linger2-negative",
         says: "the server closes an idle connection that TCP_LINGER2 = -1 keeps no FIN_WAIT2 of",
         play: no_fin_wait,
         rsts: BY_SERVER,
@@ -45,7 +45,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "413",
+        name: "early-response",
         says: "the server answers a long upload after its head and closes, and the client is still sending",
         play: answer_and_close_during_upload,
         rsts: BY_SERVER,
@@ -54,7 +54,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "H",
+        name: "keepalive-unanswered",
         says: "the client does not answer the server's TCP keepalive probes",
         play: keepalive_probes_unanswered,
         rsts: BY_SERVER,
@@ -67,7 +67,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "I",
+        name: "accept-queue-full",
         says: "the accept queue is full, and tcp_abort_on_overflow is set",
         play: accept_queue_overflow,
         rsts: BY_SERVER,
@@ -83,7 +83,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "K",
+        name: "socket-killed",
         says: "an operator kills the server's socket with ss -K",
         play: socket_killed,
         rsts: BY_SERVER,
@@ -92,7 +92,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "K-listener",
+        name: "listener-closed",
         says: "the listener closes before it has accepted the connection",
         play: listener_closed_with_child,
         rsts: BY_SERVER,

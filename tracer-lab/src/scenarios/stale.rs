@@ -11,7 +11,7 @@ const STALE: Line = Line { cause: "stale_connection", matched: "none", ..SENT };
 
 pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
-        name: "D",
+        name: "syn-to-closed-port",
         says: "a client connects to a closed port",
         play: closed_port,
         rsts: BY_SERVER,
@@ -20,7 +20,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "E-listener",
+        name: "failover-to-listener",
         says: "the server's address moves to a host that serves the port but does not know the connection",
         play: failover_to_a_listener,
         rsts: BY_SERVER,
@@ -29,8 +29,8 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "E-twin",
-        says: "as E-listener, and in another namespace the same endpoints had a connection that was closed a moment ago",
+        name: "failover-same-tuple",
+        says: "as failover-to-listener, and in another namespace the same endpoints had a connection that was closed a moment ago",
         play: failover_with_a_twin,
         rsts: BY_SERVER,
         standby: Some(Line { mechanism: Some("listener"), ..STALE }),
@@ -38,7 +38,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "E-nobody",
+        name: "failover-to-nobody",
         says: "the server's address moves to a host that does not serve the port",
         play: failover_to_nobody,
         rsts: BY_SERVER,
