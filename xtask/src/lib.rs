@@ -13,5 +13,6 @@ pub mod privilege;
 pub mod process;
 pub mod setup;
 pub mod sources;
+pub mod summary;
 pub mod toolchain;
 pub mod workspace;

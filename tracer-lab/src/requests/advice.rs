@@ -7,10 +7,10 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::testbed::daemon::{RACE_WINDOW, Tracer};
-use crate::testbed::network::{Family, Net};
+use crate::testbed::network::{Family, Net, own_port};
 use crate::testbed::sockets::listen;
 use crate::testbed::wait::{let_pass, until};
-use crate::traffic::exchange::{Manner, Pair, at_once, own_port, play};
+use crate::traffic::exchange::{Manner, Pair, at_once, play};
 
 /// When the server closes idle connections.
 const TIMEOUT: Duration = Duration::from_millis(500);

@@ -10,10 +10,10 @@ use tempfile::TempDir;
 use crate::oracle::exchanges;
 use crate::testbed::capture::Capture;
 use crate::testbed::daemon::Tracer;
-use crate::testbed::network::{Family, Net};
+use crate::testbed::network::{Family, Net, own_port};
 use crate::testbed::scrape::Scrape;
 use crate::testbed::sockets::{listen, listen_on};
-use crate::traffic::exchange::{Manner, Pair, own_port, plan, play};
+use crate::traffic::exchange::{Manner, Pair, plan, play};
 
 const CONNECTIONS: usize = 8;
 const SEED: u64 = 7;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::oracle::request_line::RequestLine;
 use crate::testbed::capture::{Capture, Segment};
 use crate::testbed::daemon::Tracer;
-use crate::testbed::network::{Family, Net};
+use crate::testbed::network::{Family, Net, own_port};
 use crate::testbed::raw;
 use crate::testbed::reset::Reset;
 use crate::testbed::scrape::Scrape;
@@ -74,10 +74,10 @@ fn rows() -> Vec<Row> {
 
 /// Every row on a connection of its own; the captures must show that it was sent, and by whom it was reset.
 pub fn friends_and_foes_are_told_apart(family: Family) -> Result<()> {
-    let net = Net::build(family)?;
+    let net = Net::build_for_port(family, own_port()?)?;
     let directory = TempDir::new().context("no temporary directory for the captures")?;
     let capture = Capture::start(&net.client, directory.path().join("client.pcap"))?;
-    let tracer = Tracer::start_with(&["--http"])?;
+    let tracer = Tracer::start_asked_for(&["--http"])?;
     let listener = listen(&net, &net.server, 16)?;
     let rows = rows();
     let clients = rows.iter().map(|row| reset(&net, &listener, row)).collect::<Result<Vec<_>>>()?;

@@ -9,10 +9,10 @@ use crate::oracle::describe::describe;
 use crate::oracle::evidence::{Side, weigh};
 use crate::testbed::capture::Capture;
 use crate::testbed::daemon::{RACE_WINDOW, Tracer};
-use crate::testbed::network::{Family, Net};
+use crate::testbed::network::{Family, Net, own_port};
 use crate::testbed::sockets::listen;
 use crate::testbed::wait::let_pass;
-use crate::traffic::exchange::{Manner, Pair, own_port};
+use crate::traffic::exchange::{Manner, Pair};
 
 const RACES: u64 = 7;
 /// How far half of the times may be from the capture's; with ticks alone they would be off by up to 4 or 10 ms.

@@ -4,28 +4,24 @@
 //! scenario's own hosts, and what `tracer replay` makes of them.
 
 use std::fs;
-use std::mem::offset_of;
-use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
 use tempfile::TempDir;
-use tracer_common::Record;
 
 use crate::scenarios::case::Case;
 use crate::testbed::daemon::{RACE_WINDOW, Tracer};
 use crate::testbed::network::Family;
+use crate::testbed::recording;
+use crate::testbed::recording::Parts;
 use crate::testbed::reset::Reset;
 use crate::testbed::wait::let_pass;
 use crate::workspace;
 
 /// After this long a tracer knows that a connection it has not seen was not closed before it started.
 const MOMENT: Duration = Duration::from_millis(1100);
-/// Where a record has the number of its network namespace, in the machine's byte order.
-const NETNS: Range<usize> = offset_of!(Record, netns)..offset_of!(Record, netns) + size_of::<u32>();
 /// What is recorded on every address family, the rest on IPv4 only: between them the kernel side reads addresses in all the ways
 /// it can, from sockets, time-wait mini-sockets and segments.
 const ON_EVERY_FAMILY: [&str; 6] = [
@@ -100,18 +96,15 @@ fn record_case(case: &Case, directory: &Path) -> Result<&'static str> {
 
 /// The header and the records of these namespaces.
 fn cut(recording: &[u8], netns: &[u64]) -> Result<Vec<u8>> {
-    let end = recording.iter().position(|&byte| byte == b'\n').context("a recording without a header")?;
-    let (header, records) = recording.split_at(end + 1);
-    let mut header: Value = serde_json::from_slice(header)?;
-    let size = header["record_bytes"].as_u64().context("a header without the size of records")?;
+    let Parts { mut header, size, records } = Parts::of(recording)?;
     // Which machine it was is nobody's business; the version is.
     let release = header["kernel"].as_str().context("a header without the kernel's release")?;
     header["kernel"] = series(release).into();
     let mut kept = serde_json::to_vec(&header)?;
     kept.push(b'\n');
-    for record in records.chunks_exact(usize::try_from(size)?) {
-        let number = record.get(NETNS).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
-        if netns.contains(&number.context("a record without a namespace")?.into()) {
+    for record in records.chunks_exact(size) {
+        let number = recording::netns(record).context("a record without a namespace")?;
+        if netns.contains(&number) {
             kept.extend(record);
         }
     }
@@ -133,9 +126,17 @@ fn replay(recording: &Path) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::mem::offset_of;
+    use std::ops::Range;
+
+    use tracer_common::Record;
+
     use super::*;
     use crate::lab::cases;
     use crate::scenarios;
+
+    /// Where a record has the number of its network namespace, in the machine's byte order.
+    const NETNS: Range<usize> = offset_of!(Record, netns)..offset_of!(Record, netns) + size_of::<u32>();
 
     #[test]
     fn every_scenario_is_recorded_on_ipv4_and_six_on_every_family() {

@@ -31,7 +31,7 @@ use crate::servers::software::Server;
 use crate::servers::table::Row;
 pub use crate::servers::table::Table;
 use crate::servers::watch::Watch;
-use crate::testbed::daemon::Tracer;
+use crate::testbed::daemon::{MAX_SERIES, Tracer};
 use crate::testbed::network::{Family, Net};
 
 /// Closes of each server that clients wait for.
@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// A tracer that shows these servers whatever else this host talks to.
 pub fn tracer() -> Result<Tracer> {
-    Tracer::start_with(&["--max-series", "10000"])
+    Tracer::start_with(&["--max-series", MAX_SERIES])
 }
 
 /// Lets every server that takes no longer than `within` close idle connections, and compares what is inferred with what

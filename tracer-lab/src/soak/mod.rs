@@ -1,7 +1,8 @@
 //! The mix: thousands of connections of all kinds at once, and every count of theirs compared.
 //!
-//! Two tracers watch the same connections, one with the default event ring and one with the smallest. The hosts' kernels
+//! Two tracers watch the same connections, one with a large event ring and one with the smallest. The hosts' kernels
 //! (SNMP counters), the wire (a capture on every host) and the applications (errors of their sockets) are the witnesses.
+//! What others on this host do meanwhile is known from what the tracer with the large ring records.
 
 mod kinds;
 mod pair;
@@ -10,6 +11,7 @@ mod tally;
 mod verdicts;
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -20,19 +22,19 @@ use crate::soak::verdicts::Verdicts;
 use crate::testbed::capture::Capture;
 use crate::testbed::daemon::Tracer;
 use crate::testbed::network::{Family, Net};
+use crate::testbed::recording::Recording;
 use crate::testbed::wait::let_pass;
 
 /// So slow a machine that a race takes longer would be a broken one.
 const RACE_WINDOW: &str = "5s";
+/// Room for all records of a mix, however busy the machine.
+const LARGE_RING: &str = "67108864";
 /// The smallest ring: room for 23 records.
 const SMALL_RING: &str = "4096";
 /// The tracer reads records that can wait once a second.
 const READ: Duration = Duration::from_millis(1200);
 /// After this long a tracer knows that a connection it has not seen was not closed before it started.
 const MOMENT: Duration = Duration::from_millis(1100);
-
-/// Scrapes of both tracers until nobody has come between.
-const TRIES: usize = 4;
 
 /// What came of a mix.
 pub struct Mixed {
@@ -47,15 +49,11 @@ pub struct Mixed {
     small_verdicts: Verdicts,
     /// This kernel shows every reset.
     all_shown: bool,
-    /// Lines about others on this host, who disturb all the totals.
-    others: usize,
 }
 
 /// Plays `connections` chosen by `seed`, half of them on IPv6.
 pub fn mix(connections: usize, seed: u64) -> Result<Mixed> {
     let directory = TempDir::new().context("no temporary directory for the captures")?;
-    let large = Tracer::start_with(&["--race-window", RACE_WINDOW])?;
-    let small = Tracer::start_with(&["--race-window", RACE_WINDOW, "--event-buffer", SMALL_RING])?;
     let networks = [Net::build(Family::V4)?, Net::build(Family::V6)?];
     // In one of them whole sockets wait for the other side's FIN, in the other time-wait ones: both ways of a late request.
     networks[1].server.sysctl("net.ipv4.tcp_fin_timeout", "120")?;
@@ -67,20 +65,18 @@ pub fn mix(connections: usize, seed: u64) -> Result<Mixed> {
         }
     }
     let netns: Vec<u64> = networks.iter().flat_map(|net| [net.server.inum(), net.client.inum()]).collect();
-    for tracer in [&large, &small] {
-        tracer.forget(&netns);
-    }
+    let [in_large, in_small] = ["large", "small"].map(|name| directory.path().join(name));
+    let large = start(LARGE_RING, &in_large)?;
+    let small = start(SMALL_RING, &in_small)?;
     let_pass(MOMENT);
 
-    let (_, others) = large.told(&netns);
-    let both = Both { large: &large, small: &small, netns: &netns };
-    let [large_before, small_before] = both.read_in_step()?;
+    let [large_before, small_before] = [large.moment(&in_large)?, small.moment(&in_small)?];
     let before = Witnesses::of_kernels(&networks)?;
     let (played, took) = run::play(&networks, connections, seed)?;
     let witnesses = Witnesses::of_kernels(&networks)?.since(&before);
     large.settle(&netns, verdicts::expected_lines(&played));
     let_pass(READ);
-    let [large_counts, small_counts] = both.read_until_equal(&large_before, &small_before)?;
+    let [large_after, small_after] = [large.moment(&in_large)?, small.moment(&in_small)?];
 
     let mut witnesses = witnesses.with_applications(&played);
     for (number, capture) in captures.into_iter().enumerate() {
@@ -89,72 +85,31 @@ pub fn mix(connections: usize, seed: u64) -> Result<Mixed> {
         witnesses.add_capture(own, &capture.finish_complete(net.nowhere())?);
     }
     let verdicts = Verdicts::compare(&played, &large.resets(&netns, 0));
-    let mixed = Mixed {
-        seed,
-        seconds: took.as_secs_f64(),
-        connections: played.len(),
-        witnesses,
-        large: large_counts,
-        small: small_counts,
-        verdicts,
-        small_verdicts: Verdicts::compare(&played, &small.resets(&netns, 0)),
-        all_shown: large.sight.counts_all(),
-        others: large.told(&netns).1 - others,
-    };
+    let small_verdicts = Verdicts::compare(&played, &small.resets(&netns, 0));
+    let all_shown = large.sight.counts_all();
     for net in &networks {
         net.cut()?;
     }
     large.stop()?;
     small.stop()?;
-    Ok(mixed)
+    let [of_large, of_small] = [Recording::read(&in_large)?, Recording::read(&in_small)?];
+    Ok(Mixed {
+        seed,
+        seconds: took.as_secs_f64(),
+        connections: played.len(),
+        witnesses,
+        large: Counts::between(&[large_before, large_after], &netns, &of_large, &of_large)?,
+        small: Counts::between(&[small_before, small_after], &netns, &of_large, &of_small)?,
+        verdicts,
+        small_verdicts,
+        all_shown,
+    })
 }
 
-/// Two tracers that count the same records.
-///
-/// Each scrape is a connection of its own, whose close they count as well, at the latest when their next tick is over. Scraped
-/// in the same order, with a tick between, both have counted the same scrapes. But somebody else's close may fall between
-/// their two scrapes.
-struct Both<'a> {
-    large: &'a Tracer,
-    small: &'a Tracer,
-    netns: &'a [u64],
-}
-
-impl Both<'_> {
-    fn read(&self) -> Result<[Counts; 2]> {
-        let large = Counts::read(self.large, self.netns)?;
-        let_pass(READ);
-        let small = Counts::read(self.small, self.netns)?;
-        let_pass(READ);
-        Ok([large, small])
-    }
-
-    /// Reads when nobody else closed a connection between the two scrapes: then the next ones differ by the same.
-    fn read_in_step(&self) -> Result<[Counts; 2]> {
-        let [mut large, mut small] = self.read()?;
-        for _ in 0..TRIES {
-            let [next_large, next_small] = self.read()?;
-            if next_large.since(&large).was_offered_the_same(&next_small.since(&small)) {
-                break;
-            }
-            [large, small] = [next_large, next_small];
-        }
-        Ok([large, small])
-    }
-
-    /// What was counted since, read again if somebody else closed a connection between the two scrapes: the next ones have both
-    /// counted it.
-    fn read_until_equal(&self, large: &Counts, small: &Counts) -> Result<[Counts; 2]> {
-        let mut tries = 0;
-        loop {
-            let [now_large, now_small] = self.read()?;
-            let counts = [now_large.since(large), now_small.since(small)];
-            tries += 1;
-            if tries == TRIES || counts[0].was_offered_the_same(&counts[1]) {
-                return Ok(counts);
-            }
-        }
-    }
+/// A tracer that records into this file.
+fn start(ring: &str, recording: &Path) -> Result<Tracer> {
+    let recording = recording.to_str().context("a temporary directory with a strange name")?;
+    Tracer::start_with(&["--race-window", RACE_WINDOW, "--event-buffer", ring, "--record", recording])
 }
 
 impl Mixed {
@@ -163,28 +118,16 @@ impl Mixed {
         if !self.all_shown {
             return Ok(());
         }
-        let mut differences =
-            tally::differences(&self.witnesses, &self.large, &self.small, self.verdicts.unmatched);
+        let mut differences = tally::differences(&self.witnesses, &self.large, &self.small);
         differences.extend(self.verdicts.differences());
         ensure!(differences.is_empty(), "seed {}: {}", self.seed, differences.join("; "));
         Ok(())
-    }
-
-    /// It is the host's doing if the accounts differ: somebody else made resets meanwhile, or closed connections between the
-    /// scrapes of the two tracers; or the machine was so busy that even the large ring was full.
-    #[must_use]
-    pub fn is_disturbed(&self) -> bool {
-        self.others > 0 || self.large.overflowed() > 0 || !self.large.was_offered_the_same(&self.small)
     }
 }
 
 impl fmt::Display for Mixed {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            out,
-            "{} connections in {:.1} s, seed {}, {} lines about others",
-            self.connections, self.seconds, self.seed, self.others
-        )?;
+        writeln!(out, "{} connections in {:.1} s, seed {}", self.connections, self.seconds, self.seed)?;
         write!(out, "{}", self.verdicts)?;
         writeln!(out, "witnesses   {}", self.witnesses)?;
         writeln!(out, "large ring  {}", self.large)?;

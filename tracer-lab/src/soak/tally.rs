@@ -5,13 +5,14 @@ use std::fmt;
 use std::net::IpAddr;
 
 use anyhow::Result;
+use tracer_common::KIND_CLOSE;
 
 use crate::soak::kinds::OwnEnd;
 use crate::soak::run::Played;
 use crate::testbed::capture::{RST, Segment};
-use crate::testbed::daemon::Tracer;
+use crate::testbed::moment::{Moment, Own};
 use crate::testbed::network::Net;
-use crate::testbed::scrape::Scrape;
+use crate::testbed::recording::Recording;
 
 /// What the kernels, the wire and the applications say.
 #[derive(Default)]
@@ -79,133 +80,93 @@ impl fmt::Display for Witnesses {
     }
 }
 
-/// What one tracer has counted and printed.
+/// What one tracer has counted and printed of the mix, while others on the host went on.
 pub(crate) struct Counts {
-    segments_sent: u64,
-    segments_received: u64,
-    resets_sent: u64,
-    resets_received: u64,
-    unmatched: u64,
-    events: u64,
-    send_reset_events: u64,
-    fin_events: u64,
-    close_events: u64,
-    receive_reset_events: u64,
-    events_lost: u64,
+    own: Own,
+    /// Records that were due to it.
+    due: Recording,
+    /// By the metric and in the lines; others' resets are among them.
+    unmatched: [u64; 2],
     lines_lost: u64,
-    lines: u64,
-    /// Runs of its programs that the kernel skipped, whatever they would have made of it.
-    skipped: u64,
+    /// RST segments of others.
+    pub(crate) others: u64,
 }
 
 impl Counts {
-    /// The counts as they are now; the lines are those about all namespaces.
-    pub(crate) fn read(tracer: &Tracer, netns: &[u64]) -> Result<Self> {
-        let scrape = Scrape(tracer.metrics()?);
-        let (of_mix, of_others) = tracer.told(netns);
-        let events = |event: &str| scrape.value(&format!("tracer_events_total{{event=\"{event}\"}}"));
+    /// What a tracer that took the records `taken` counted between two moments, where a witness lost nothing.
+    pub(crate) fn between(
+        [before, after]: &[Moment; 2],
+        netns: &[u64],
+        witness: &Recording,
+        taken: &Recording,
+    ) -> Result<Self> {
+        let (due, others) = witness.between(before, after, netns);
+        let unmatched = |moment: &Moment| moment.scrape.sum("tracer_resets_unmatched_total", &[]);
+        let told = |moment: &Moment| moment.printed.map_or(0, |printed| printed.unmatched);
         Ok(Self {
-            segments_sent: scrape.value("tracer_rst_segments_sent_total")?,
-            segments_received: scrape.value("tracer_rst_segments_received_total")?,
-            resets_sent: scrape.sum("tracer_resets_sent_total", &[])?,
-            resets_received: scrape.sum("tracer_resets_received_total", &[])?,
-            unmatched: scrape.sum("tracer_resets_unmatched_total", &[])?,
-            events: scrape.sum("tracer_events_total", &[])?,
-            send_reset_events: events("send_reset")?,
-            fin_events: events("fin")?,
-            close_events: events("close")?,
-            receive_reset_events: events("receive_reset")?,
-            events_lost: scrape.value("tracer_events_lost_total{buffer=\"events\"}")?,
-            lines_lost: scrape.value("tracer_events_lost_total{buffer=\"stdout\"}")?,
-            lines: (of_mix + of_others) as u64,
-            skipped: tracer.skipped_runs()?,
+            own: Own::between(before, after, netns, witness, taken)?,
+            due,
+            unmatched: [unmatched(after)? - unmatched(before)?, told(after) - told(before)],
+            lines_lost: after.lines_lost()? - before.lines_lost()?,
+            others: others.segments_sent() + others.segments_received(),
         })
-    }
-
-    pub(crate) fn since(&self, before: &Self) -> Self {
-        Self {
-            segments_sent: self.segments_sent - before.segments_sent,
-            segments_received: self.segments_received - before.segments_received,
-            resets_sent: self.resets_sent - before.resets_sent,
-            resets_received: self.resets_received - before.resets_received,
-            unmatched: self.unmatched - before.unmatched,
-            events: self.events - before.events,
-            send_reset_events: self.send_reset_events - before.send_reset_events,
-            fin_events: self.fin_events - before.fin_events,
-            close_events: self.close_events - before.close_events,
-            receive_reset_events: self.receive_reset_events - before.receive_reset_events,
-            events_lost: self.events_lost - before.events_lost,
-            lines_lost: self.lines_lost - before.lines_lost,
-            lines: self.lines - before.lines,
-            skipped: self.skipped - before.skipped,
-        }
-    }
-
-    /// Records that the kernel side made for this tracer, whether or not the ring had room for them. The tracer counts skipped
-    /// runs as lost, too, although not each would have made a record.
-    pub(crate) fn offered(&self) -> u64 {
-        self.events + self.overflowed()
-    }
-
-    /// Records that found the ring full.
-    pub(crate) fn overflowed(&self) -> u64 {
-        self.events_lost.saturating_sub(self.skipped)
-    }
-
-    /// Both tracers were offered the same records, but for those that skipped runs would have made.
-    pub(crate) fn was_offered_the_same(&self, other: &Self) -> bool {
-        let (own, others) = (self.offered(), other.offered());
-        own <= others + other.skipped && others <= own + self.skipped
-    }
-
-    fn incidents(&self) -> u64 {
-        self.resets_sent + self.resets_received
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} RST segments sent, {} received; ", self.segments_sent, self.segments_received)?;
-        write!(out, "{} resets sent, {} received, ", self.resets_sent, self.resets_received)?;
-        write!(out, "{} of them unmatched, {} lines; ", self.unmatched, self.lines)?;
-        write!(out, "{} events ({} send_reset, ", self.events, self.send_reset_events)?;
-        write!(out, "{} receive_reset, {} fin, ", self.receive_reset_events, self.fin_events)?;
-        write!(out, "{} close), {} lost, ", self.close_events, self.events_lost)?;
-        write!(out, "{} runs skipped", self.skipped)
+        let Own { segments_sent, segments_received, taken, lost, skipped } = self.own;
+        write!(
+            out,
+            "{segments_sent} RST segments sent, {segments_received} received, {} of others; ",
+            self.others
+        )?;
+        write!(out, "{} records due, {taken} taken, {lost} lost, {skipped} runs skipped", self.due.records())
     }
 }
 
 /// Where the accounts differ, in words.
-pub(crate) fn differences(seen: &Witnesses, large: &Counts, small: &Counts, unmatched: u64) -> Vec<String> {
+pub(crate) fn differences(seen: &Witnesses, large: &Counts, small: &Counts) -> Vec<String> {
     let received = seen.errors;
     let pairs = [
         ("RST segments sent, captured and OutRsts", seen.captured_sent, seen.out_rsts),
         ("connections that a RST reached, captured and by their errors", seen.captured_received, received),
         ("AttemptFails and EstabResets, and errors with own ends", seen.ended, received + seen.own_ends),
-        ("segments sent, of the large ring and captured", large.segments_sent, seen.captured_sent),
-        ("segments sent, of the small ring and captured", small.segments_sent, seen.captured_sent),
-        ("segments received, of the large ring and by errors", large.segments_received, received),
-        ("segments received, of the small ring and by errors", small.segments_received, received),
-        ("resets and lines of the large ring", large.incidents(), large.lines),
-        ("resets and lines of the small ring", small.incidents(), small.lines),
+        ("segments sent, of the large ring and captured", large.own.segments_sent, seen.captured_sent),
+        ("segments sent, of the small ring and captured", small.own.segments_sent, seen.captured_sent),
+        ("segments received, of the large ring and by errors", large.own.segments_received, received),
+        ("segments received, of the small ring and by errors", small.own.segments_received, received),
         // A step to CLOSE is worth a record where the application makes it without a FIN.
-        ("events of a close, and own ends", large.close_events, seen.own_ends),
-        ("unmatched resets of the large ring, by the metric and in the lines", large.unmatched, unmatched),
-        ("events that the large ring lost", large.overflowed(), 0),
+        ("records of a close, and own ends", large.due.of_kind(KIND_CLOSE), seen.own_ends),
+        (
+            "unmatched resets of the large ring, by the metric and in the lines",
+            large.unmatched[0],
+            large.unmatched[1],
+        ),
+        (
+            "unmatched resets of the small ring, by the metric and in the lines",
+            small.unmatched[0],
+            small.unmatched[1],
+        ),
+        ("records that the large ring lost", large.own.overflowed(), 0),
         ("lines that the tracer with the large ring lost", large.lines_lost, 0),
         ("lines that the tracer with the small ring lost", small.lines_lost, 0),
-        ("events of a segment sent, and segments sent", large.send_reset_events, large.segments_sent),
     ];
     let mut differences: Vec<_> = pairs
         .into_iter()
         .filter(|(_, one, other)| one != other)
         .map(|(what, one, other)| format!("{what}: {one} ≠ {other}"))
         .collect();
-    if !large.was_offered_the_same(small) {
-        let (large, small) = (large.offered(), small.offered());
-        differences.push(format!("events of both rings with what they lost: {large} ≠ {small}"));
+    // What the witness itself skipped is missing from its records.
+    let (due, sent) = (large.due.records(), large.due.segments_sent());
+    if sent.abs_diff(seen.captured_sent) > large.own.skipped {
+        differences.push(format!("records of a segment sent, and captured: {sent} ≠ {}", seen.captured_sent));
     }
-    if small.overflowed() == 0 {
+    if !(due..=due + large.own.skipped).any(|due| small.own.accounts_for(due)) {
+        let Own { taken, lost, .. } = small.own;
+        differences.push(format!("records of the small ring: {taken} taken and {lost} lost ≠ {due} due"));
+    }
+    if small.own.overflowed() == 0 {
         differences.push("the small ring was never full".to_owned());
     }
     differences

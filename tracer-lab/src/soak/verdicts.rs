@@ -15,8 +15,6 @@ const SHOWN: usize = 5;
 pub(crate) struct Verdicts {
     confusion: BTreeMap<(usize, &'static str), BTreeMap<String, usize>>,
     lines: usize,
-    /// Lines about resets that no connection was found for.
-    pub(crate) unmatched: u64,
     /// Resets that the tracer does not tell of.
     missing: usize,
     /// Whatever else is not as it should be.
@@ -40,14 +38,8 @@ impl Verdicts {
         for reset in resets {
             told.entry((reset.netns, reset.local, reset.remote)).or_default().push(reset);
         }
-        let unmatched = resets.iter().filter(|reset| reset.matched == "none").count() as u64;
-        let mut verdicts = Self {
-            confusion: BTreeMap::new(),
-            lines: resets.len(),
-            unmatched,
-            missing: 0,
-            wrong: Vec::new(),
-        };
+        let mut verdicts =
+            Self { confusion: BTreeMap::new(), lines: resets.len(), missing: 0, wrong: Vec::new() };
         for played in played {
             for (side, own, other, causes) in ends(played) {
                 let lines = told.remove(&(own.netns, own.endpoint, other.endpoint)).unwrap_or_default();

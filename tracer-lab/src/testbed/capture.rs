@@ -8,7 +8,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use etherparse::{LaxNetSlice, LaxSlicedPacket, TcpSlice, TransportSlice};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -24,6 +24,10 @@ const RESETS: &str = "tcp[13] & 4 != 0 or (ip6[6] == 6 and ip6[40 + 13] & 4 != 0
 
 /// Bytes of payload that are kept.
 const BEGIN: usize = 256;
+/// Bytes of a packet that tcpdump keeps: the longest headers of Ethernet, IPv6 and TCP, which are 114, and the payload's beginning.
+const SNAP_LENGTH: &str = "512";
+/// Memory for packets that tcpdump has not read, in KiB: room for so many of [`SNAP_LENGTH`] each, but for 128 whole ones.
+const RING_KIB: &str = "8192";
 
 /// Where the flags are in a TCP header, and which bits they are.
 const FLAGS: usize = 13;
@@ -92,8 +96,10 @@ impl<'net> Capture<'net> {
                     "--time-stamp-precision=nano",
                     "-Z",
                     "root",
+                    "-s",
+                    SNAP_LENGTH,
                     "-B",
-                    "8192",
+                    RING_KIB,
                     filter,
                 ])
                 .stdin(Stdio::null())
@@ -159,28 +165,37 @@ fn segments_before_last(file: &Path) -> Result<Option<Vec<Segment>>> {
     let bytes = fs::read(file)?;
     let mut segments = Vec::new();
     for record in pcap::records(&bytes)? {
-        let Ok(packet) = SlicedPacket::from_ethernet(record.frame) else {
+        let Ok(packet) = LaxSlicedPacket::from_ethernet(record.frame) else {
             continue;
         };
         match &packet.transport {
             Some(TransportSlice::Udp(datagram)) if datagram.payload() == LAST => {
                 return Ok(Some(segments));
             }
-            Some(TransportSlice::Tcp(_)) => segments.extend(segment(record.time, &packet)),
+            Some(TransportSlice::Tcp(tcp)) => {
+                let segment = packet.net.as_ref().and_then(|net| segment(record.time, net, tcp));
+                segments.push(segment.context("a TCP segment that cannot be read")?);
+            }
             _ => {}
         }
     }
     Ok(None)
 }
 
-fn segment(time: Duration, packet: &SlicedPacket) -> Option<Segment> {
-    let Some(TransportSlice::Tcp(tcp)) = &packet.transport else {
-        return None;
-    };
-    let (source, destination) = match packet.net.as_ref()? {
-        NetSlice::Ipv4(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
-        NetSlice::Ipv6(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
-        NetSlice::Arp(_) => return None,
+fn segment(time: Duration, net: &LaxNetSlice, tcp: &TcpSlice) -> Option<Segment> {
+    // What is behind the IP headers is as long as they say: captured is only how it begins.
+    let (source, destination, length) = match net {
+        LaxNetSlice::Ipv4(ip) => {
+            let header = ip.header();
+            let length = usize::from(header.total_len()).checked_sub(header.slice().len());
+            (header.source_addr().into(), header.destination_addr().into(), length?)
+        }
+        LaxNetSlice::Ipv6(ip) => {
+            let header = ip.header();
+            let length = usize::from(header.payload_length()).checked_sub(ip.extensions().slice().len());
+            (header.source_addr().into(), header.destination_addr().into(), length?)
+        }
+        LaxNetSlice::Arp(_) => return None,
     };
     Some(Segment {
         time,
@@ -189,7 +204,83 @@ fn segment(time: Duration, packet: &SlicedPacket) -> Option<Segment> {
         flags: *tcp.slice().get(FLAGS)?,
         sequence: tcp.sequence_number(),
         acknowledgement: tcp.acknowledgment_number(),
-        payload: u32::try_from(tcp.payload().len()).ok()?,
+        payload: u32::try_from(length.checked_sub(tcp.header_slice().len())?).ok()?,
         begin: tcp.payload().iter().copied().take(BEGIN).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::thread;
+
+    use socket2::SockRef;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::lab::may_play;
+    use crate::testbed::network::{Family, Net};
+    use crate::testbed::sockets::{client_here, connect, listen};
+
+    /// Each is a SYN and a RST.
+    const REFUSALS: usize = 2000;
+    /// Many times what a packet holds, and one that the host's own network card would cut is up to 64 KiB.
+    const BYTES: usize = 1_000_000;
+
+    /// Sends a signal to the tcpdump that `timeout` watches.
+    fn tell(capture: &Capture, signal: Signal) -> Result<()> {
+        let timeout = capture.tcpdump.id();
+        let children = fs::read_to_string(format!("/proc/{timeout}/task/{timeout}/children"))?;
+        Ok(kill(Pid::from_raw(children.trim().parse()?), signal)?)
+    }
+
+    #[test]
+    fn a_burst_is_captured_whole_however_late_it_is_read() -> Result<()> {
+        if !may_play("capture")? {
+            return Ok(());
+        }
+        let (net, directory) = (Net::build(Family::V4)?, TempDir::new()?);
+        let capture = Capture::start(&net.client, directory.path().join("client.pcap"))?;
+        tell(&capture, Signal::SIGSTOP)?;
+        net.client.enter(|| {
+            for _ in 0..REFUSALS {
+                let client = client_here(net.client_address())?;
+                ensure!(SockRef::from(&client).connect(&net.server_endpoint().into()).is_err());
+            }
+            Ok(())
+        })?;
+        tell(&capture, Signal::SIGCONT)?;
+        let segments = capture.finish_complete(net.nowhere())?;
+        let with = |flag: u8| segments.iter().filter(|segment| segment.has(flag)).count();
+        assert_eq!((with(SYN), with(RST)), (REFUSALS, REFUSALS));
+        Ok(())
+    }
+
+    #[test]
+    fn a_segment_is_as_long_as_it_was_and_not_as_what_is_kept_of_it() -> Result<()> {
+        if !may_play("capture")? {
+            return Ok(());
+        }
+        for family in [Family::V4, Family::V6] {
+            let (net, directory) = (Net::build(family)?, TempDir::new()?);
+            let capture = Capture::start(&net.client, directory.path().join("client.pcap"))?;
+            let (mut client, mut server) =
+                connect(&net, &listen(&net, &net.server, 1)?, net.server_endpoint())?;
+            let sender = thread::spawn(move || client.write_all(&vec![b'?'; BYTES]).map(|()| client));
+            server.read_exact(&mut vec![0; BYTES])?;
+            let client = sender.join().map_err(|_| anyhow!("the client panicked"))??.local_addr()?;
+            let segments = capture.finish_complete(net.nowhere())?;
+            let sent = || segments.iter().filter(|segment| segment.source == client && segment.payload > 0);
+            // Whatever is sent twice covers the same sequence numbers.
+            let first = sent().next().context("nothing was sent")?.sequence;
+            let end = |segment: &Segment| segment.sequence.wrapping_sub(first) + segment.payload;
+            assert_eq!(sent().map(end).max(), Some(u32::try_from(BYTES)?), "{family:?}");
+            assert!(
+                sent().any(|segment| segment.payload > 1500),
+                "{family:?}: no segment is longer than a packet"
+            );
+            assert!(sent().all(|segment| segment.begin.len() == BEGIN.min(segment.payload as usize)));
+        }
+        Ok(())
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 use crate::oracle::coverage::Sight;
 use crate::testbed::http;
+use crate::testbed::moment::{Moment, Printed, Recorded};
 use crate::testbed::reset::Reset;
 use crate::testbed::wait::{let_pass, until};
 use crate::workspace;
@@ -27,6 +29,9 @@ const SETTLED: Duration = Duration::from_millis(300);
 
 /// A busy machine may need longer than the default's 5 ms from one step of a race to the next.
 pub(crate) const RACE_WINDOW: &str = "100ms";
+
+/// Room for the servers of the lab, whatever else this host talks to.
+pub(crate) const MAX_SERIES: &str = "10000";
 
 /// A running tracer, killed when dropped and not stopped.
 pub struct Tracer {
@@ -43,13 +48,15 @@ pub struct Tracer {
 struct Lines {
     /// By network namespace: others on this machine may reset much more than the lab.
     resets: HashMap<u64, Vec<Reset>>,
+    /// How many there were, whether forgotten or not.
+    printed: Printed,
     /// What was wrong with a line.
     unreadable: Vec<String>,
 }
 
 impl Lines {
-    fn of(&self, netns: &[u64]) -> Vec<Reset> {
-        netns.iter().filter_map(|number| self.resets.get(number)).flatten().cloned().collect()
+    fn about(&self, netns: &[u64]) -> impl Iterator<Item = &Reset> {
+        netns.iter().filter_map(|number| self.resets.get(number)).flatten()
     }
 }
 
@@ -61,7 +68,8 @@ impl Tracer {
 
     /// The same with flags that ask for more.
     pub(crate) fn start_asked_for(flags: &[&str]) -> Result<Self> {
-        Self::start_with(&[&["--race-window", RACE_WINDOW], flags].concat())
+        let lab = ["--race-window", RACE_WINDOW, "--max-series", MAX_SERIES];
+        Self::start_with(&[&lab, flags].concat())
     }
 
     /// The same with these flags only.
@@ -117,7 +125,7 @@ impl Tracer {
     pub(crate) fn resets(&self, netns: &[u64], expected: usize) -> Vec<Reset> {
         let asked = Instant::now();
         loop {
-            let found = self.lines().of(netns);
+            let found: Vec<_> = self.lines().about(netns).cloned().collect();
             let waited = asked.elapsed();
             if waited >= TOLD_WITHIN || (found.len() >= expected && waited >= SETTLED) {
                 return found;
@@ -126,36 +134,19 @@ impl Tracer {
         }
     }
 
-    /// How many lines there are about these network namespaces, and about all others.
-    pub(crate) fn told(&self, netns: &[u64]) -> (usize, usize) {
-        let lines = self.lines();
-        let of = |wanted: bool| {
-            let chosen = lines.resets.iter().filter(|(number, _)| netns.contains(number) == wanted);
-            chosen.map(|(_, resets)| resets.len()).sum()
-        };
-        (of(true), of(false))
-    }
-
     /// Waits until `expected` lines about these network namespaces are there and no more come.
     pub(crate) fn settle(&self, netns: &[u64], expected: usize) {
         let asked = Instant::now();
-        while asked.elapsed() < TOLD_WITHIN && self.told(netns).0 < expected {
+        while asked.elapsed() < TOLD_WITHIN && self.lines().about(netns).count() < expected {
             let_pass(Duration::from_millis(5));
         }
         let_pass(SETTLED);
     }
 
-    /// How often the kernel skipped one of the tracer's programs, because it was running on that CPU already: an interrupt in the
-    /// middle of it (`__bpf_trace_run`, `kernel/trace/bpf_trace.c`).
-    pub(crate) fn skipped_runs(&self) -> Result<u64> {
-        let mut skipped = 0;
-        for descriptor in fs::read_dir(format!("/proc/{}/fdinfo", self.child.id()))? {
-            // Descriptors come and go.
-            let text = fs::read_to_string(descriptor?.path()).unwrap_or_default();
-            let misses = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
-            skipped += misses.map_or(Ok(0), |count| count.trim().parse::<u64>())?;
-        }
-        Ok(skipped)
+    /// What it has counted at a moment, when all it told is read; it must be recording into this file.
+    pub(crate) fn moment(&self, recording: &Path) -> Result<Moment> {
+        let tracer = Recorded { port: self.port, pid: self.child.id(), recording };
+        tracer.moment(|| Some(self.lines().printed))
     }
 
     /// The tracer's metrics in the text format.
@@ -206,7 +197,11 @@ fn read_lines(stdout: ChildStdout, into: &Mutex<Lines>) {
         let read = Reset::parse(&line);
         let mut lines = into.lock().unwrap_or_else(PoisonError::into_inner);
         match read {
-            Ok(reset) => lines.resets.entry(reset.netns).or_default().push(reset),
+            Ok(reset) => {
+                lines.printed.lines += 1;
+                lines.printed.unmatched += u64::from(reset.matched == "none");
+                lines.resets.entry(reset.netns).or_default().push(reset);
+            }
             Err(error) => lines.unreadable.push(format!("{error:#}")),
         }
     }

@@ -10,7 +10,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use anyhow::Result;
 
@@ -37,6 +37,13 @@ pub enum Family {
     V6,
     /// An IPv6 server socket that serves an IPv4 client: `::ffff:a.b.c.d`.
     Mapped,
+}
+
+/// A port that no other test on this host uses: the tracer's metrics know servers, not namespaces.
+pub(crate) fn own_port() -> Result<u16> {
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let given = GIVEN.fetch_add(1, Ordering::Relaxed) % 20;
+    Ok(40_001 + u16::try_from(process::id() % 1000)? * 20 + given)
 }
 
 /// The namespaces of one scenario, deleted when dropped.

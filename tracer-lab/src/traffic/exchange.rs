@@ -2,8 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -23,13 +21,6 @@ const RESTS: [Duration; 4] = [
     Duration::from_millis(700),
     Duration::from_millis(1200),
 ];
-
-/// A port that no other test on this host uses: the tracer's metrics know servers, not namespaces.
-pub(crate) fn own_port() -> Result<u16> {
-    static GIVEN: AtomicU16 = AtomicU16::new(0);
-    let given = GIVEN.fetch_add(1, Ordering::Relaxed) % 20;
-    Ok(40_001 + u16::try_from(process::id() % 1000)? * 20 + given)
-}
 
 /// How an exchange is carried: always one request and one response.
 #[derive(Clone, Copy)]

@@ -2,11 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
-use std::process::Command;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::process::{self, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -17,10 +17,12 @@ use tracer_lab::testbed::wait::let_pass;
 
 /// Threads that connect at once.
 const CROWD: usize = 4;
-/// Ports that each network has for itself, so that a daemon can be told to look at one network only.
-const PORTS: u16 = 1000;
-/// Networks until ports come again: the kernel's own choice begins above.
-const NETWORKS: u16 = 31;
+/// Where the networks' ports are: no other test has its own here.
+const PORTS: Range<u32> = 1000..15_000;
+/// Networks of one process until their ports come again.
+const NETWORKS: u32 = 32;
+/// Servers until the third byte of their address counts on.
+const SERVERS: u16 = 250;
 /// Longer than any exchange pauses.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -30,20 +32,22 @@ pub(crate) struct Network {
     namespace: File,
     /// How the kernel, and the daemon, name the namespace.
     pub(crate) inum: u64,
-    first_port: u16,
+    /// Of all its servers, and of nobody else on this host: so that a daemon can be told to look at one network only.
+    pub(crate) port: u16,
 }
 
 impl Network {
     pub(crate) fn new() -> Result<Self> {
-        static MADE: AtomicU16 = AtomicU16::new(0);
-        let first_port = (MADE.fetch_add(1, Ordering::Relaxed) % NETWORKS + 1) * PORTS;
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = process::id() * NETWORKS + MADE.fetch_add(1, Ordering::Relaxed) % NETWORKS;
+        let port = u16::try_from(PORTS.start + number % (PORTS.end - PORTS.start))?;
         let make = move || -> Result<Self> {
             unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace (needs root)")?;
             let loopback = Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
             ensure!(loopback.success(), "`ip link set lo up` failed ({loopback})");
             let namespace = File::open("/proc/thread-self/ns/net")?;
             let inum = namespace.metadata()?.ino();
-            Ok(Self { namespace, inum, first_port })
+            Ok(Self { namespace, inum, port })
         };
         thread::spawn(make).join().map_err(|_| anyhow!("making a network namespace panicked"))?
     }
@@ -53,27 +57,24 @@ impl Network {
         host::inside(&self.namespace, work)
     }
 
-    /// One of the network's own ports. Nobody listens there.
-    pub(crate) fn port(&self, index: u16) -> u16 {
-        self.first_port + index
+    /// One of the network's servers: each has an address of its own on the loopback. Nobody listens there.
+    pub(crate) fn server(&self, index: u16) -> SocketAddr {
+        let [_, third] = (index / SERVERS).to_be_bytes();
+        let [_, fourth] = (index % SERVERS + 1).to_be_bytes();
+        SocketAddr::new(Ipv4Addr::new(127, 0, third, fourth).into(), self.port)
     }
 
-    /// The first so many ports, as a list for the daemon's flag.
-    pub(crate) fn ports(&self, count: u16) -> String {
-        (0..count).map(|index| self.port(index).to_string()).collect::<Vec<_>>().join(",")
+    /// Connects to each of these servers in vain. On return all RST segments were sent and received: one of each for
+    /// every server.
+    pub(crate) fn refuse(&self, servers: Range<u16>) -> Result<()> {
+        self.enter(|| servers.map(|index| self.server(index)).try_for_each(refused))
     }
 
-    /// Connects to each of these ports in vain. On return all RST segments were sent and received: one of each for
-    /// every port.
-    pub(crate) fn refuse(&self, ports: Range<u16>) -> Result<()> {
-        self.enter(|| ports.map(|index| self.port(index)).try_for_each(refused))
-    }
-
-    /// Connects to the first port so many times, in vain and as fast as it gets: one RST segment each.
+    /// Connects to the first server so many times, in vain and as fast as it gets: one RST segment each.
     pub(crate) fn refuse_many(&self, times: usize) -> Result<()> {
         self.enter(|| {
             thread::scope(|scope| {
-                let connect = || (0..times / CROWD).try_for_each(|_| refused(self.port(0)));
+                let connect = || (0..times / CROWD).try_for_each(|_| refused(self.server(0)));
                 let crowd: Vec<_> = (0..CROWD).map(|_| scope.spawn(connect)).collect();
                 crowd.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow!("a client panicked"))?)
             })
@@ -105,10 +106,10 @@ impl Network {
     }
 }
 
-fn refused(port: u16) -> Result<()> {
-    match TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+fn refused(server: SocketAddr) -> Result<()> {
+    match TcpStream::connect(server) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
         Err(error) => Err(error).context("a connection was to be refused"),
-        Ok(_) => bail!("somebody listens on port {port}"),
+        Ok(_) => bail!("somebody listens at {server}"),
     }
 }

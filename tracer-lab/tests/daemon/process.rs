@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tracer_lab::testbed::http;
+use tracer_lab::testbed::moment::{Moment, Recorded};
 use tracer_lab::testbed::wait::until;
 use tracer_lab::workspace;
 
@@ -104,6 +105,11 @@ impl Daemon {
         Ok(kill(Pid::from_raw(self.pid().try_into()?), signal)?)
     }
 
+    /// What it has counted at a moment; it must be recording into this file, and print nothing.
+    pub(crate) fn moment(&self, recording: &Path) -> Result<Moment> {
+        Recorded { port: self.port, pid: self.pid(), recording }.moment(|| None)
+    }
+
     /// Its stdout, which is then no longer read when it ends.
     pub(crate) fn stdout(&mut self) -> Result<ChildStdout> {
         self.stdout.take().ok_or_else(|| anyhow!("the daemon's stdout is taken"))
@@ -152,9 +158,9 @@ impl Drop for Daemon {
 pub(crate) struct Lines(Arc<Mutex<Vec<Value>>>);
 
 impl Lines {
-    /// Those about connections to a port of the network.
-    pub(crate) fn about(&self, network: &Network, port: u16) -> Vec<Value> {
-        let (netns, server) = (network.inum, format!("127.0.0.1:{}", network.port(port)));
+    /// Those about connections to a server of the network.
+    pub(crate) fn about(&self, network: &Network, server: u16) -> Vec<Value> {
+        let (netns, server) = (network.inum, network.server(server).to_string());
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().filter(|line| line["netns"] == netns && line["server"] == *server).cloned().collect()
     }

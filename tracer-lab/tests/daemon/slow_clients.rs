@@ -83,10 +83,10 @@ fn a_client_that_takes_too_long_is_closed_and_holds_nobody_up() -> Result<()> {
             (what, scope.spawn(move || Client::connect(daemon.port)?.played(says, then)))
         };
         let clients = [&REQUESTS[..], &READERS].concat().into_iter().map(play).collect::<Vec<_>>();
-        let mut port = SERVERS;
+        let mut next = SERVERS;
         while clients.iter().any(|(_, client)| !client.is_finished()) {
-            check_others(daemon, &network, &lines, port)?;
-            port += 1;
+            check_others(daemon, &network, &lines, next)?;
+            next += 1;
         }
         for (what, client) in clients {
             let played = client.join().map_err(|_| anyhow!("a client that {what} panicked"))?;
@@ -107,10 +107,10 @@ fn many_idle_connections_do_not_stop_scrapes() -> Result<()> {
     let network = Network::new()?;
     let lines = daemon.lines()?;
     let idle = (0..200).map(|_| Client::connect(daemon.port)).collect::<Result<Vec<_>>>()?;
-    let mut port = SERVERS;
+    let mut next = SERVERS;
     loop {
-        check_others(&daemon, &network, &lines, port)?;
-        port += 1;
+        check_others(&daemon, &network, &lines, next)?;
+        next += 1;
         let open = open(daemon.port)?;
         let waiting = idle.iter().filter(|client| open.contains(&client.address)).count();
         if waiting == 0 {
@@ -122,13 +122,13 @@ fn many_idle_connections_do_not_stop_scrapes() -> Result<()> {
 }
 
 /// A scrape is answered and a reset is told, both promptly.
-fn check_others(daemon: &Daemon, network: &Network, lines: &Lines, port: u16) -> Result<()> {
+fn check_others(daemon: &Daemon, network: &Network, lines: &Lines, server: u16) -> Result<()> {
     let began = Instant::now();
     ensure!(get(daemon.port, "/metrics")?.status == 200);
     ensure!(began.elapsed() < PROMPT, "a scrape took {:?}", began.elapsed());
     let began = Instant::now();
-    network.refuse(port..port + 1)?;
-    until("a reset to be told", || Ok((lines.about(network, port).len() == 2).then_some(())))?;
+    network.refuse(server..server + 1)?;
+    until("a reset to be told", || Ok((lines.about(network, server).len() == 2).then_some(())))?;
     ensure!(began.elapsed() < PROMPT, "a reset was told after {:?}", began.elapsed());
     Ok(())
 }

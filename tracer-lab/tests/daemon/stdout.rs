@@ -26,7 +26,7 @@ const SOME: usize = 800;
 fn talkative(wrapper: &[&str], network: &Network) -> Command {
     // No event is lost before it can become a line.
     let roomy = ["--events", "json", "--event-buffer", "67108864"];
-    tracer(wrapper, &[&roomy[..], &["--server-port", &network.ports(1)]].concat())
+    tracer(wrapper, &[&roomy[..], &["--server-port", &network.port.to_string()]].concat())
 }
 
 #[test]

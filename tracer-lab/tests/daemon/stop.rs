@@ -40,9 +40,9 @@ fn check(signal: Signal) -> Result<()> {
     let ended = daemon.stop(signal)?;
 
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    for port in 0..3 {
-        until(&format!("both lines about port {port} after {signal}"), || {
-            let lines = lines.about(&network, port);
+    for server in 0..3 {
+        until(&format!("both lines about server {server} after {signal}"), || {
+            let lines = lines.about(&network, server);
             Ok((lines.len() == 2 && lines.iter().all(|line| line["cause"] == "refused")).then_some(()))
         })?;
     }

@@ -12,7 +12,7 @@ use tracer_lab::testbed::http::ask;
 use crate::browser::Browser;
 use crate::network::Network;
 use crate::traffic::{SHOWN, Traffic};
-use crate::{PORT, api, daemon};
+use crate::{api, daemon, has_advice};
 
 /// Words that only an empty page shows, one sentence for each section.
 const EMPTY: [&str; 3] = ["None so far", "No idle connection was closed yet", "No connection was reset yet"];
@@ -32,13 +32,13 @@ fn the_page_shows_a_mismatch_and_its_races_as_they_happen() -> Result<()> {
         assert!(text.contains(sentence), "no {sentence:?} in: {text}");
     }
 
-    let traffic = Traffic::on(&network, PORT)?;
-    traffic.closes(10)?;
+    let traffic = Traffic::on(&network)?;
+    traffic.closes_until(|| has_advice(&daemon))?;
     browser.until("document.querySelector('#advice [data-severity=notice]')")?;
     browser.until("document.querySelectorAll('#servers .mark.server:not([hidden])').length === 2")?;
-    // Timers are late, not early, and the kernel's clock ticks in steps of up to 10 ms.
+    // Timers are late, not early, and the later the busier the machine; the kernel's clock ticks in steps of up to 10 ms.
     browser.until(
-        "/^server closes after (39|4[0-4])\\d ms$/.test(document.querySelector('.mark.server').innerText)",
+        "/^server closes after (39|4\\d)\\d ms$/.test(document.querySelector('.mark.server').innerText)",
     )?;
     let server = traffic.server()?;
     assert!(browser.text()?.contains(&server), "no {server} in: {}", browser.text()?);

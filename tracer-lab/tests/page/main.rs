@@ -21,16 +21,18 @@ use tracer_lab::testbed::http;
 use network::Network;
 use process::{Daemon, tracer};
 
-/// Of the network's own ports one that no other test uses, on this host or in a network.
-const PORT: u16 = 777;
-
 /// A daemon that sees nothing but the network's server.
 fn daemon(network: &Network) -> Result<Daemon> {
-    let port = network.port(PORT).to_string();
+    let port = network.port.to_string();
     Daemon::start(tracer(&[], &["--events", "off", "--http", "--server-port", &port]))
 }
 
 /// What the API says.
 fn api(daemon: &Daemon, path: &str) -> Result<serde_json::Value> {
     Ok(serde_json::from_slice(&http::get(daemon.port, path)?.body)?)
+}
+
+/// Whether there is advice for the server and for its clients.
+fn has_advice(daemon: &Daemon) -> Result<bool> {
+    Ok(api(daemon, "/api/v1/advice")?.as_array().is_some_and(|advice| advice.len() == 2))
 }

@@ -11,7 +11,7 @@ use tracer_lab::testbed::wait::until;
 use crate::network::Network;
 use crate::stand_in::StandIn;
 use crate::traffic::Traffic;
-use crate::{PORT, api, daemon};
+use crate::{api, daemon, has_advice};
 
 pub(crate) const PATHS: [&str; 3] = ["/api/v1/advice", "/api/v1/servers", "/api/v1/resets"];
 
@@ -19,8 +19,8 @@ pub(crate) const PATHS: [&str; 3] = ["/api/v1/advice", "/api/v1/servers", "/api/
 static ANSWERS: LazyLock<Result<HashMap<&'static str, Value>>> = LazyLock::new(|| {
     let network = Network::new()?;
     let daemon = daemon(&network)?;
-    let traffic = Traffic::on(&network, PORT)?;
-    traffic.closes(10)?;
+    let traffic = Traffic::on(&network)?;
+    traffic.closes_until(|| has_advice(&daemon))?;
     traffic.race()?;
     until("every answer to have something in it", || {
         let answers = PATHS.into_iter().map(|path| Ok((path, api(&daemon, path)?)));

@@ -1,11 +1,11 @@
 //! A server that closes idle connections before its clients do, and the races that come of it.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use tracer_lab::testbed::wait::{let_pass, until};
 
 use crate::network::Network;
@@ -14,6 +14,12 @@ use crate::network::Network;
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(400);
 /// From one connection to the next: longer than what counts as one moment.
 const PAUSE: Duration = Duration::from_millis(160);
+/// Enough to infer a timeout, if they agree.
+const CLOSES: usize = 10;
+const ATTEMPTS: usize = 8;
+/// The daemon reads closes once a second, and judges them once a second.
+const JUDGED: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The request that meets the server's close.
 const REQUEST: &[u8] = b"POST /cart/<b>7</b>?with=a&secret HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -27,10 +33,9 @@ pub(crate) struct Traffic<'network> {
 }
 
 impl<'network> Traffic<'network> {
-    /// Listens on one of the network's own ports.
-    pub(crate) fn on(network: &'network Network, index: u16) -> Result<Self> {
-        let listener =
-            network.enter(|| Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, network.port(index)))?))?;
+    /// Listens as the network's first server.
+    pub(crate) fn on(network: &'network Network) -> Result<Self> {
+        let listener = network.enter(|| Ok(TcpListener::bind(network.server(0))?))?;
         Ok(Self { network, listener })
     }
 
@@ -39,8 +44,24 @@ impl<'network> Traffic<'network> {
         Ok(self.listener.local_addr()?.to_string())
     }
 
+    /// The server closes idle connections until it `is_known` when it does so: on a busy machine it is late now and then, and closes
+    /// at ages that do not agree.
+    pub(crate) fn closes_until(&self, is_known: impl Fn() -> Result<bool>) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            self.closes(CLOSES)?;
+            let judged = Instant::now() + JUDGED;
+            while Instant::now() < judged {
+                if is_known()? {
+                    return Ok(());
+                }
+                let_pass(LOOK);
+            }
+        }
+        bail!("{} closes of idle connections show no timeout", ATTEMPTS * CLOSES)
+    }
+
     /// The server closes so many idle connections, one after the other.
-    pub(crate) fn closes(&self, times: usize) -> Result<()> {
+    fn closes(&self, times: usize) -> Result<()> {
         let idle = |(mut client, server): (TcpStream, TcpStream)| {
             let_pass(TIMEOUT);
             drop(server);
