@@ -2,8 +2,6 @@
 //! real servers, benchmarks, fresh machines.
 #![forbid(unsafe_code)]
 
-// Shared with xtask, which installs packages, so that both mean the same archive.
-#[path = "../../xtask/src/archive.rs"]
 pub mod archive;
 pub mod bench;
 pub mod composites;
@@ -17,6 +15,7 @@ pub mod requests;
 pub mod scenarios;
 pub mod servers;
 pub mod soak;
+pub mod summary;
 pub mod testbed;
 pub mod traffic;
 pub mod vm;

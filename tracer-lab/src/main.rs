@@ -1,10 +1,11 @@
 //! The lab's commands: `cargo xtask` builds what they need and runs them.
 #![forbid(unsafe_code)]
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracer_lab::{bench, fresh, lab, servers, vm};
+use tracer_lab::{bench, fresh, lab, servers, summary, vm};
 
 /// Commands of `cargo xtask` that make machines, networks and traffic.
 #[derive(Parser)]
@@ -20,6 +21,12 @@ enum Command {
     Vm(vm::Args),
     /// Try the README's commands and CI on a machine that has nothing
     Fresh(fresh::Args),
+    /// Run `cargo test` with these words to its end, and sum up all that failed
+    #[command(hide = true)]
+    Test {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -29,6 +36,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Vm(arguments) => vm::run(&arguments),
         Command::Fresh(arguments) => fresh::run(&arguments),
+        Command::Test { words } => summary::run(&words),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::lab::{Command as Lab, Words};
-use crate::{ebpf, fuzz, privilege, process, setup, summary, workspace};
+use crate::{ebpf, fuzz, privilege, process, setup, workspace};
 
 /// Builds both sides.
 pub fn build() -> Result<()> {
@@ -34,7 +34,8 @@ pub fn test(flags: &[OsString]) -> Result<()> {
     setup::tests()?;
     build()?;
     process::step("testing");
-    let mut tests = cargo("test --workspace --locked --no-fail-fast");
+    // The lab runs them, so that it can sum up what they say.
+    let mut tests = cargo("run --quiet --locked --package tracer-lab -- test --workspace --locked");
     match root {
         // A list: the words may hold blanks, and it is for every target.
         Ok(words) if !words.is_empty() => {
@@ -44,8 +45,7 @@ pub fn test(flags: &[OsString]) -> Result<()> {
         Err(why) => process::step(&format!("{why:#}; they are skipped")),
     }
     // The end-to-end tests start the daemon that users get.
-    tests.args(flags).env("TRACER_BIN", workspace::daemon());
-    summary::run(tests)
+    process::run(tests.args(flags).env("TRACER_BIN", workspace::daemon()))
 }
 
 /// The kernels that a change must pass on besides the machine's own: the oldest supported, and the last ones before and

@@ -1,6 +1,8 @@
 //! The developer's commands of tracer, as functions: `main.rs` only reads the command line.
 #![forbid(unsafe_code)]
 
+// Shared with the lab, which fetches packages of other suites, so that both mean the same archive.
+#[path = "../../tracer-lab/src/archive.rs"]
 pub mod archive;
 pub mod backports;
 pub mod commands;
@@ -13,6 +15,5 @@ pub mod privilege;
 pub mod process;
 pub mod setup;
 pub mod sources;
-pub mod summary;
 pub mod toolchain;
 pub mod workspace;

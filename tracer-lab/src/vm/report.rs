@@ -187,7 +187,7 @@ mod tests {
         let report = Report::read("6.1", LOG, Duration::from_secs(9), Path::new("/logs"));
         assert!(!report.is_ok());
         let details = "6.1: 9 s, sees time_wait 0\n    [2026 WARN tracer] probe x is not attached\n    \
-            race-fin-in-flight   C   S→C R   received   FAIL\n        idle: wrong\n    lab: 1 of 2 cases\n";
+            A1   C   S→C R   received   FAIL\n        idle: wrong\n    lab: 1 of 2 cases\n";
         assert_eq!(report.details(), details);
     }
 
@@ -197,8 +197,8 @@ mod tests {
         let reports =
             [LOG, &fine, ""].map(|log| Report::read("6.1.0-9", log, Duration::ZERO, Path::new("/logs")));
         let table = "scenario            6.1.0-9  6.1.0-9  6.1.0-9\n\
-            race-fin-in-flight                  FAIL     ok       -\n\
-            race-fin-unprocessed                  unseen   unseen   -\n";
+            A1                  FAIL     ok       -\n\
+            A2                  unseen   unseen   -\n";
         assert_eq!(crate::vm::report::table(&reports), table);
         assert_eq!(reports.each_ref().map(Report::is_ok), [false, true, false]);
     }

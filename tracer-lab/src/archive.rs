@@ -1,4 +1,4 @@
-//! Where this machine gets its Debian packages from. The lab, which fetches other suites, includes this file.
+//! Where this machine gets its Debian packages from. xtask, which installs them, includes this file.
 
 use std::process::{Command, Stdio};
 

@@ -1,5 +1,6 @@
 //! Runs `cargo test`, shows what it prints as it comes, and sums up all its test binaries at the end.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, PipeReader};
 use std::process::{Command, Stdio};
@@ -9,15 +10,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::workspace;
+
 /// Once cargo has ended, whoever else holds its output may be silent for so long before nobody listens any more.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How tests that need root say that they are skipped, although their harness calls them passed.
 const SKIPPED: &str = ": skipped: needs root";
 
-/// Runs `cargo test --no-fail-fast` to its end; every test that failed, and every binary that did not say how its tests went, is a
+/// Runs `cargo test --no-fail-fast` with these words to its end; every test that failed, and every binary that did not say how its tests went, is a
 /// failure. The last line on stdout is `N passed, N failed, N skipped`.
-pub fn run(cargo: Command) -> Result<()> {
+pub fn run(words: &[OsString]) -> Result<()> {
+    let mut cargo = workspace::cargo();
+    cargo.args(["test", "--no-fail-fast"]).args(words);
     let mut summary = Summary::default();
     let succeeded = follow(cargo, |line| summary.line(line))?;
     let totals = summary.finish(succeeded);
