@@ -1,6 +1,5 @@
 //! Compares what the tracer said of a host with what the wire proves and the scenario expects.
 
-use std::env;
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -138,14 +137,8 @@ fn untrue(what: &str, wire: Option<f64>, tracer: Option<f64>) -> Option<String> 
 }
 
 /// The kernel's timestamps tick once per jiffy; a capture and a probe see one packet at slightly different moments.
-fn tolerance() -> Duration {
+pub(crate) fn tolerance() -> Duration {
     let jiffy =
         clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).map_or(Duration::from_millis(10), Duration::from);
-    jiffy + Duration::from_millis(2) + slack()
-}
-
-/// What a machine adds whose clock ticks late, such as an emulated one: `TRACER_LAB_SLACK_MS`.
-fn slack() -> Duration {
-    let chosen = env::var("TRACER_LAB_SLACK_MS").ok().and_then(|text| text.parse().ok());
-    Duration::from_millis(chosen.unwrap_or(0))
+    jiffy + Duration::from_millis(2)
 }

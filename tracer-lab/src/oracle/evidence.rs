@@ -62,7 +62,7 @@ pub(crate) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr
     let reset = segments.iter().find(|segment| segment.has(RST)).copied();
     let fin = segments.iter().find(|segment| segment.has(FIN) && segment.source == server).copied();
     let last = last_request(segments, client);
-    let response = segments.iter().rfind(|segment| segment.payload > 0 && segment.source == server).copied();
+    let response = with_payload(segments).filter(|(_, segment)| segment.source == server).last();
     Evidence {
         rsts_from_server: rsts(&|segment| segment.source == server),
         rsts_from_client: rsts(&|segment| segment.source == client),
@@ -70,7 +70,7 @@ pub(crate) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr
         idle: last.and_then(|last| Some(between(last.quiet_since?, last.request))),
         request_to_reset: last.and_then(|last| Some(between(last.request, reset?))),
         fin_to_request: last.and_then(|last| Some(between(fin?, last.request))),
-        since_response: response.and_then(|response| Some(between(response, reset?))),
+        since_response: response.and_then(|(_, response)| Some(between(response, reset?))),
         answered: answered(segments, client),
         request_line: last.and_then(|last| RequestLine::of(&last.request.begin)),
         acknowledged: last
@@ -96,10 +96,7 @@ fn last_request<'a>(segments: &[&'a Segment], client: SocketAddr) -> Option<Last
         .find(|segment| opened && !segment.has(SYN) && segment.has(ACK) && segment.source == client);
     let mut before: Option<&Segment> = None;
     let mut last = None;
-    for (at, &segment) in segments.iter().enumerate() {
-        if segment.payload == 0 || segments[..at].iter().any(|earlier| earlier.repeats(segment)) {
-            continue;
-        }
+    for (at, segment) in with_payload(segments) {
         if segment.source != client && is_farewell(&segments[at..]) {
             continue;
         }
@@ -113,7 +110,7 @@ fn last_request<'a>(segments: &[&'a Segment], client: SocketAddr) -> Option<Last
 
 fn answered(segments: &[&Segment], client: SocketAddr) -> u32 {
     let (mut answered, mut open) = (0, false);
-    for (at, segment) in segments.iter().enumerate().filter(|(_, segment)| segment.payload > 0) {
+    for (at, segment) in with_payload(segments) {
         if segment.source == client {
             open = true;
         } else if open && !is_farewell(&segments[at..]) {
@@ -122,6 +119,14 @@ fn answered(segments: &[&Segment], client: SocketAddr) -> u32 {
         }
     }
     answered
+}
+
+/// The segments with payload, and where they are. A retransmission is not when something was said: a kernel makes one of what lies
+/// in a held queue for 200 ms.
+fn with_payload<'a>(segments: &[&'a Segment]) -> impl Iterator<Item = (usize, &'a Segment)> {
+    segments.iter().copied().enumerate().filter(|&(at, segment)| {
+        segment.payload > 0 && !segments[..at].iter().any(|earlier| earlier.repeats(segment))
+    })
 }
 
 /// A few bytes of the server's with its FIN at their heels are no response.
@@ -253,6 +258,14 @@ mod tests {
             "{EXCHANGE}\nS A 600 107 15 31\nS FA 600 138 15 0\nC A 600 15 139 0\nC A 700 15 139 5\nS R 701 139 0 0"
         );
         check(Side::Client, &lines, "R 1/0 idle 697 reset 1 fin 100 response 101 fin_unprocessed");
+    }
+
+    #[test]
+    fn a_retransmission_is_not_when_it_was_said() {
+        let lines = format!(
+            "{EXCHANGE}\nS A 600 107 15 31\nS FA 600 138 15 0\nS FA 815 107 15 31\nC A 850 15 139 5\nS R 851 139 0 0"
+        );
+        check(Side::Server, &lines, "R 1/0 idle 847 reset 1 fin 250 response 251 fin_unprocessed");
     }
 
     #[test]

@@ -5,19 +5,16 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::testbed::host::Host;
-use crate::testbed::wait::until;
+use crate::testbed::wait::{patience, until};
 
 /// Where nginx serves inside its namespace.
 const FRONT: (&str, u16) = ("127.0.0.1", 8000);
-/// No answer takes longer.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running nginx, ended when dropped.
 pub(crate) struct Nginx<'net> {
@@ -90,7 +87,7 @@ impl<'net> Nginx<'net> {
     fn connect(&self) -> Result<TcpStream> {
         self.host.enter(|| {
             let stream = TcpStream::connect(FRONT)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(patience()))?;
             Ok(stream)
         })
     }

@@ -16,11 +16,14 @@ use crate::testbed::capture::{Capture, Segment};
 use crate::testbed::daemon::Tracer;
 use crate::testbed::network::{Family, Net};
 use crate::testbed::reset::Reset;
-use crate::testbed::wait::let_pass;
+use crate::testbed::wait::{TooSlow, let_pass};
 use crate::traffic::connection::Connection;
 
 /// Without a tracer to wait for, this long RSTs may still follow the last step.
 const LATE_RSTS: Duration = Duration::from_millis(100);
+
+/// How often a case is played again for which the machine was too slow.
+const AGAIN: usize = 9;
 
 /// A scenario on an address family.
 #[derive(Clone, Copy)]
@@ -45,9 +48,17 @@ impl Case {
     /// Plays the case and judges it by the wire alone, or with what `tracer` says. Captures are kept in `keep`.
     #[must_use]
     pub fn run(&self, tracer: Option<&Tracer>, keep: Option<&Path>) -> Outcome {
-        let mut netns = Vec::new();
-        let rows = self.play(tracer, keep, &mut netns);
-        Outcome { name: self.name(), rows, netns }
+        let mut too_slow = Vec::new();
+        loop {
+            let mut netns = Vec::new();
+            let rows = self.play(tracer, keep, &mut netns);
+            match &rows {
+                Err(error) if error.is::<TooSlow>() && too_slow.len() < AGAIN => {
+                    too_slow.push(format!("{error:#}"));
+                }
+                _ => return Outcome { name: self.name(), rows, netns, too_slow },
+            }
+        }
     }
 
     fn play(&self, tracer: Option<&Tracer>, keep: Option<&Path>, numbers: &mut Vec<u64>) -> Result<Vec<Row>> {

@@ -1,15 +1,21 @@
 //! The server says a farewell before its FIN, as a TLS `close_notify`.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
+use crate::oracle::difference::tolerance;
 use crate::oracle::evidence::FAREWELL;
 use crate::scenarios::scenario::{BY_SERVER, Line, RECEIVED, SENT, Scenario};
-use crate::scenarios::{CLIENT_RACE, ROW, SERVER_RACE, idle_connection};
+use crate::scenarios::{CLIENT_RACE, IDLE, ROW, SERVER_RACE};
 use crate::testbed::diag::State::{CloseWait, FinWait1, TimeWaitForFin};
 use crate::testbed::network::Net;
+use crate::testbed::wait::{let_pass, together};
 use crate::traffic::connection::Connection;
 
 const NOTIFY: [u8; FAREWELL as usize] = [21; FAREWELL as usize];
+/// Twice that, to the tracer, is not together.
+const TOGETHER: Duration = Duration::from_millis(10);
 /// Too long for anybody's farewell.
 const REQUEST: [u8; 150] = [23; 150];
 
@@ -53,12 +59,18 @@ fn farewell_overlooked(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-/// Farewell and FIN arrive together: no acknowledgement comes between.
+/// Farewell and FIN leave together, and arrive together: no acknowledgement comes between.
 fn farewell(net: &Net) -> Result<Connection<'_>> {
-    let mut connection = idle_connection(net)?;
+    let mut connection = Connection::open(net)?;
+    // A farewell hides when the response was sent: the tracer then goes by the request.
+    together("a request and its response", tolerance(), || connection.exchange())?;
+    let_pass(IDLE);
     net.hold_packets_to_client()?;
-    connection.server_says(&NOTIFY)?;
-    connection.server_closes();
+    together("a farewell and its FIN", TOGETHER, || {
+        connection.server_says(&NOTIFY)?;
+        connection.server_closes();
+        Ok(())
+    })?;
     connection.server_reaches(FinWait1)?;
     net.release_packets_to_client()?;
     connection.client_reaches(CloseWait)?;

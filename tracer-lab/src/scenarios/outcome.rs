@@ -14,6 +14,8 @@ pub struct Outcome {
     pub(crate) rows: Result<Vec<Row>>,
     /// The numbers that its namespaces had.
     pub(crate) netns: Vec<u64>,
+    /// Why it was played before, but not as it is meant.
+    pub(crate) too_slow: Vec<String>,
 }
 
 /// What came of it on one host.
@@ -71,6 +73,9 @@ impl fmt::Display for Outcome {
             if let Some(difference) = &row.difference {
                 writeln!(out, "    {difference}")?;
             }
+        }
+        for why in &self.too_slow {
+            writeln!(out, "    played again: {why}")?;
         }
         Ok(())
     }

@@ -19,13 +19,12 @@ use crate::testbed::daemon::Tracer;
 use crate::testbed::network::{Family, Net};
 use crate::testbed::nginx;
 use crate::testbed::scrape::Scrape;
-use crate::testbed::wait::{let_pass, until};
+use crate::testbed::wait::{let_pass, patience, until};
 use crate::traffic::session::Session;
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: lab";
 /// Longer than any case takes.
 const NEVER: Duration = Duration::from_mins(1);
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Long enough for a connection to count as idle.
 const IDLE: Duration = Duration::from_millis(100);
 /// What closes within 100 ms counts as one moment.
@@ -145,7 +144,7 @@ fn reload_behind_answers(stage: &Stage) -> Result<()> {
                 scope.spawn(move || client(begun))
             };
             let clients: Vec<_> = (0..CLIENTS).map(open).collect();
-            (0..CLIENTS).try_for_each(|_| under_way.recv_timeout(PATIENCE))?;
+            (0..CLIENTS).try_for_each(|_| under_way.recv_timeout(patience()))?;
             nginx::reload(&stage.net.server, &words)?;
             clients.into_iter().try_for_each(client::join)
         })

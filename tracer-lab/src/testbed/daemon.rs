@@ -19,7 +19,7 @@ use crate::oracle::coverage::Sight;
 use crate::testbed::http;
 use crate::testbed::moment::{Moment, Printed, Recorded};
 use crate::testbed::reset::Reset;
-use crate::testbed::wait::{let_pass, until};
+use crate::testbed::wait::{let_pass, stretched, until};
 use crate::workspace;
 
 /// The tracer holds an incident for about 100 ms, so that RST segments that follow are counted with it.
@@ -123,11 +123,11 @@ impl Tracer {
 
     /// The lines about these network namespaces: as soon as `expected` are there and no more come.
     pub(crate) fn resets(&self, netns: &[u64], expected: usize) -> Vec<Reset> {
-        let asked = Instant::now();
+        let (asked, told_within) = (Instant::now(), stretched(TOLD_WITHIN));
         loop {
             let found: Vec<_> = self.lines().about(netns).cloned().collect();
             let waited = asked.elapsed();
-            if waited >= TOLD_WITHIN || (found.len() >= expected && waited >= SETTLED) {
+            if waited >= told_within || (found.len() >= expected && waited >= SETTLED) {
                 return found;
             }
             let_pass(Duration::from_millis(5));
@@ -137,7 +137,7 @@ impl Tracer {
     /// Waits until `expected` lines about these network namespaces are there and no more come.
     pub(crate) fn settle(&self, netns: &[u64], expected: usize) {
         let asked = Instant::now();
-        while asked.elapsed() < TOLD_WITHIN && self.lines().about(netns).count() < expected {
+        while asked.elapsed() < stretched(TOLD_WITHIN) && self.lines().about(netns).count() < expected {
             let_pass(Duration::from_millis(5));
         }
         let_pass(SETTLED);

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 
+use crate::testbed::wait::stretched;
+
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A response, taken apart.
@@ -41,7 +43,7 @@ pub fn get(port: u16, path: &str) -> Result<Response> {
 /// Sends `request` as it stands and reads until the server closes the connection.
 pub fn ask(port: u16, request: &str) -> Result<Response> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_read_timeout(Some(stretched(TIMEOUT)))?;
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;

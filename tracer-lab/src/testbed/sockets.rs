@@ -1,16 +1,13 @@
 //! The sockets of a scenario's client and server, made on their hosts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::testbed::host::Host;
 use crate::testbed::network::{Family, Net};
-
-/// No step takes longer unless something is wrong.
-const STEP: Duration = Duration::from_secs(10);
+use crate::testbed::wait::patience;
 
 /// A listening socket on `host`, at the server's port, for `backlog` connections that wait to be accepted.
 pub(crate) fn listen(net: &Net, host: &Host, backlog: i32) -> Result<TcpListener> {
@@ -32,7 +29,7 @@ pub(crate) fn listen_on(net: &Net, host: &Host, port: u16, backlog: i32) -> Resu
         socket.bind(&SocketAddr::new(address, port).into())?;
         socket.listen(backlog)?;
         // It bounds accept() too.
-        socket.set_read_timeout(Some(STEP))?;
+        socket.set_read_timeout(Some(patience()))?;
         Ok(socket.into())
     })
 }
@@ -81,7 +78,7 @@ pub(crate) fn accept(listener: &TcpListener) -> Result<TcpStream> {
 /// Bounds every later call on `stream`, and lets payload leave at once.
 fn bound(stream: &TcpStream) -> Result<()> {
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(STEP))?;
+    stream.set_read_timeout(Some(patience()))?;
     // connect() too.
-    Ok(stream.set_write_timeout(Some(STEP))?)
+    Ok(stream.set_write_timeout(Some(patience()))?)
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-/// Longer than any answer takes.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::testbed::wait::patience;
 
 /// One connection, closed when dropped.
 pub(crate) struct Session {
@@ -25,8 +24,8 @@ impl Session {
     pub(crate) fn open(server: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(server)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience()))?;
+        stream.set_write_timeout(Some(patience()))?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 

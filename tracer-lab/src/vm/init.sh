@@ -1,7 +1,9 @@
 #!/bin/sh
 # The first process of a guest of `cargo xtask vm`: plays the lab and switches the machine off. What it says goes to the second
 # serial port, where the kernel does not interfere; report.rs reads it.
-export PATH=/usr/bin:/bin HOME=/ RUST_BACKTRACE=1 TRACER_LAB_SLACK_MS=30 TRACER_BIN=/usr/bin/tracer
+export PATH=/usr/bin:/bin HOME=/ RUST_BACKTRACE=1 TRACER_BIN=/usr/bin/tracer
+# Emulation is slow.
+export TRACER_LAB_SLOWNESS=6
 /bin/busybox mount -t devtmpfs devtmpfs /dev
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sysfs /sys

@@ -13,8 +13,12 @@ mod modules;
 mod recordings;
 mod report;
 
+use std::collections::BTreeSet;
 use std::env::consts::ARCH;
+use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -23,11 +27,11 @@ use self::kernel::Kernel;
 use self::report::Report;
 use crate::{process, workspace};
 
-/// In seconds, more than twice what recordings take, which are made one after the other.
-const TIME_LIMIT: u64 = 600;
+/// In seconds: a busy host gives a guest little of its time, and recordings are made one after the other.
+const TIME_LIMIT: u64 = 1800;
 
 /// Plays the lab under other kernels, in emulated machines.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Default)]
 pub struct Args {
     /// A kernel version or Debian suite (5.10, 6.1, 6.12, 7, sid), a kernel's .deb, or a directory it is unpacked in; the first
     /// four unless told
@@ -48,9 +52,16 @@ pub struct Args {
 }
 
 impl Args {
-    /// The flags that the guest's lab gets.
-    fn lab_flags(&self) -> Vec<String> {
+    /// The flags that the guest's lab gets, if it is to play these scenarios; all that it was asked for, if there are none.
+    fn lab_flags(&self, scenarios: &[&str]) -> Vec<String> {
         let mut flags = self.lab.clone();
+        if !scenarios.is_empty() {
+            drop_choice(&mut flags);
+            // On all address families that were asked for.
+            let names: BTreeSet<_> =
+                scenarios.iter().filter_map(|scenario| scenario.split('/').next()).collect();
+            flags.extend(["--only".to_owned(), Vec::from_iter(names).join(",")]);
+        }
         if self.record.is_some() {
             flags.extend(["--record".to_owned(), recordings::IN_GUEST.to_owned()]);
         }
@@ -58,23 +69,37 @@ impl Args {
     }
 }
 
-/// Boots one kernel after the other, prints the table of all, and fails if anything in it does.
+/// Takes the choice of scenarios out of the lab's `flags`.
+fn drop_choice(flags: &mut Vec<String>) {
+    flags.retain(|flag| !flag.starts_with("--only="));
+    while let Some(at) = flags.iter().position(|flag| flag == "--only") {
+        flags.drain(at..flags.len().min(at + 2));
+    }
+}
+
+/// Boots one kernel per processor at a time, prints the table of all, and fails if anything in it does.
 pub fn run(args: &Args) -> Result<()> {
     ensure!(ARCH == "x86_64", "emulated machines are only made for x86_64");
     let directory = workspace::target_dir().join("vm");
     let names = if args.kernels.is_empty() { kernel::usual() } else { args.kernels.clone() };
+    let kernels: Vec<_> =
+        names.iter().map(|name| (name, Kernel::get(name, &directory, args.update))).collect();
     let mut reports = Vec::new();
-    for name in &names {
-        let attempt = || play(name, args, &directory).unwrap_or_else(|error| Report::lost(name, &error));
-        let mut report = attempt();
-        print!("{}", report.details());
-        // Emulation is slow and its clock uneven: what fails by chance does not fail twice.
-        if !report.is_ok() {
-            process::step(&format!("{name} once more"));
-            report = attempt();
-            print!("{}", report.details());
-        }
-        reports.push(report);
+    // A guest has one, and its clock does not mind the others.
+    for kernels in kernels.chunks(thread::available_parallelism()?.get()) {
+        let play = |name: &str, kernel: &Result<Kernel>| match kernel {
+            Ok(kernel) => play(kernel, args, &directory),
+            Err(error) => Report::lost(name, error),
+        };
+        thread::scope(|scope| {
+            let guests: Vec<_> =
+                kernels.iter().map(|(name, kernel)| scope.spawn(|| play(name, kernel))).collect();
+            for guest in guests {
+                let report = guest.join().unwrap_or_else(|panic| resume_unwind(panic));
+                print!("{}", report.details());
+                reports.push(report);
+            }
+        });
     }
     print!("{}", report::table(&reports));
     let failed = reports.iter().filter(|report| !report.is_ok()).count();
@@ -82,18 +107,57 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn play(name: &str, args: &Args, directory: &Path) -> Result<Report> {
-    let kernel = Kernel::get(name, directory, args.update)?;
+/// Boots `kernel`, and boots it again for what failed: emulation is slow and its clock uneven, and what fails by chance
+/// does not fail twice.
+fn play(kernel: &Kernel, args: &Args, directory: &Path) -> Report {
+    let logs = directory.join("logs").join(&kernel.release);
+    // Those of an earlier run; there may be none.
+    let _ = fs::remove_dir_all(&logs);
+    let boot = |which: &str, scenarios: &[&str]| {
+        boot(kernel, args, scenarios, &logs.join(which))
+            .unwrap_or_else(|error| Report::lost(&kernel.release, &error))
+    };
     process::step(&format!("booting {}", kernel.release));
-    let logs: PathBuf = directory.join("logs").join(&kernel.release);
-    let initramfs = initramfs::build(&kernel, &args.lab_flags(), &logs)?;
+    let first = boot("first", &[]);
+    if first.is_ok() {
+        return first;
+    }
+    let again = first.to_play_again();
+    let what = if again.is_empty() { "everything".to_owned() } else { again.join(", ") };
+    process::step(&format!("booting {} again, for {what}", kernel.release));
+    let second = boot("second", &again);
+    first.then(second)
+}
+
+/// Boots `kernel` and has it play these scenarios; all that it was asked for, if there are none.
+fn boot(kernel: &Kernel, args: &Args, scenarios: &[&str], logs: &Path) -> Result<Report> {
+    let initramfs = initramfs::build(kernel, &args.lab_flags(scenarios), logs)?;
     let began = Instant::now();
-    let log = guest::run(&kernel, &initramfs, &logs, Duration::from_secs(args.time_limit))?;
-    let mut report = Report::read(&kernel.release, &log, began.elapsed(), &logs);
+    let log = guest::run(kernel, &initramfs, logs, Duration::from_secs(args.time_limit))?;
+    let mut report = Report::read(&kernel.release, &log, began.elapsed(), logs);
     if let Some(into) = &args.record
-        && let Err(error) = recordings::unpack(&recordings::brought_to(&logs), into)
+        && let Err(error) = recordings::unpack(&recordings::brought_to(logs), into)
     {
         report.fail(&error);
     }
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_played_again_takes_the_place_of_what_was_chosen() {
+        let args =
+            |lab: &[&str]| Args { lab: lab.iter().map(ToString::to_string).collect(), ..Args::default() };
+        for (lab, again, flags) in [
+            (&["--http", "--only", "one,two", "--ipv6"][..], &[][..], "--http --only one,two --ipv6"),
+            (&["--http", "--only", "one,two", "--ipv6"], &["two", "two/v6"], "--http --ipv6 --only two"),
+            (&["--only=one", "--only=two"], &["two"], "--only two"),
+            (&["--http"], &["one", "three"], "--http --only one,three"),
+        ] {
+            assert_eq!(args(lab).lab_flags(again).join(" "), flags);
+        }
+    }
 }

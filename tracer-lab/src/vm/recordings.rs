@@ -38,7 +38,7 @@ mod tests {
         let recording: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(100_000).collect();
         let (packed, archive) = (directory.join("packed"), directory.join("archive"));
         fs::create_dir_all(packed.join("6.1")).unwrap();
-        fs::write(packed.join("6.1/A1.rec"), &recording).unwrap();
+        fs::write(packed.join("6.1/one.rec"), &recording).unwrap();
         let mut tar = Command::new("tar");
         process::run(tar.arg("-czf").arg(&archive).arg("-C").arg(&packed).arg(".")).unwrap();
         (archive, recording)
@@ -50,7 +50,7 @@ mod tests {
         let (archive, recording) = archive(directory.path());
         let into = directory.path().join("new/fixtures");
         unpack(&archive, &into).unwrap();
-        assert_eq!(fs::read(into.join("6.1/A1.rec")).unwrap(), recording);
+        assert_eq!(fs::read(into.join("6.1/one.rec")).unwrap(), recording);
     }
 
     #[test]
