@@ -14,8 +14,9 @@ use crate::privilege;
 use crate::scenarios::case::Case;
 use crate::scenarios::{self, batch, record};
 use crate::soak::mix;
-use crate::testbed::daemon::Tracer;
-use crate::testbed::network::{self, Family};
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::host;
+use crate::testbed::network::Family;
 
 /// Plays resets on purpose and compares the tracer with the wire.
 #[derive(clap::Args, Debug)]
@@ -82,7 +83,7 @@ pub fn run(args: Args) -> Result<()> {
     let keep = args.keep.map(directory).transpose()?;
     let flags = [("--requests", args.requests), ("--http", args.http)];
     let flags: Vec<_> = flags.into_iter().filter_map(|(flag, wanted)| wanted.then_some(flag)).collect();
-    let tracer = if args.wire_only { None } else { Some(Tracer::start_asked_for(&flags)?) };
+    let tracer = if args.wire_only { None } else { Some(DaemonUnderTest::start_for_lab(&flags)?) };
     let began = Instant::now();
     let mut failed = batch::play(&cases, tracer.as_ref(), keep.as_deref());
     let mut played = cases.len();
@@ -92,13 +93,13 @@ pub fn run(args: Args) -> Result<()> {
     }
     let seconds = began.elapsed().as_secs_f64();
     println!("{played} cases, {} ok, {failed} FAIL in {seconds:.1} s", played - failed);
-    tracer.map_or(Ok(()), Tracer::stop)?;
+    tracer.map_or(Ok(()), DaemonUnderTest::stop)?;
     ensure!(failed == 0, "{failed} of {played} cases of the lab are not as expected");
     Ok(())
 }
 
 /// Plays a story, prints what came of it, and says whether it went well.
-fn tell(story: &Story, family: Family, tracer: &Tracer) -> bool {
+fn tell(story: &Story, family: Family, tracer: &DaemonUnderTest) -> bool {
     let told = story.run(tracer, family);
     println!("{:<26} {} {}", story.name, story.says, if told.is_ok() { "ok" } else { "FAIL" });
     told.inspect_err(|error| println!("    {error:#}")).is_ok()
@@ -130,7 +131,7 @@ pub fn may_play(test: &str) -> Result<bool> {
 
 /// Removes what a killed lab left behind. To be called before the first case.
 pub fn prepare() -> Result<()> {
-    network::sweep().context("namespaces of an earlier lab cannot be removed")
+    host::sweep().context("namespaces of an earlier lab cannot be removed")
 }
 
 type Told = (&'static Story, Family);

@@ -9,7 +9,6 @@ pub mod fresh;
 pub mod lab;
 pub(crate) mod oracle;
 pub mod privilege;
-pub mod process;
 pub mod proxy;
 pub mod requests;
 pub mod scenarios;

@@ -7,15 +7,15 @@ use tracer_lab::composites::Story;
 use tracer_lab::lab;
 use tracer_lab::privilege::require_root;
 use tracer_lab::scenarios::case::Case;
-use tracer_lab::testbed::daemon::Tracer;
+use tracer_lab::testbed::daemon::DaemonUnderTest;
 use tracer_lab::testbed::network::Family;
-use tracer_lab::testbed::shared::SharedTracer;
+use tracer_lab::testbed::shared::SharedDaemon;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(tracer_lab::scenarios::batch::WORKERS);
     let skip = !arguments.list && !require_root("lab");
-    let tracer = SharedTracer::new(Tracer::start);
+    let tracer = SharedDaemon::new(DaemonUnderTest::start);
     let trial = |case: Case| {
         let tracer = tracer.clone();
         Trial::test(case.name(), move || check(case, &tracer)).with_ignored_flag(skip)
@@ -34,11 +34,11 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn tell(story: &Story, family: Family, tracer: &SharedTracer) -> Result<(), Failed> {
+fn tell(story: &Story, family: Family, tracer: &SharedDaemon) -> Result<(), Failed> {
     tracer.get().and_then(|tracer| story.run(tracer, family)).map_err(|error| format!("{error:#}").into())
 }
 
-fn check(case: Case, tracer: &SharedTracer) -> Result<(), Failed> {
+fn check(case: Case, tracer: &SharedDaemon) -> Result<(), Failed> {
     let tracer = tracer.get().map_err(|error| format!("{error:#}"))?;
     let outcome = case.run(Some(tracer), None);
     if outcome.is_ok() {

@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 use tracer_lab::lab;
-use tracer_lab::testbed::daemon::Tracer;
+use tracer_lab::testbed::daemon::DaemonUnderTest;
 
 #[test]
 fn every_race_that_nginx_loses_is_explained() -> Result<()> {
     if !lab::may_play("nginx")? {
         return Ok(());
     }
-    let tracer = Tracer::start()?;
+    let tracer = DaemonUnderTest::start()?;
     let tally = tracer_lab::proxy::race_with_nginx(&tracer)?;
     println!("{tally}");
     tracer.stop()

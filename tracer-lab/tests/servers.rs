@@ -8,8 +8,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use tracer_lab::privilege::require_root;
 use tracer_lab::servers;
 use tracer_lab::servers::{CASES, compare, healthy};
-use tracer_lab::testbed::daemon::Tracer;
-use tracer_lab::testbed::shared::SharedTracer;
+use tracer_lab::testbed::daemon::DaemonUnderTest;
+use tracer_lab::testbed::shared::SharedDaemon;
 
 /// The servers with short timeouts; `cargo xtask servers` takes all of them.
 const SHORT: Duration = Duration::from_secs(6);
@@ -19,8 +19,8 @@ const HEALTHY: Duration = Duration::from_secs(15);
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     let skip = !arguments.list && !require_root("servers");
-    let tracer = SharedTracer::new(servers::tracer);
-    let trial = |name: &str, test: fn(&Tracer) -> Result<()>| {
+    let tracer = SharedDaemon::new(servers::tracer);
+    let trial = |name: &str, test: fn(&DaemonUnderTest) -> Result<()>| {
         let tracer = tracer.clone();
         Trial::test(name, move || check(test, &tracer)).with_ignored_flag(skip)
     };
@@ -39,18 +39,18 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn timeouts(tracer: &Tracer) -> Result<()> {
+fn timeouts(tracer: &DaemonUnderTest) -> Result<()> {
     let table = compare(tracer, SHORT)?;
     print!("{table}");
     table.is_ok()
 }
 
-fn healthy_traffic(tracer: &Tracer) -> Result<()> {
+fn healthy_traffic(tracer: &DaemonUnderTest) -> Result<()> {
     let health = healthy(tracer, HEALTHY)?;
     print!("{health}");
     health.is_ok()
 }
 
-fn check(test: impl Fn(&Tracer) -> Result<()>, tracer: &SharedTracer) -> Result<(), Failed> {
+fn check(test: impl Fn(&DaemonUnderTest) -> Result<()>, tracer: &SharedDaemon) -> Result<(), Failed> {
     tracer.get().and_then(test).map_err(|error| format!("{error:#}").into())
 }

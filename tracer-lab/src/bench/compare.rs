@@ -6,8 +6,8 @@ use crate::bench::contenders::{CONTENDERS, Contender};
 use crate::bench::load::LOADS;
 use crate::bench::report::table;
 use crate::bench::spread::Spread;
-use crate::bench::stage::Stage;
-use crate::process;
+use crate::bench::testbed::Testbed;
+use crate::testbed::process;
 
 /// Requests per second with a contender attached, and with nothing attached just before.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +22,8 @@ type Pairs = Vec<[Vec<Pair>; LOADS.len()]>;
 /// Measures in so many rounds, each load for so many seconds, and shows the table.
 pub(crate) fn compare(rounds: usize, seconds: u64) -> Result<String> {
     let contenders: Vec<_> = CONTENDERS.iter().filter(|contender| (contender.exists)()).collect();
-    let stage = Stage::set()?;
-    let run = || -> Result<Vec<f64>> { LOADS.iter().map(|load| load.run(&stage, seconds)).collect() };
+    let testbed = Testbed::make()?;
+    let run = || -> Result<Vec<f64>> { LOADS.iter().map(|load| load.run(&testbed, seconds)).collect() };
     // The first is slower than the others.
     run()?;
     let mut pairs: Pairs = vec![Default::default(); contenders.len()];
@@ -33,7 +33,7 @@ pub(crate) fn compare(rounds: usize, seconds: u64) -> Result<String> {
             // Another one comes first in each round.
             let number = (turn + round) % contenders.len();
             let without = run()?;
-            let attached = (contenders[number].attach)(&stage)?;
+            let attached = (contenders[number].attach)(&testbed)?;
             let with = run()?;
             drop(attached);
             for ((pairs, with), without) in pairs[number].iter_mut().zip(with).zip(without) {

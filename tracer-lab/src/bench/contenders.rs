@@ -6,9 +6,8 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 
 use crate::bench::daemon;
-use crate::bench::daemon::Daemon;
-use crate::bench::running::Running;
-use crate::bench::stage::{PORT, Stage};
+use crate::bench::testbed::{PORT, Testbed};
+use crate::testbed::process::Process;
 use crate::workspace;
 
 /// Something to attach.
@@ -18,7 +17,7 @@ pub(crate) struct Contender {
     /// Whether it can be attached here.
     pub(crate) exists: fn() -> bool,
     /// Attaches it.
-    pub(crate) attach: fn(&Stage) -> Result<Attached>,
+    pub(crate) attach: fn(&Testbed) -> Result<Attached>,
 }
 
 /// What is attached, until it is dropped.
@@ -39,21 +38,21 @@ pub(crate) const CONTENDERS: [Contender; 7] = [
     Contender {
         name: "tcpdump of RSTs",
         exists: || true,
-        attach: |stage| tcpdump(stage, "tcp[tcpflags] & tcp-rst != 0"),
+        attach: |testbed| tcpdump(testbed, "tcp[tcpflags] & tcp-rst != 0"),
     },
     Contender {
         name: "tcpdump of the port",
         exists: || true,
-        attach: |stage| tcpdump(stage, &format!("tcp port {PORT}")),
+        attach: |testbed| tcpdump(testbed, &format!("tcp port {PORT}")),
     },
 ];
 
 fn tracer(flags: &[&str]) -> Result<Attached> {
-    Ok(Box::new(Daemon::start(flags)?))
+    Ok(Box::new(daemon::start(flags)?))
 }
 
 /// The script of this repository. It finds tracepoints in a file system that is not mounted everywhere.
-fn bpftrace(_: &Stage) -> Result<Attached> {
+fn bpftrace(_: &Testbed) -> Result<Attached> {
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "sh", "-c"])
@@ -63,21 +62,21 @@ fn bpftrace(_: &Stage) -> Result<Attached> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    let mut program = Running::start_here(command)?;
+    let mut program = Process::start(&mut command)?;
     program.says("attached")?;
     Ok(Box::new(program))
 }
 
 /// Into a file that goes with the stage.
-fn tcpdump(stage: &Stage, filter: &str) -> Result<Attached> {
+fn tcpdump(testbed: &Testbed, filter: &str) -> Result<Attached> {
     let mut command = Command::new("tcpdump");
     command
         .args(["-Z", "root", "-n", "-i", "eth0", "-w"])
-        .arg(stage.directory().join("capture.pcap"))
+        .arg(testbed.directory().join("capture.pcap"))
         .arg(filter)
         .stdin(Stdio::null())
         .stderr(Stdio::piped());
-    let mut program = Running::start(command, &stage.server)?;
+    let mut program = testbed.link.server.enter(|| Process::start(&mut command))?;
     program.says("listening on")?;
     Ok(Box::new(program))
 }

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use socket2::{Domain, Socket, Type};
 
-use crate::bench::daemon::Daemon;
+use crate::bench::daemon;
 use crate::bench::report::table;
 use crate::bench::spread::Spread;
-use crate::bench::stage;
 use crate::bench::tally::ratio;
+use crate::bench::testbed;
 use crate::testbed::host::Host;
 use crate::testbed::http;
 use crate::testbed::wait::{let_pass, until};
@@ -59,7 +59,7 @@ fn start_up() -> Result<Spread> {
     let mut times = Vec::new();
     for _ in 0..STARTS {
         let began = Instant::now();
-        let daemon = Daemon::start(&[])?;
+        let daemon = daemon::start(&[])?;
         times.push(began.elapsed().as_secs_f64() * 1e3);
         drop(daemon);
     }
@@ -68,20 +68,20 @@ fn start_up() -> Result<Spread> {
 
 /// KiB of memory and nanoseconds of CPU time of a daemon that has nothing to do.
 fn idle() -> Result<(u64, u64)> {
-    let daemon = Daemon::start(&[])?;
+    let daemon = daemon::start(&[])?;
     // What starting took is over then.
     let_pass(Duration::from_secs(1));
-    let before = daemon.cpu_ns()?;
+    let before = daemon::cpu_ns(&daemon)?;
     let_pass(WATCHED);
-    Ok((daemon.memory()?.0, daemon.cpu_ns()? - before))
+    Ok((daemon::memory(&daemon)?.0, daemon::cpu_ns(&daemon)? - before))
 }
 
 /// How many connections are tracked after that many were closed, and the memory in KiB.
 fn remembered() -> Result<(u64, u64)> {
-    let host = quiet_host()?;
-    let daemon = Daemon::start(&["--max-connections", &CONNECTIONS.to_string()])?;
+    let host = Host::with_loopback("quiet")?;
+    let daemon = daemon::start(&["--max-connections", &CONNECTIONS.to_string()])?;
     host.enter(|| {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, stage::PORT))?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, testbed::PORT))?;
         thread::scope(|scope| {
             // The server closes first: it is the one that is remembered.
             let server = scope.spawn(|| (0..CONNECTIONS).try_for_each(|_| listener.accept().map(drop)));
@@ -93,7 +93,7 @@ fn remembered() -> Result<(u64, u64)> {
         let tracked = daemon.scrape()?.value("tracer_connections_tracked")?;
         Ok((tracked >= CONNECTIONS.into()).then_some(()))
     })?;
-    Ok((daemon.scrape()?.value("tracer_connections_tracked")?, daemon.memory()?.0))
+    Ok((daemon.scrape()?.value("tracer_connections_tracked")?, daemon::memory(&daemon)?.0))
 }
 
 /// A connection that is closed by the server, each from an address of its own.
@@ -101,15 +101,15 @@ fn meet(number: u32) -> Result<()> {
     let [_, x, y, z] = number.to_be_bytes();
     let client = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     client.bind(&std::net::SocketAddr::from((Ipv4Addr::new(127, x + 1, y, z), 0)).into())?;
-    client.connect(&std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, stage::PORT)).into())?;
+    client.connect(&std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, testbed::PORT)).into())?;
     ensure!((&client).read(&mut [0])? == 0, "the server says something");
     Ok(())
 }
 
 /// Series and bytes of an answer with many servers, and milliseconds until it is there.
 fn scrapes() -> Result<(usize, usize, Spread)> {
-    let host = quiet_host()?;
-    let daemon = Daemon::start(&["--events", "off"])?;
+    let host = Host::with_loopback("quiet")?;
+    let daemon = daemon::start(&["--events", "off"])?;
     host.enter(|| {
         let ports = FIRST_PORT..FIRST_PORT + SERVERS;
         for port in ports {
@@ -149,10 +149,4 @@ fn exchange(port: u16) -> Result<(TcpStream, TcpStream)> {
     server.write_all(b"!")?;
     client.read_exact(&mut byte)?;
     Ok((server, client))
-}
-
-fn quiet_host() -> Result<Host> {
-    let host = stage::host("quiet")?;
-    host.ip("link set lo up")?;
-    Ok(host)
 }

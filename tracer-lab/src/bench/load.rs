@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::bench::stage::{PORT, SERVER, Stage};
+use crate::bench::testbed::{PORT, SERVER, Testbed};
 
 /// Connections at once.
 const CONNECTIONS: &str = "32";
@@ -24,14 +24,14 @@ pub(crate) const LOADS: [Load; 2] = [
 
 impl Load {
     /// Requests per second over so many seconds.
-    pub(crate) fn run(&self, stage: &Stage, seconds: u64) -> Result<f64> {
+    pub(crate) fn run(&self, testbed: &Testbed, seconds: u64) -> Result<f64> {
         let mut wrk = Command::new("wrk");
         wrk.args(["--threads", "2", "--connections", CONNECTIONS, "--duration", &format!("{seconds}s")]);
         if let Some(header) = self.header {
             wrk.args(["--header", header]);
         }
         wrk.arg(format!("http://{SERVER}:{PORT}/")).stdin(Stdio::null());
-        let output = stage.client.enter(|| wrk.output().context("cannot run wrk"))?;
+        let output = testbed.link.client.enter(|| wrk.output().context("cannot run wrk"))?;
         let text = String::from_utf8_lossy(&output.stdout);
         let failed = ["Socket errors", "Non-2xx"].iter().any(|words| text.contains(words));
         ensure!(output.status.success() && !failed, "wrk met errors: {text}");

@@ -10,11 +10,10 @@ mod load;
 mod pipeline;
 mod probes;
 mod report;
-mod running;
 mod spread;
-mod stage;
 mod storm;
 mod tally;
+mod testbed;
 
 use std::time::Duration;
 
@@ -22,7 +21,8 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
 use crate::bench::probes::Statistics;
-use crate::{lab, privilege, process};
+use crate::testbed::process;
+use crate::{lab, privilege};
 
 /// Measures what tracer costs, and writes the tables of docs/BENCHMARKS.md.
 #[derive(clap::Args, Debug)]

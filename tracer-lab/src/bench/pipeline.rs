@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::bench::report::table;
-use crate::{process, workspace};
+use crate::testbed::process;
+use crate::workspace;
 
 /// The function that is counted; what prepares the stream is not.
 const COUNTED: &str = "*pass_through*";

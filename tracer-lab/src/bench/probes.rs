@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::bench::daemon::Daemon;
+use crate::bench::daemon;
 use crate::bench::load::LOADS;
 use crate::bench::report::table;
-use crate::bench::stage::Stage;
 use crate::bench::storm::Storm;
 use crate::bench::tally::ratio;
+use crate::bench::testbed::Testbed;
 
 const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
@@ -47,7 +47,7 @@ struct Program {
 
 /// Measures under both loads and in a storm, each for so many seconds.
 pub(crate) fn measure(seconds: u64) -> Result<String> {
-    let stage = Stage::set()?;
+    let testbed = Testbed::make()?;
     let storm = Storm::prepare()?;
     let mut rows = Vec::new();
     for load in &LOADS {
@@ -56,7 +56,7 @@ pub(crate) fn measure(seconds: u64) -> Result<String> {
                 "" => (&[][..], load.name.to_owned()),
                 flag => (&[flag][..], format!("{}, `{flag}`", load.name)),
             };
-            let (costs, rate) = under(flags, || load.run(&stage, seconds))?;
+            let (costs, rate) = under(flags, || load.run(&testbed, seconds))?;
             rows.extend(costs.rows(&name, "request", rate * ratio(seconds, 1), ratio(seconds, 1))?);
         }
     }
@@ -76,15 +76,15 @@ struct Costs {
 
 fn under<T>(flags: &[&str], load: impl FnOnce() -> Result<T>) -> Result<(Costs, T)> {
     let _statistics = Statistics::switch("1")?;
-    let daemon = Daemon::start(flags)?;
-    let (before, cpu) = (programs(daemon.pid())?, daemon.cpu_ns()?);
+    let daemon = daemon::start(flags)?;
+    let (before, cpu) = (programs(daemon.pid())?, daemon::cpu_ns(&daemon)?);
     let done = load()?;
     let mut programs = programs(daemon.pid())?;
     for (program, before) in programs.iter_mut().zip(&before) {
         program.runs -= before.runs;
         program.run_ns -= before.run_ns;
     }
-    Ok((Costs { programs, daemon_ns: daemon.cpu_ns()? - cpu }, done))
+    Ok((Costs { programs, daemon_ns: daemon::cpu_ns(&daemon)? - cpu }, done))
 }
 
 impl Costs {

@@ -6,7 +6,8 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 
-use crate::{process, workspace};
+use crate::testbed::process;
+use crate::workspace;
 
 /// Where the figures are kept.
 const FILE: &str = "docs/BENCHMARKS.md";

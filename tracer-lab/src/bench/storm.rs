@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use socket2::SockRef;
 
-use crate::bench::stage;
-use crate::bench::stage::PORT;
+use crate::bench::testbed::PORT;
 use crate::testbed::host::Host;
 
 /// Nobody listens here.
@@ -43,8 +42,7 @@ impl Made {
 impl Storm {
     /// Makes the host.
     pub(crate) fn prepare() -> Result<Self> {
-        let host = stage::host("storm")?;
-        host.ip("link set lo up")?;
+        let host = Host::with_loopback("storm")?;
         Ok(Self(host))
     }
 

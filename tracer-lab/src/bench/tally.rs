@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::bench::daemon::Daemon;
+use crate::bench::daemon;
 use crate::bench::report::table;
 use crate::bench::storm::Storm;
+use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::scrape::Scrape;
 use crate::testbed::wait::let_pass;
 
@@ -62,9 +63,9 @@ pub(crate) fn account(time: Duration) -> Result<String> {
 
 /// One column: what it holds, and the values.
 fn under(flags: &[&str], storm: &Storm, time: Duration) -> Result<[(&'static str, String); 9]> {
-    let daemon = Daemon::start(flags)?;
+    let daemon = daemon::start(flags)?;
     let before = Counts::of(&daemon.scrape()?)?;
-    let cpu_before = daemon.cpu_ns()?;
+    let cpu_before = daemon::cpu_ns(&daemon)?;
     let over = AtomicBool::new(false);
     let (made, scrapes) = thread::scope(|scope| {
         let scraper = scope.spawn(|| scrape_until(&over, &daemon));
@@ -76,8 +77,8 @@ fn under(flags: &[&str], storm: &Storm, time: Duration) -> Result<[(&'static str
     // The abrupt close of each aborted connection is a record of its own.
     let records = 2 * made.rsts() + made.aborted;
     let counted = wait_for(&daemon, before.records() + records)?;
-    let cpu = daemon.cpu_ns()? - cpu_before;
-    let (_, peak) = daemon.memory()?;
+    let cpu = daemon::cpu_ns(&daemon)? - cpu_before;
+    let (_, peak) = daemon::memory(&daemon)?;
     let (sent, received) = (counted.sent - before.sent, counted.received - before.received);
     let (taken, lost) = (counted.taken - before.taken, counted.lost - before.lost);
     let slowest = scrapes.iter().max().copied().unwrap_or_default();
@@ -99,7 +100,7 @@ fn under(flags: &[&str], storm: &Storm, time: Duration) -> Result<[(&'static str
 }
 
 /// How long each scrape took.
-fn scrape_until(over: &AtomicBool, daemon: &Daemon) -> Vec<Duration> {
+fn scrape_until(over: &AtomicBool, daemon: &DaemonUnderTest) -> Vec<Duration> {
     let mut times = Vec::new();
     while !over.load(Ordering::Relaxed) {
         let asked = Instant::now();
@@ -112,7 +113,7 @@ fn scrape_until(over: &AtomicBool, daemon: &Daemon) -> Vec<Duration> {
 }
 
 /// The counts once there are so many records, or as they are after a while.
-fn wait_for(daemon: &Daemon, records: u64) -> Result<Counts> {
+fn wait_for(daemon: &DaemonUnderTest, records: u64) -> Result<Counts> {
     let asked = Instant::now();
     loop {
         let counts = Counts::of(&daemon.scrape()?)?;

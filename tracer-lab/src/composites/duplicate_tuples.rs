@@ -5,13 +5,13 @@ use anyhow::Result;
 use crate::composites::testbed::Stage;
 use crate::composites::{close_unread, request_after_fin};
 use crate::scenarios::IDLE;
-use crate::testbed::daemon::Tracer;
-use crate::testbed::network::{Family, Net};
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::network::{Family, Network};
 use crate::testbed::wait::let_pass;
 use crate::traffic::connection::Connection;
 
-pub(crate) fn one_races(tracer: &Tracer, family: Family) -> Result<()> {
-    let nets = [Net::build(family)?, Net::build(family)?];
+pub(crate) fn one_races(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
+    let nets = [Network::build(family)?, Network::build(family)?];
     let [of_racer, of_other] = [Stage::set_under(tracer, &nets[0])?, Stage::set_under(tracer, &nets[1])?];
     let [mut racer, mut other] = connected(&nets)?;
     request_after_fin(&mut racer)?;
@@ -25,8 +25,8 @@ pub(crate) fn one_races(tracer: &Tracer, family: Family) -> Result<()> {
     of_other.end(tracer, &other, "server-closes")
 }
 
-pub(crate) fn both_race(tracer: &Tracer, family: Family) -> Result<()> {
-    let nets = [Net::build(family)?, Net::build(family)?];
+pub(crate) fn both_race(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
+    let nets = [Network::build(family)?, Network::build(family)?];
     let [of_first, of_second] = [Stage::set_under(tracer, &nets[0])?, Stage::set_under(tracer, &nets[1])?];
     let [mut first, mut second] = connected(&nets)?;
     request_after_fin(&mut first)?;
@@ -36,7 +36,7 @@ pub(crate) fn both_race(tracer: &Tracer, family: Family) -> Result<()> {
 }
 
 /// One idle connection in each network, between the same endpoints.
-fn connected(nets: &[Net; 2]) -> Result<[Connection<'_>; 2]> {
+fn connected(nets: &[Network; 2]) -> Result<[Connection<'_>; 2]> {
     let first = Connection::open(&nets[0])?;
     let second = Connection::open_from(&nets[1], first.client_endpoint)?;
     first.exchange()?;

@@ -4,25 +4,25 @@ use anyhow::Result;
 
 use crate::composites::testbed::Stage;
 use crate::scenarios::IDLE;
-use crate::testbed::daemon::Tracer;
-use crate::testbed::network::{Family, Net};
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::network::{Family, Network};
 use crate::testbed::wait::let_pass;
 use crate::traffic::connection::Connection;
 
-pub(crate) fn close_unread(_: &Tracer, family: Family) -> Result<()> {
+pub(crate) fn close_unread(_: &DaemonUnderTest, family: Family) -> Result<()> {
     late(family, crate::composites::close_unread, "unread-close-unacked")
 }
 
-pub(crate) fn request_after_fin(_: &Tracer, family: Family) -> Result<()> {
+pub(crate) fn request_after_fin(_: &DaemonUnderTest, family: Family) -> Result<()> {
     late(family, crate::composites::request_after_fin, "race-fin-unprocessed")
 }
 
 fn late(family: Family, race: fn(&mut Connection) -> Result<()>, like: &str) -> Result<()> {
-    let net = Net::build(family)?;
+    let net = Network::build(family)?;
     let stage = Stage::set(&net)?;
     let mut connection = Connection::open(&net)?;
     connection.exchange()?;
-    let tracer = Tracer::start()?;
+    let tracer = DaemonUnderTest::start()?;
     let_pass(IDLE);
     race(&mut connection)?;
     stage.end(&tracer, &connection, like)?;

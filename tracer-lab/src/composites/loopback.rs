@@ -8,15 +8,15 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::oracle::describe::describe;
 use crate::scenarios::IDLE;
-use crate::testbed::daemon::Tracer;
-use crate::testbed::network::{Family, Net};
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::network::{Family, Network};
 use crate::testbed::reset::Reset;
 use crate::testbed::wait::{let_pass, until};
 
 /// Jiffies, and the time from one step to the next.
 const TOLERANCE: Duration = Duration::from_millis(20);
 
-pub(crate) fn close_unread(tracer: &Tracer, family: Family) -> Result<()> {
+pub(crate) fn close_unread(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
     race(tracer, family, "fin_not_sent", "unknown", |mut client, server| {
         client.write_all(b"next request")?;
         server.peek(&mut [0])?;
@@ -25,7 +25,7 @@ pub(crate) fn close_unread(tracer: &Tracer, family: Family) -> Result<()> {
     })
 }
 
-pub(crate) fn request_after_fin(tracer: &Tracer, family: Family) -> Result<()> {
+pub(crate) fn request_after_fin(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
     race(tracer, family, "fin_unprocessed", "fin_unprocessed", |mut client, server| {
         drop(server);
         ensure!(client.peek(&mut [0])? == 0, "the server says more");
@@ -35,15 +35,15 @@ pub(crate) fn request_after_fin(tracer: &Tracer, family: Family) -> Result<()> {
 }
 
 fn race(
-    tracer: &Tracer,
+    tracer: &DaemonUnderTest,
     family: Family,
     of_server: &str,
     of_client: &str,
     race: fn(TcpStream, TcpStream) -> Result<TcpStream>,
 ) -> Result<()> {
-    let net = Net::build(family)?;
+    let net = Network::build(family)?;
     let netns = [net.client.inum()];
-    tracer.forget(&netns);
+    tracer.lines.forget(&netns);
     let (server, idled) = net.client.enter(|| {
         let address: IpAddr = match family {
             Family::V4 | Family::Mapped => Ipv4Addr::LOCALHOST.into(),
@@ -64,7 +64,7 @@ fn race(
         until("the client to be reset", || Ok(client.take_error()?))?;
         Ok((endpoint, idled))
     })?;
-    let told = tracer.resets(&netns, 2);
+    let told = tracer.lines.resets(&netns, 2);
     let said: Vec<_> = told.iter().map(describe).collect();
     let one = |direction: &str, role: &str, race: &str| {
         let is = |reset: &&Reset| {

@@ -9,7 +9,7 @@ mod testbed;
 
 use anyhow::{Context as _, Result};
 
-use crate::testbed::daemon::Tracer;
+use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::diag::State::TimeWaitForFin;
 use crate::testbed::network::Family;
 use crate::traffic::connection::Connection;
@@ -20,7 +20,7 @@ pub struct Story {
     pub name: &'static str,
     /// One sentence.
     pub says: &'static str,
-    play: fn(&Tracer, Family) -> Result<()>,
+    play: fn(&DaemonUnderTest, Family) -> Result<()>,
 }
 
 /// All of them.
@@ -74,7 +74,7 @@ pub(crate) const STORIES: &[Story] = &[
 
 impl Story {
     /// Plays it under `tracer`; an error says what was not as told.
-    pub fn run(&self, tracer: &Tracer, family: Family) -> Result<()> {
+    pub fn run(&self, tracer: &DaemonUnderTest, family: Family) -> Result<()> {
         (self.play)(tracer, family).with_context(|| format!("{} ({family:?})", self.name))
     }
 }

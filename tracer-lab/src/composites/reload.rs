@@ -10,8 +10,8 @@ use socket2::SockRef;
 
 use crate::oracle::describe::describe;
 use crate::scenarios::IDLE;
-use crate::testbed::daemon::Tracer;
-use crate::testbed::network::{Family, Net};
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::network::{Family, Network};
 use crate::testbed::scrape::Scrape;
 use crate::testbed::sockets::{accept, client_here, listen};
 use crate::testbed::wait::{let_pass, until};
@@ -19,22 +19,22 @@ use crate::testbed::wait::{let_pass, until};
 const CONNECTIONS: usize = 200;
 const RACERS: usize = 20;
 
-pub(crate) fn clients_follow(tracer: &Tracer, family: Family) -> Result<()> {
+pub(crate) fn clients_follow(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
     reload(tracer, family, 0)
 }
 
-pub(crate) fn some_clients_race(tracer: &Tracer, family: Family) -> Result<()> {
+pub(crate) fn some_clients_race(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
     reload(tracer, family, RACERS)
 }
 
-fn reload(tracer: &Tracer, family: Family, racers: usize) -> Result<()> {
+fn reload(tracer: &DaemonUnderTest, family: Family, racers: usize) -> Result<()> {
     // A port of its own: the tracer's metrics know servers, not namespaces.
     static PLAYED: AtomicU16 = AtomicU16::new(0);
     let port =
         30_000 + u16::try_from(process::id() % 1000)? * 10 + PLAYED.fetch_add(1, Ordering::Relaxed) % 10;
-    let net = Net::build_for_port(family, port)?;
+    let net = Network::build_for_port(family, port)?;
     let netns = [net.server.inum(), net.client.inum()];
-    tracer.forget(&netns);
+    tracer.lines.forget(&netns);
 
     let listener = listen(&net, &net.server, 16)?;
     let (mut clients, mut servers) = (Vec::new(), Vec::new());
@@ -61,7 +61,7 @@ fn reload(tracer: &Tracer, family: Family, racers: usize) -> Result<()> {
     }
     drop(clients);
 
-    let told = tracer.resets(&netns, 2 * racers);
+    let told = tracer.lines.resets(&netns, 2 * racers);
     for (direction, role) in [("sent", "server"), ("received", "client")] {
         let lines = told.iter().filter(|reset| (&*reset.direction, &*reset.role) == (direction, role));
         let told_races = lines.filter(|reset| reset.race.as_deref() == Some("fin_unprocessed"));
@@ -82,7 +82,7 @@ fn exchange(mut client: &TcpStream, mut server: &TcpStream) -> Result<()> {
 }
 
 /// Both sides have counted each close once; the tracer reads such events once a second.
-fn idle_closes(tracer: &Tracer, server: SocketAddr) -> Result<()> {
+fn idle_closes(tracer: &DaemonUnderTest, server: SocketAddr) -> Result<()> {
     let count = || -> Result<[u64; 2]> {
         let scrape = Scrape(tracer.metrics()?);
         let count = |role: &str| {

@@ -5,12 +5,12 @@ use anyhow::{Result, ensure};
 use crate::composites::close_unread;
 use crate::composites::testbed::Stage;
 use crate::scenarios::{IDLE, idle_connection};
-use crate::testbed::daemon::Tracer;
-use crate::testbed::network::{Family, Net};
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::network::{Family, Network};
 use crate::testbed::wait::let_pass;
 
-pub(crate) fn after_reset(tracer: &Tracer, family: Family) -> Result<()> {
-    let net = Net::build(family)?;
+pub(crate) fn after_reset(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
+    let net = Network::build(family)?;
     let stage = Stage::set_under(tracer, &net)?;
     let mut first = idle_connection(&net)?;
     close_unread(&mut first)?;

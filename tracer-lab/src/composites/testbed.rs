@@ -6,23 +6,24 @@ use tempfile::TempDir;
 use crate::oracle::describe::describe;
 use crate::oracle::difference::{View, difference};
 use crate::oracle::evidence::{Side, weigh};
+use crate::oracle::expectation::Line;
 use crate::scenarios;
-use crate::scenarios::scenario::{Line, Scenario};
+use crate::scenarios::scenario::Scenario;
 use crate::testbed::capture::{Capture, Segment};
-use crate::testbed::daemon::Tracer;
-use crate::testbed::network::Net;
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::network::Network;
 use crate::testbed::reset::Reset;
 use crate::traffic::connection::Connection;
 
 pub(crate) struct Stage<'a> {
-    net: &'a Net,
+    net: &'a Network,
     server: Capture<'a>,
     client: Capture<'a>,
     _directory: TempDir,
 }
 
 impl<'a> Stage<'a> {
-    pub(crate) fn set(net: &'a Net) -> Result<Self> {
+    pub(crate) fn set(net: &'a Network) -> Result<Self> {
         let directory = TempDir::new().context("no temporary directory for the captures")?;
         Ok(Self {
             net,
@@ -33,9 +34,9 @@ impl<'a> Stage<'a> {
     }
 
     /// The same for a tracer that may have met the namespaces' numbers before.
-    pub(crate) fn set_under(tracer: &Tracer, net: &'a Net) -> Result<Self> {
+    pub(crate) fn set_under(tracer: &DaemonUnderTest, net: &'a Network) -> Result<Self> {
         let stage = Self::set(net)?;
-        tracer.forget(&stage.netns());
+        tracer.lines.forget(&stage.netns());
         Ok(stage)
     }
 
@@ -44,16 +45,16 @@ impl<'a> Stage<'a> {
     }
 
     /// So many lines are told of the two hosts, and forgotten.
-    pub(crate) fn take(&self, tracer: &Tracer, count: usize) -> Result<Vec<Reset>> {
-        let resets = tracer.resets(&self.netns(), count);
-        tracer.forget(&self.netns());
+    pub(crate) fn take(&self, tracer: &DaemonUnderTest, count: usize) -> Result<Vec<Reset>> {
+        let resets = tracer.lines.resets(&self.netns(), count);
+        tracer.lines.forget(&self.netns());
         let said: Vec<_> = resets.iter().map(describe).collect();
         ensure!(resets.len() == count, "{count} lines expected, not {}: {}", said.len(), said.join(" + "));
         Ok(resets)
     }
 
     /// Of this connection the wire and the tracer show the same as in the scenario `like`, and nothing else is told of the hosts.
-    pub(crate) fn end(self, tracer: &Tracer, connection: &Connection, like: &str) -> Result<()> {
+    pub(crate) fn end(self, tracer: &DaemonUnderTest, connection: &Connection, like: &str) -> Result<()> {
         let scenario = scenarios::all().find(|scenario| scenario.name == like);
         let Scenario { rsts, server, client, .. } = scenario.context("there is no such scenario")?;
         let resets = self.take(tracer, [server, client].into_iter().flatten().count())?;
@@ -70,7 +71,7 @@ impl<'a> Stage<'a> {
                     evidence: &evidence,
                     errno,
                     resets: Some(&resets),
-                    sight: tracer.sight,
+                    coverage: tracer.coverage,
                 },
             )
         };

@@ -18,7 +18,8 @@ use clap::ValueEnum;
 use crate::fresh::root::{Options, Root, USER};
 use crate::fresh::watched::{Ended, Watched};
 use crate::testbed::http;
-use crate::{privilege, process, workspace};
+use crate::testbed::process;
+use crate::{privilege, workspace};
 
 /// Longer than any step takes here.
 const LIMIT: Duration = Duration::from_mins(90);

@@ -9,7 +9,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::archive::Archive;
-use crate::{process, workspace};
+use crate::testbed::process;
+use crate::workspace;
 
 /// Who tries the README's commands.
 pub(crate) const USER: &str = "dev";

@@ -2,17 +2,19 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::testbed::process::Process;
+
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// A running command, killed when dropped.
+/// A running command, ended when dropped.
 pub(crate) struct Watched {
-    child: Child,
+    process: Process,
     log: PathBuf,
     began: Instant,
     /// When the log last grew, and to what.
@@ -33,10 +35,9 @@ impl Watched {
     /// Starts `command`. Its standard input ends when it is told to [`finish`](Self::finish).
     pub(crate) fn start(mut command: Command, log: &Path) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-        let child = command.stdin(Stdio::piped()).stdout(file.try_clone()?).stderr(file).spawn();
-        let child = child.with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        let process = Process::start(command.stdin(Stdio::piped()).stdout(file.try_clone()?).stderr(file))?;
         let now = Instant::now();
-        Ok(Self { child, log: log.to_owned(), began: now, grew: (now, 0), silence: Duration::ZERO })
+        Ok(Self { process, log: log.to_owned(), began: now, grew: (now, 0), silence: Duration::ZERO })
     }
 
     /// Waits until `condition` holds.
@@ -61,7 +62,7 @@ impl Watched {
 
     /// Waits for its end.
     pub(crate) fn finish(mut self, limit: Duration) -> Result<Ended> {
-        drop(self.child.stdin.take());
+        drop(self.process.stdin());
         let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = self.look()? {
@@ -80,14 +81,6 @@ impl Watched {
         if size > self.grew.1 {
             self.grew = (Instant::now(), size);
         }
-        Ok(self.child.try_wait()?)
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.ended()
     }
 }

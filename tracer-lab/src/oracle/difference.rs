@@ -7,11 +7,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::time::{ClockId, clock_getres};
 
-use crate::oracle::coverage::Sight;
 use crate::oracle::describe::describe;
 use crate::oracle::evidence::{Evidence, Side};
+use crate::oracle::expectation::{Idle, Line, QUIET, Rsts};
 use crate::oracle::request_line::RequestLine;
-use crate::scenarios::scenario::{Idle, Line, QUIET, Rsts};
+use crate::testbed::coverage::Coverage;
 use crate::testbed::reset::Reset;
 
 /// What is known of one host after a scenario.
@@ -24,7 +24,7 @@ pub(crate) struct View<'a> {
     pub(crate) errno: Option<Errno>,
     /// What the tracer said of the host's namespace; `None` if it was not asked.
     pub(crate) resets: Option<&'a [Reset]>,
-    pub(crate) sight: Sight,
+    pub(crate) coverage: Coverage,
 }
 
 /// The first way in which `view` is not as expected.
@@ -47,7 +47,7 @@ fn played(expected: Option<&Line>, rsts: Rsts, view: &View) -> Option<String> {
 }
 
 fn told(expected: Option<&Line>, view: &View) -> Option<String> {
-    let seen = expected.and_then(|line| view.sight.of(line));
+    let seen = expected.and_then(|line| view.coverage.of(line));
     match (seen, view.resets?) {
         (None, []) => None,
         (None, [reset, ..]) => Some(format!("the tracer should be silent: {}", describe(reset))),
@@ -65,7 +65,7 @@ fn told_wrong(line: &Line, reset: &Reset, view: &View) -> Option<String> {
     };
     // A RST that finds no socket leaves no trace where it arrives: one socket, one segment.
     let segments = match line.direction {
-        "sent" if view.sight.counts_all() => {
+        "sent" if view.coverage.counts_all() => {
             reset.rst_segments.clamp(rsts.saturating_sub(seen.late_rsts), rsts)
         }
         "sent" => reset.rst_segments.min(rsts),
@@ -98,9 +98,9 @@ fn told_wrong(line: &Line, reset: &Reset, view: &View) -> Option<String> {
 fn wrong_request_line(line: &Line, reset: &Reset, view: &View) -> Option<String> {
     let told = RequestLine::told(reset);
     let wire = &view.evidence.request_line;
-    let must_be_known = view.sight.shows_request_line(line, view.evidence.acknowledged);
+    let must_be_known = view.coverage.shows_request_line(line, view.evidence.acknowledged);
     let is_right = if told.is_none() { !must_be_known || wire.is_none() } else { told == *wire };
-    if told.is_some() && view.sight.hides_request_lines() {
+    if told.is_some() && view.coverage.hides_request_lines() {
         return Some("the tracer says what nobody asked for: a request".to_owned());
     }
     (!is_right).then(|| format!("request: the wire says {wire:?}, the tracer {told:?}"))

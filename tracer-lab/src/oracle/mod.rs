@@ -5,4 +5,5 @@ pub(crate) mod describe;
 pub(crate) mod difference;
 pub(crate) mod evidence;
 pub(crate) mod exchanges;
+pub(crate) mod expectation;
 pub(crate) mod request_line;

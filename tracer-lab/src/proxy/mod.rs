@@ -14,14 +14,15 @@ use tempfile::TempDir;
 
 use crate::oracle::describe::{describe, describe_wire};
 use crate::oracle::evidence::{Side, weigh};
-use crate::proxy::nginx::{Complaints, Nginx, status};
+use crate::proxy::nginx::{Complaints, Nginx};
 use crate::testbed::capture::{Capture, RST, Segment};
-use crate::testbed::daemon::Tracer;
+use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::diag::{Diag, State};
-use crate::testbed::network::{Family, Net};
+use crate::testbed::network::{Family, Network};
 use crate::testbed::reset::Reset;
 use crate::testbed::sockets::{accept, listen};
 use crate::testbed::wait::{let_pass, until};
+use crate::traffic::session::Session;
 
 /// So many errors are provoked, and at most so many requests are sent for it.
 const ERRORS: usize = 20;
@@ -55,18 +56,18 @@ impl fmt::Display for Tally {
 }
 
 /// Lets an upstream race with nginx, and compares nginx's error log, the capture and the tracer.
-pub fn race_with_nginx(tracer: &Tracer) -> Result<Tally> {
+pub fn race_with_nginx(tracer: &DaemonUnderTest) -> Result<Tally> {
     let directory = TempDir::new().context("no temporary directory for nginx")?;
     // A port of its own: the tracer's counters know servers, not namespaces.
     let port = 20_000 + u16::try_from(process::id() % 10_000)?;
-    let net = Net::build_for_port(Family::V4, port)?;
+    let net = Network::build_for_port(Family::V4, port)?;
     let server = net.server_endpoint();
     let capture = Capture::start(&net.client, directory.path().join("client.pcap"))?;
     let netns = [net.client.inum()];
-    tracer.forget(&netns);
+    tracer.lines.forget(&netns);
     let nginx = Nginx::start(&net.client, directory.path(), server)?;
     let raced = provoke(&net, &nginx)?;
-    let resets = tracer.resets(&netns, raced.len());
+    let resets = tracer.lines.resets(&netns, raced.len());
     let segments = capture.finish(net.nowhere())?;
     for client in &raced {
         agree(&resets, &segments, *client, server)?;
@@ -83,7 +84,7 @@ pub fn race_with_nginx(tracer: &Tracer) -> Result<Tally> {
 }
 
 /// Races until nginx has logged enough errors of each kind; returns its ends of the connections that were lost.
-fn provoke(net: &Net, nginx: &Nginx) -> Result<Vec<SocketAddr>> {
+fn provoke(net: &Network, nginx: &Nginx) -> Result<Vec<SocketAddr>> {
     let listener = listen(net, &net.server, 16)?;
     let mut raced = Vec::new();
     while raced.len() < REQUESTS / 2 {
@@ -120,7 +121,7 @@ fn serve(nginx: &Nginx, listener: &TcpListener) -> Result<TcpStream> {
 }
 
 /// Scenario unread-close: a busy upstream gets the next request and closes before it has read it.
-fn close_unread(nginx: &Nginx, upstream: TcpStream) -> Result<TcpStream> {
+fn close_unread(nginx: &Nginx, upstream: TcpStream) -> Result<Session> {
     let request = nginx.request()?;
     upstream.peek(&mut [0]).context("nginx does not use the connection again")?;
     drop(upstream);
@@ -128,7 +129,7 @@ fn close_unread(nginx: &Nginx, upstream: TcpStream) -> Result<TcpStream> {
 }
 
 /// Scenario race-fin-in-flight: the upstream's FIN is on the wire when the next request leaves.
-fn close_in_flight(net: &Net, nginx: &Nginx, upstream: TcpStream) -> Result<TcpStream> {
+fn close_in_flight(net: &Network, nginx: &Nginx, upstream: TcpStream) -> Result<Session> {
     let (local, remote) = (net.server_endpoint(), upstream.peer_addr()?);
     let kernel = Diag::open(&net.server)?;
     net.hold_packets_to_client()?;
@@ -140,6 +141,11 @@ fn close_in_flight(net: &Net, nginx: &Nginx, upstream: TcpStream) -> Result<TcpS
     until("the request to be reset", || Ok(kernel.socket(local, remote)?.is_none().then_some(())))?;
     net.release_packets_to_client()?;
     Ok(request)
+}
+
+/// The status of nginx's answer to a request.
+fn status(mut request: Session) -> Result<u16> {
+    Ok(request.head().context("nginx does not answer")?.status)
 }
 
 /// The tracer told of this connection what the wire shows, once.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use crate::testbed::daemon::{RACE_WINDOW, Tracer};
-use crate::testbed::network::{Family, Net, own_port};
+use crate::testbed::daemon::{DaemonUnderTest, RACE_WINDOW};
+use crate::testbed::network::{Family, Network, own_port};
 use crate::testbed::sockets::listen;
 use crate::testbed::wait::{let_pass, until};
 use crate::traffic::exchange::{Manner, Pair, at_once, play};
@@ -21,7 +21,7 @@ const ENOUGH: usize = 10;
 const LIMIT: usize = 5;
 
 /// The advice about `server` of this kind, seen from each end.
-fn advice(tracer: &Tracer, server: SocketAddr, kind: &str) -> Result<Option<[Value; 2]>> {
+fn advice(tracer: &DaemonUnderTest, server: SocketAddr, kind: &str) -> Result<Option<[Value; 2]>> {
     let all: Vec<Value> = serde_json::from_str(&tracer.get("/api/v1/advice")?)?;
     let of = |role: &str| {
         let is = |advice: &&Value| {
@@ -35,9 +35,9 @@ fn advice(tracer: &Tracer, server: SocketAddr, kind: &str) -> Result<Option<[Val
 /// Reuses that come close to the server's timeout are counted from when it is known.
 pub fn late_reuses_are_told() -> Result<()> {
     let port = own_port()?;
-    let net = Net::build_for_port(Family::V4, port)?;
+    let net = Network::build_for_port(Family::V4, port)?;
     let server = net.server_endpoint();
-    let tracer = Tracer::start_with(&["--requests", "--server-port", &port.to_string()])?;
+    let tracer = DaemonUnderTest::start_with(&["--requests", "--server-port", &port.to_string()])?;
     let listener = listen(&net, &net.server, 16)?;
     let open = || (0..ENOUGH).map(|_| Pair::open(&net, &listener, server)).collect::<Result<Vec<_>>>();
     let exchange = |rest: Duration| (rest, Manner::Plain);
@@ -73,13 +73,13 @@ pub fn late_reuses_are_told() -> Result<()> {
 /// A server that closes behind the fifth response, and clients that send a sixth request all the same.
 pub fn request_limit_is_found(counting: bool) -> Result<()> {
     let port = own_port()?;
-    let net = Net::build_for_port(Family::V4, port)?;
+    let net = Network::build_for_port(Family::V4, port)?;
     let server = net.server_endpoint();
     let netns = [net.server.inum(), net.client.inum()];
     let port = port.to_string();
     let mut flags = vec!["--server-port", &port, "--race-window", RACE_WINDOW];
     flags.extend(counting.then_some("--requests"));
-    let tracer = Tracer::start_with(&flags)?;
+    let tracer = DaemonUnderTest::start_with(&flags)?;
     let listener = listen(&net, &net.server, 16)?;
     for _ in 0..ENOUGH {
         let_pass(MOMENT);
@@ -87,7 +87,7 @@ pub fn request_limit_is_found(counting: bool) -> Result<()> {
         (0..LIMIT).try_for_each(|_| pair.exchange(Manner::Plain))?;
         pair.ignore_the_end()?;
     }
-    for reset in tracer.resets(&netns, 2 * ENOUGH) {
+    for reset in tracer.lines.resets(&netns, 2 * ENOUGH) {
         let expected = counting.then_some(u32::try_from(LIMIT)?);
         ensure!(reset.cause == "keepalive_race" && reset.requests == expected, "{reset:?}");
     }

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::oracle::exchanges;
 use crate::testbed::capture::Capture;
-use crate::testbed::daemon::Tracer;
-use crate::testbed::network::{Family, Net, own_port};
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::network::{Family, Network, own_port};
 use crate::testbed::scrape::Scrape;
 use crate::testbed::sockets::{listen, listen_on};
 use crate::traffic::exchange::{Manner, Pair, plan, play};
@@ -23,7 +23,7 @@ const SOON: Duration = Duration::from_millis(25);
 /// Requests, and how long connections had idled when they were used again, on both ends.
 pub fn all_count_the_same(family: Family) -> Result<()> {
     let port = own_port()?;
-    let net = Net::build_for_port(family, port)?;
+    let net = Network::build_for_port(family, port)?;
     let server = net.server_endpoint();
     let elsewhere = SocketAddr::new(server.ip(), own_port()?);
     let directory = TempDir::new().context("no temporary directory for the captures")?;
@@ -31,7 +31,7 @@ pub fn all_count_the_same(family: Family) -> Result<()> {
         ("server", Capture::start(&net.server, directory.path().join("server.pcap"))?),
         ("client", Capture::start(&net.client, directory.path().join("client.pcap"))?),
     ];
-    let tracer = Tracer::start_with(&["--requests", "--server-port", &port.to_string()])?;
+    let tracer = DaemonUnderTest::start_with(&["--requests", "--server-port", &port.to_string()])?;
     let (listener, other) =
         (listen(&net, &net.server, 16)?, listen_on(&net, &net.server, elsewhere.port(), 16)?);
 
@@ -91,9 +91,9 @@ fn agree(scrape: &Scrape, labels: &str, requests: usize, idle: &[Duration]) -> R
 /// With room for one series, all but one server count as `other`.
 pub fn without_room_the_rest_is_other() -> Result<()> {
     let ports = [own_port()?, own_port()?];
-    let net = Net::build_for_port(Family::V4, ports[0])?;
+    let net = Network::build_for_port(Family::V4, ports[0])?;
     let [first, second] = ports.map(|port| port.to_string());
-    let tracer = Tracer::start_with(&[
+    let tracer = DaemonUnderTest::start_with(&[
         "--requests",
         "--max-series",
         "1",
@@ -124,7 +124,7 @@ pub fn without_room_the_rest_is_other() -> Result<()> {
 
 /// Neither metrics nor probes.
 pub fn without_the_flag_nothing_is_counted() -> Result<()> {
-    let tracer = Tracer::start_with(&[])?;
+    let tracer = DaemonUnderTest::start_with(&[])?;
     let metrics = tracer.metrics()?;
     for name in ["tracer_requests", "tracer_reuse", "tcp_rcv_space_adjust", "tcp_destroy_sock"] {
         ensure!(!metrics.contains(name), "{name} is in the metrics");

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::oracle::request_line::RequestLine;
 use crate::testbed::capture::{Capture, Segment};
-use crate::testbed::daemon::Tracer;
-use crate::testbed::network::{Family, Net, own_port};
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::network::{Family, Network, own_port};
 use crate::testbed::raw;
 use crate::testbed::reset::Reset;
 use crate::testbed::scrape::Scrape;
@@ -74,16 +74,16 @@ fn rows() -> Vec<Row> {
 
 /// Every row on a connection of its own; the captures must show that it was sent, and by whom it was reset.
 pub fn friends_and_foes_are_told_apart(family: Family) -> Result<()> {
-    let net = Net::build_for_port(family, own_port()?)?;
+    let net = Network::build_for_port(family, own_port()?)?;
     let directory = TempDir::new().context("no temporary directory for the captures")?;
     let capture = Capture::start(&net.client, directory.path().join("client.pcap"))?;
-    let tracer = Tracer::start_asked_for(&["--http"])?;
+    let tracer = DaemonUnderTest::start_for_lab(&["--http"])?;
     let listener = listen(&net, &net.server, 16)?;
     let rows = rows();
     let clients = rows.iter().map(|row| reset(&net, &listener, row)).collect::<Result<Vec<_>>>()?;
 
     let netns = [net.server.inum(), net.client.inum()];
-    let resets = tracer.resets(&netns, 2 * rows.len());
+    let resets = tracer.lines.resets(&netns, 2 * rows.len());
     let segments = capture.finish_complete(net.nowhere())?;
     for (row, client) in rows.iter().zip(clients) {
         let sent = row.payload.escape_ascii().to_string();
@@ -111,11 +111,11 @@ pub fn friends_and_foes_are_told_apart(family: Family) -> Result<()> {
 
 /// A late segment of a connection that nobody knows, in a packet's own memory.
 pub fn a_packet_of_its_own_is_read(family: Family) -> Result<()> {
-    let net = Net::build(family)?;
-    let tracer = Tracer::start_with(&["--http"])?;
+    let net = Network::build(family)?;
+    let tracer = DaemonUnderTest::start_with(&["--http"])?;
     let client = SocketAddr::new(net.client_address().ip(), 40_001);
     raw::send_payload(&net.client, client, net.server_endpoint(), b"PUT /late?x HTTP/1.1\r\n\r\n")?;
-    let resets = tracer.resets(&[net.server.inum()], 1);
+    let resets = tracer.lines.resets(&[net.server.inum()], 1);
     let told = told(&resets, |reset| reset.remote == client).context("nothing is said")?;
     ensure!(told == "PUT /late", "{told}");
     tracer.stop()
@@ -123,18 +123,18 @@ pub fn a_packet_of_its_own_is_read(family: Family) -> Result<()> {
 
 /// What was sent before the tracer looked is found as long as it is not acknowledged.
 pub fn what_was_sent_before_the_tracer_started_is_found(family: Family) -> Result<()> {
-    let net = Net::build(family)?;
+    let net = Network::build(family)?;
     let listener = listen(&net, &net.server, 16)?;
     let (mut client, mut server) = connect(&net, &listener, net.server_endpoint())?;
     exchange(&mut client, &mut server)?;
     net.lose_packets_to_server()?;
     client.write_all(b"PATCH /before HTTP/1.1\r\n\r\n")?;
     // Where memory is it learns of the first connection that is made, which is ours to it.
-    let tracer = Tracer::start_with(&["--http"])?;
+    let tracer = DaemonUnderTest::start_with(&["--http"])?;
     // The request is sent again, and another host knows nothing of it.
     net.fail_over()?;
     until("the client to be reset", || Ok(client.take_error()?))?;
-    let resets = tracer.resets(&[net.client.inum()], 1);
+    let resets = tracer.lines.resets(&[net.client.inum()], 1);
     let told = told(&resets, |reset| reset.direction == "received").context("nothing is said")?;
     ensure!(told == "PATCH /before", "{told}");
     tracer.stop()
@@ -142,11 +142,11 @@ pub fn what_was_sent_before_the_tracer_started_is_found(family: Family) -> Resul
 
 /// Without the flag there is no probe, no payload is looked at, and nothing is said.
 pub fn without_the_flag_nothing_is_read(family: Family) -> Result<()> {
-    let net = Net::build(family)?;
-    let tracer = Tracer::start()?;
+    let net = Network::build(family)?;
+    let tracer = DaemonUnderTest::start()?;
     let listener = listen(&net, &net.server, 16)?;
     let client = reset(&net, &listener, &rows()[0])?;
-    let resets = tracer.resets(&[net.server.inum(), net.client.inum()], 2);
+    let resets = tracer.lines.resets(&[net.server.inum(), net.client.inum()], 2);
     ensure!(resets.len() == 2, "not two lines: {resets:?}");
     ensure!(
         resets.iter().all(|reset| reset.method.is_none() && reset.path.is_none()),
@@ -159,7 +159,7 @@ pub fn without_the_flag_nothing_is_read(family: Family) -> Result<()> {
 }
 
 /// An exchange; then the server closes, and the client sends the row's payload all the same.
-fn reset(net: &Net, listener: &TcpListener, row: &Row) -> Result<SocketAddr> {
+fn reset(net: &Network, listener: &TcpListener, row: &Row) -> Result<SocketAddr> {
     let (mut client, mut server) = connect(net, listener, net.server_endpoint())?;
     let endpoint = client.local_addr()?;
     exchange(&mut client, &mut server)?;

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use crate::oracle::describe::describe;
 use crate::oracle::evidence::{Side, weigh};
 use crate::testbed::capture::Capture;
-use crate::testbed::daemon::{RACE_WINDOW, Tracer};
-use crate::testbed::network::{Family, Net, own_port};
+use crate::testbed::daemon::{DaemonUnderTest, RACE_WINDOW};
+use crate::testbed::network::{Family, Network, own_port};
 use crate::testbed::sockets::listen;
 use crate::testbed::wait::let_pass;
 use crate::traffic::exchange::{Manner, Pair};
@@ -21,12 +21,12 @@ const CLOSE: f64 = 0.001;
 /// Each race knows how many requests came before it, but not on a connection that is older than the tracer; its times are exact.
 pub fn races_know_what_came_before(family: Family) -> Result<()> {
     let port = own_port()?;
-    let net = Net::build_for_port(family, port)?;
+    let net = Network::build_for_port(family, port)?;
     let server = net.server_endpoint();
     let listener = listen(&net, &net.server, 16)?;
     let older = Pair::open(&net, &listener, server)?;
     older.exchange(Manner::Plain)?;
-    let tracer = Tracer::start_with(&["--requests", "--race-window", RACE_WINDOW])?;
+    let tracer = DaemonUnderTest::start_with(&["--requests", "--race-window", RACE_WINDOW])?;
     let netns = [net.server.inum(), net.client.inum()];
     let directory = TempDir::new().context("no temporary directory for the captures")?;
     let captures = [
@@ -42,10 +42,10 @@ pub fn races_know_what_came_before(family: Family) -> Result<()> {
         raced.push((pair.endpoint, exchanges));
         pair.race()?;
     }
-    let young = tracer.resets(&netns, raced.len() * 2);
-    tracer.forget(&netns);
+    let young = tracer.lines.resets(&netns, raced.len() * 2);
+    tracer.lines.forget(&netns);
     older.race()?;
-    let old = tracer.resets(&netns, 2);
+    let old = tracer.lines.resets(&netns, 2);
     ensure!(old.len() == 2 && old.iter().all(|reset| reset.requests.is_none()), "{old:?}");
 
     for (side, capture) in captures {

@@ -8,13 +8,13 @@ use std::thread;
 
 use crate::scenarios::case::Case;
 use crate::scenarios::outcome::Outcome;
-use crate::testbed::daemon::Tracer;
+use crate::testbed::daemon::DaemonUnderTest;
 
 /// Cases at a time: they wait most of their time.
 pub const WORKERS: usize = 4;
 
 /// Plays `cases` under `tracer` or without one, keeps their captures in `keep`, and returns how many failed.
-pub(crate) fn play(cases: &[Case], tracer: Option<&Tracer>, keep: Option<&Path>) -> usize {
+pub(crate) fn play(cases: &[Case], tracer: Option<&DaemonUnderTest>, keep: Option<&Path>) -> usize {
     println!("{}", Outcome::header());
     let waiting = Mutex::new(cases.iter().enumerate());
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();

@@ -6,15 +6,16 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use crate::oracle::coverage::Sight;
 use crate::oracle::describe::{describe, describe_wire};
 use crate::oracle::difference::{View, difference};
 use crate::oracle::evidence::{Side, weigh};
+use crate::oracle::expectation::Line;
 use crate::scenarios::outcome::{Outcome, Row};
-use crate::scenarios::scenario::{Line, Scenario};
+use crate::scenarios::scenario::Scenario;
 use crate::testbed::capture::{Capture, Segment};
-use crate::testbed::daemon::Tracer;
-use crate::testbed::network::{Family, Net};
+use crate::testbed::coverage::Coverage;
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::network::{Family, Network};
 use crate::testbed::reset::Reset;
 use crate::testbed::wait::{TooSlow, let_pass};
 use crate::traffic::connection::Connection;
@@ -47,7 +48,7 @@ impl Case {
 
     /// Plays the case and judges it by the wire alone, or with what `tracer` says. Captures are kept in `keep`.
     #[must_use]
-    pub fn run(&self, tracer: Option<&Tracer>, keep: Option<&Path>) -> Outcome {
+    pub fn run(&self, tracer: Option<&DaemonUnderTest>, keep: Option<&Path>) -> Outcome {
         let mut too_slow = Vec::new();
         loop {
             let mut netns = Vec::new();
@@ -61,9 +62,14 @@ impl Case {
         }
     }
 
-    fn play(&self, tracer: Option<&Tracer>, keep: Option<&Path>, numbers: &mut Vec<u64>) -> Result<Vec<Row>> {
+    fn play(
+        &self,
+        tracer: Option<&DaemonUnderTest>,
+        keep: Option<&Path>,
+        numbers: &mut Vec<u64>,
+    ) -> Result<Vec<Row>> {
         let directory = TempDir::new().context("no temporary directory for the captures")?;
-        let net = Net::build(self.family)?;
+        let net = Network::build(self.family)?;
         let hosts = [(Side::Server, &net.server), (Side::Standby, &net.standby), (Side::Client, &net.client)];
         let mut captures = Vec::new();
         for (_, host) in hosts {
@@ -73,12 +79,12 @@ impl Case {
         let netns = hosts.map(|(_, host)| host.inum());
         numbers.extend(netns);
         if let Some(tracer) = tracer {
-            tracer.forget(&netns);
+            tracer.lines.forget(&netns);
         }
         // The sockets stay as they are until everything is seen: closing them would be another story.
         let connection = (self.scenario.play)(&net)?;
         let resets = if let Some(tracer) = tracer {
-            Some(tracer.resets(&netns, self.scenario.lines()))
+            Some(tracer.lines.resets(&netns, self.scenario.lines()))
         } else {
             let_pass(LATE_RSTS);
             None
@@ -89,8 +95,8 @@ impl Case {
             let resets = resets
                 .as_ref()
                 .map(|resets| resets.iter().filter(|&reset| of_host(reset)).cloned().collect());
-            let sight = tracer.map_or(Sight::WHOLE, |tracer| tracer.sight);
-            rows.extend(self.judge(side, &connection, &capture.finish(net.nowhere())?, resets, sight));
+            let coverage = tracer.map_or(Coverage::WHOLE, |tracer| tracer.coverage);
+            rows.extend(self.judge(side, &connection, &capture.finish(net.nowhere())?, resets, coverage));
         }
         net.cut()?;
         Ok(rows)
@@ -102,7 +108,7 @@ impl Case {
         connection: &Connection,
         segments: &[Segment],
         resets: Option<Vec<Reset>>,
-        sight: Sight,
+        coverage: Coverage,
     ) -> Option<Row> {
         let (client, server) = (connection.client_endpoint, connection.server_endpoint);
         let evidence = weigh(segments, client, server, side);
@@ -113,7 +119,7 @@ impl Case {
             Side::Client => connection.client_errno,
         };
         let view =
-            View { side, client, server, evidence: &evidence, errno, resets: resets.as_deref(), sight };
+            View { side, client, server, evidence: &evidence, errno, resets: resets.as_deref(), coverage };
         let difference = difference(expected, self.scenario.rsts, &view);
         // A standby that plays no part, and is not accused of one, needs no row.
         let idle_standby = side == Side::Standby && expected.is_none() && difference.is_none();
@@ -125,7 +131,7 @@ impl Case {
                 resets => resets.iter().map(describe).collect::<Vec<_>>().join(" + "),
             }),
             difference,
-            unseen: expected.is_some_and(|line| !sight.shows(line)),
+            unseen: expected.is_some_and(|line| !coverage.shows(line)),
         })
     }
 }

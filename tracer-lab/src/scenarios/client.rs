@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 
-use crate::scenarios::scenario::{BY_CLIENT, Line, RECEIVED, SENT, Scenario};
+use crate::oracle::expectation::{BY_CLIENT, Line, RECEIVED, SENT};
+use crate::scenarios::scenario::Scenario;
 use crate::scenarios::{ROW, idle_connection};
 use crate::testbed::diag::State::TimeWaitForFin;
-use crate::testbed::network::Net;
+use crate::testbed::network::Network;
 use crate::traffic::connection::Connection;
 
 /// The server's view.
@@ -48,7 +49,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     },
 ];
 
-fn close_with_unread_response(net: &Net) -> Result<Connection<'_>> {
+fn close_with_unread_response(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.client_requests()?;
     connection.server_reads_the_request()?;
@@ -59,7 +60,7 @@ fn close_with_unread_response(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn close_before_the_response(net: &Net) -> Result<Connection<'_>> {
+fn close_before_the_response(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.client_requests()?;
     connection.client_closes();
@@ -70,7 +71,7 @@ fn close_before_the_response(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn health_check(net: &Net) -> Result<Connection<'_>> {
+fn health_check(net: &Network) -> Result<Connection<'_>> {
     let mut connection = Connection::open(net)?;
     connection.client_resets()?;
     connection.server_is_gone()?;

@@ -6,10 +6,11 @@ use anyhow::Result;
 
 use crate::oracle::difference::tolerance;
 use crate::oracle::evidence::FAREWELL;
-use crate::scenarios::scenario::{BY_SERVER, Line, RECEIVED, SENT, Scenario};
+use crate::oracle::expectation::{BY_SERVER, Line, RECEIVED, SENT};
+use crate::scenarios::scenario::Scenario;
 use crate::scenarios::{CLIENT_RACE, IDLE, ROW, SERVER_RACE};
 use crate::testbed::diag::State::{CloseWait, FinWait1, TimeWaitForFin};
-use crate::testbed::network::Net;
+use crate::testbed::network::Network;
 use crate::testbed::wait::{let_pass, together};
 use crate::traffic::connection::Connection;
 
@@ -45,14 +46,14 @@ pub(crate) const ROWS: &[Scenario] = &[
     },
 ];
 
-fn farewell_answered(net: &Net) -> Result<Connection<'_>> {
+fn farewell_answered(net: &Network) -> Result<Connection<'_>> {
     let mut connection = farewell(net)?;
     connection.client_says(&NOTIFY)?;
     connection.client_is_gone()?;
     Ok(connection)
 }
 
-fn farewell_overlooked(net: &Net) -> Result<Connection<'_>> {
+fn farewell_overlooked(net: &Network) -> Result<Connection<'_>> {
     let mut connection = farewell(net)?;
     connection.client_says(&REQUEST)?;
     connection.client_is_gone()?;
@@ -60,7 +61,7 @@ fn farewell_overlooked(net: &Net) -> Result<Connection<'_>> {
 }
 
 /// Farewell and FIN leave together, and arrive together: no acknowledgement comes between.
-fn farewell(net: &Net) -> Result<Connection<'_>> {
+fn farewell(net: &Network) -> Result<Connection<'_>> {
     let mut connection = Connection::open(net)?;
     // A farewell hides when the response was sent: the tracer then goes by the request.
     together("a request and its response", tolerance(), || connection.exchange())?;

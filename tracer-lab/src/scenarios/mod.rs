@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::scenarios::scenario::{Idle, Line, QUIET, RECEIVED, SENT, Scenario};
-use crate::testbed::network::Net;
+use crate::oracle::expectation::{Idle, Line, QUIET, RECEIVED, SENT};
+use crate::scenarios::scenario::Scenario;
+use crate::testbed::network::Network;
 use crate::testbed::wait::let_pass;
 use crate::traffic::connection::Connection;
 
@@ -50,7 +51,7 @@ pub(crate) const IDLE: Duration = Duration::from_millis(400);
 const NO_RACE: Duration = Duration::from_millis(150);
 
 /// A connection that has served a request and idled.
-pub(crate) fn idle_connection(net: &Net) -> Result<Connection<'_>> {
+pub(crate) fn idle_connection(net: &Network) -> Result<Connection<'_>> {
     let connection = Connection::open(net)?;
     connection.exchange()?;
     let_pass(IDLE);

@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 
-use crate::scenarios::scenario::{BY_CLIENT, BY_SERVER, Line, RECEIVED, SENT, Scenario};
+use crate::oracle::expectation::{BY_CLIENT, BY_SERVER, Line, RECEIVED, SENT};
+use crate::scenarios::scenario::Scenario;
 use crate::scenarios::{CLIENT_RACE, IDLE, ROW, SERVER_RACE};
-use crate::testbed::network::Net;
+use crate::testbed::network::Network;
 use crate::testbed::wait::let_pass;
 use crate::traffic::connection::Connection;
 
@@ -30,7 +31,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     },
 ];
 
-fn close_with_unread_request(net: &Net) -> Result<Connection<'_>> {
+fn close_with_unread_request(net: &Network) -> Result<Connection<'_>> {
     let mut connection = Connection::open_multipath(net)?;
     connection.exchange()?;
     let_pass(IDLE);
@@ -41,7 +42,7 @@ fn close_with_unread_request(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn health_check(net: &Net) -> Result<Connection<'_>> {
+fn health_check(net: &Network) -> Result<Connection<'_>> {
     let mut connection = Connection::open_multipath(net)?;
     connection.client_resets()?;
     connection.server_is_gone()?;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::scenarios::scenario::Scenario;
 use crate::scenarios::{ROW, idle_connection};
 use crate::testbed::diag::State::TimeWait;
-use crate::testbed::network::Net;
+use crate::testbed::network::Network;
 use crate::testbed::raw;
 use crate::testbed::wait::until;
 use crate::traffic::connection::Connection;
@@ -39,7 +39,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     },
 ];
 
-fn client_closes_idle(net: &Net) -> Result<Connection<'_>> {
+fn client_closes_idle(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.client_closes();
     connection.server_reads_the_end()?;
@@ -47,7 +47,7 @@ fn client_closes_idle(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn server_closes_idle(net: &Net) -> Result<Connection<'_>> {
+fn server_closes_idle(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.server_closes();
     connection.client_reads_the_end()?;
@@ -55,7 +55,7 @@ fn server_closes_idle(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn payload_into_time_wait(net: &Net) -> Result<Connection<'_>> {
+fn payload_into_time_wait(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.server_closes();
     connection.client_reads_the_end()?;
@@ -76,7 +76,7 @@ fn payload_into_time_wait(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn user_timeout(net: &Net) -> Result<Connection<'_>> {
+fn user_timeout(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.server_gives_up_after(Duration::from_millis(300))?;
     connection.server_acknowledges_at_once()?;

@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 
-use crate::scenarios::scenario::{BY_SERVER, Idle, Line, RECEIVED, Rsts, Scenario};
+use crate::oracle::expectation::{BY_SERVER, Idle, Line, RECEIVED, Rsts};
+use crate::scenarios::scenario::Scenario;
 use crate::scenarios::{CLIENT_RACE, IDLE, NO_RACE, ROW, SERVER_RACE, idle_connection};
 use crate::testbed::diag::State::{CloseWait, FinWait1, FinWait2, TimeWait, TimeWaitForFin};
-use crate::testbed::network::Net;
+use crate::testbed::network::Network;
 use crate::testbed::wait::let_pass;
 use crate::traffic::connection::Connection;
 
@@ -141,18 +142,18 @@ pub(crate) const ROWS: &[Scenario] = &[
     },
 ];
 
-fn fin_in_flight(net: &Net) -> Result<Connection<'_>> {
+fn fin_in_flight(net: &Network) -> Result<Connection<'_>> {
     let connection = request_across_fin(net)?;
     fin_arrives_before_rst(net, connection)
 }
 
-fn fin_in_flight_of_ended_process(net: &Net) -> Result<Connection<'_>> {
+fn fin_in_flight_of_ended_process(net: &Network) -> Result<Connection<'_>> {
     let mut connection = request_across_fin(net)?;
     connection.listener_closes();
     fin_arrives_before_rst(net, connection)
 }
 
-fn fin_in_flight_with_the_rst(net: &Net) -> Result<Connection<'_>> {
+fn fin_in_flight_with_the_rst(net: &Network) -> Result<Connection<'_>> {
     let mut connection = request_across_fin(net)?;
     // Right behind the FIN, the RST ends the client's socket before it acknowledges the FIN.
     net.release_packets_to_client()?;
@@ -161,7 +162,7 @@ fn fin_in_flight_with_the_rst(net: &Net) -> Result<Connection<'_>> {
 }
 
 /// The server has closed and reset the request; all that it sent is still on its way.
-fn request_across_fin(net: &Net) -> Result<Connection<'_>> {
+fn request_across_fin(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     net.hold_packets_to_client()?;
     connection.server_closes();
@@ -172,7 +173,7 @@ fn request_across_fin(net: &Net) -> Result<Connection<'_>> {
 }
 
 /// The FIN arrives so long before the RST that the client acknowledges it, which is reset too.
-fn fin_arrives_before_rst<'net>(net: &Net, mut connection: Connection<'net>) -> Result<Connection<'net>> {
+fn fin_arrives_before_rst<'net>(net: &Network, mut connection: Connection<'net>) -> Result<Connection<'net>> {
     net.release_fin_to_client()?;
     connection.client_reaches(CloseWait)?;
     net.server.has_sent_resets(2)?;
@@ -181,7 +182,7 @@ fn fin_arrives_before_rst<'net>(net: &Net, mut connection: Connection<'net>) -> 
     Ok(connection)
 }
 
-fn fin_unprocessed(net: &Net) -> Result<Connection<'_>> {
+fn fin_unprocessed(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.server_closes();
     connection.server_reaches(TimeWaitForFin)?;
@@ -190,7 +191,7 @@ fn fin_unprocessed(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn fin_unprocessed_by_long_request(net: &Net) -> Result<Connection<'_>> {
+fn fin_unprocessed_by_long_request(net: &Network) -> Result<Connection<'_>> {
     let mut connection = Connection::open(net)?;
     connection.exchange()?;
     connection.server_closes();
@@ -200,7 +201,7 @@ fn fin_unprocessed_by_long_request(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn fin_unprocessed_and_long_fin_timeout(net: &Net) -> Result<Connection<'_>> {
+fn fin_unprocessed_and_long_fin_timeout(net: &Network) -> Result<Connection<'_>> {
     // Above 60 s the kernel keeps the whole socket instead of a time-wait one.
     net.server.sysctl("net.ipv4.tcp_fin_timeout", "120")?;
     let mut connection = idle_connection(net)?;
@@ -211,7 +212,7 @@ fn fin_unprocessed_and_long_fin_timeout(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn fin_unprocessed_and_time_wait_expired(net: &Net) -> Result<Connection<'_>> {
+fn fin_unprocessed_and_time_wait_expired(net: &Network) -> Result<Connection<'_>> {
     net.server.sysctl("net.ipv4.tcp_fin_timeout", "1")?;
     let mut connection = idle_connection(net)?;
     connection.server_closes();
@@ -222,7 +223,7 @@ fn fin_unprocessed_and_time_wait_expired(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn close_with_unread_request(net: &Net) -> Result<Connection<'_>> {
+fn close_with_unread_request(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.server_acknowledges_at_once()?;
     connection.client_requests()?;
@@ -233,18 +234,18 @@ fn close_with_unread_request(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn close_with_unacknowledged_request(net: &Net) -> Result<Connection<'_>> {
+fn close_with_unacknowledged_request(net: &Network) -> Result<Connection<'_>> {
     let connection = idle_connection(net)?;
     request_and_close_unread(connection)
 }
 
-fn close_with_unread_request_without_idling(net: &Net) -> Result<Connection<'_>> {
+fn close_with_unread_request_without_idling(net: &Network) -> Result<Connection<'_>> {
     let connection = Connection::open(net)?;
     connection.exchange()?;
     request_and_close_unread(connection)
 }
 
-fn close_with_unread_request_on_a_reused_port(net: &Net) -> Result<Connection<'_>> {
+fn close_with_unread_request_on_a_reused_port(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.server_closes();
     connection.client_reads_the_end()?;
@@ -264,7 +265,7 @@ fn request_and_close_unread(mut connection: Connection) -> Result<Connection> {
     Ok(connection)
 }
 
-fn close_with_long_unread_request(net: &Net) -> Result<Connection<'_>> {
+fn close_with_long_unread_request(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.client_requests()?;
     connection.server_has_the_request_unread()?;
@@ -274,7 +275,7 @@ fn close_with_long_unread_request(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn shutdown_then_close_with_unread_request(net: &Net) -> Result<Connection<'_>> {
+fn shutdown_then_close_with_unread_request(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.server_shuts_down_writing()?;
     connection.server_reaches(FinWait2)?;

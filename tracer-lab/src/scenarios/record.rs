@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::scenarios::case::Case;
-use crate::testbed::daemon::{RACE_WINDOW, Tracer};
+use crate::testbed::daemon::{DaemonUnderTest, RACE_WINDOW};
 use crate::testbed::network::Family;
 use crate::testbed::recording;
 use crate::testbed::recording::Parts;
@@ -71,10 +71,10 @@ fn record_case(case: &Case, directory: &Path) -> Result<&'static str> {
     let scratch = TempDir::new().context("no temporary directory for the recording")?;
     let all = scratch.path().join("all");
     let flag = all.to_str().context("a temporary directory with a strange name")?;
-    let tracer = Tracer::start_with(&["--race-window", RACE_WINDOW, "--record", flag])?;
+    let tracer = DaemonUnderTest::start_with(&["--race-window", RACE_WINDOW, "--record", flag])?;
     let_pass(MOMENT);
     let outcome = case.run(Some(&tracer), None);
-    let told = tracer.resets(&outcome.netns, 0);
+    let told = tracer.lines.resets(&outcome.netns, 0);
     tracer.stop()?;
     if outcome.is_unsupported() {
         return Ok("is nothing this kernel can do");

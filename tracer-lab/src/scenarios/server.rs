@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::scenarios::scenario::{BY_SERVER, Idle, Line, RECEIVED, SENT, Scenario};
+use crate::oracle::expectation::{BY_SERVER, Idle, Line, RECEIVED, SENT};
+use crate::scenarios::scenario::Scenario;
 use crate::scenarios::{IDLE, NO_RACE, ROW, idle_connection};
 use crate::testbed::diag::State::Established;
-use crate::testbed::network::Net;
+use crate::testbed::network::Network;
 use crate::testbed::wait::let_pass;
 use crate::traffic::connection::Connection;
 
@@ -102,14 +103,14 @@ pub(crate) const ROWS: &[Scenario] = &[
     },
 ];
 
-fn linger_reset_when_idle(net: &Net) -> Result<Connection<'_>> {
+fn linger_reset_when_idle(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.server_resets()?;
     connection.client_is_gone()?;
     Ok(connection)
 }
 
-fn linger_reset_of_open_request(net: &Net) -> Result<Connection<'_>> {
+fn linger_reset_of_open_request(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.client_requests()?;
     connection.server_reads_the_request()?;
@@ -119,7 +120,7 @@ fn linger_reset_of_open_request(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn no_fin_wait(net: &Net) -> Result<Connection<'_>> {
+fn no_fin_wait(net: &Network) -> Result<Connection<'_>> {
     let mut connection = Connection::open(net)?;
     connection.client_requests()?;
     connection.server_reads_the_request()?;
@@ -134,7 +135,7 @@ fn no_fin_wait(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn answer_and_close_during_upload(net: &Net) -> Result<Connection<'_>> {
+fn answer_and_close_during_upload(net: &Network) -> Result<Connection<'_>> {
     let mut connection = Connection::open(net)?;
     connection.client_uploads()?;
     connection.server_reads_the_request()?;
@@ -145,7 +146,7 @@ fn answer_and_close_during_upload(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn keepalive_probes_unanswered(net: &Net) -> Result<Connection<'_>> {
+fn keepalive_probes_unanswered(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     net.hold_packets_to_client()?;
     connection.server_probes_every(Duration::from_secs(1))?;
@@ -153,12 +154,12 @@ fn keepalive_probes_unanswered(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn accept_queue_overflow(net: &Net) -> Result<Connection<'_>> {
+fn accept_queue_overflow(net: &Network) -> Result<Connection<'_>> {
     net.server.sysctl("net.ipv4.tcp_abort_on_overflow", "1")?;
     Connection::overflow(net)
 }
 
-fn socket_killed(net: &Net) -> Result<Connection<'_>> {
+fn socket_killed(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.server_is_killed()?;
     connection.server_is_gone()?;
@@ -166,7 +167,7 @@ fn socket_killed(net: &Net) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-fn listener_closed_with_child(net: &Net) -> Result<Connection<'_>> {
+fn listener_closed_with_child(net: &Network) -> Result<Connection<'_>> {
     let mut connection = Connection::unaccepted(net)?;
     connection.server_reaches(Established)?;
     connection.listener_closes();

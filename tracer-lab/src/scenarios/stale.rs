@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 
-use crate::scenarios::scenario::{BY_SERVER, Line, RECEIVED, SENT, Scenario};
+use crate::oracle::expectation::{BY_SERVER, Line, RECEIVED, SENT};
+use crate::scenarios::scenario::Scenario;
 use crate::scenarios::{CLIENT_RACE, ROW, idle_connection};
-use crate::testbed::network::Net;
+use crate::testbed::network::Network;
 use crate::traffic::connection::Connection;
 
 const STALE: Line = Line { cause: "stale_connection", matched: "none", ..SENT };
@@ -48,20 +49,20 @@ pub(crate) const ROWS: &[Scenario] = &[
     },
 ];
 
-fn closed_port(net: &Net) -> Result<Connection<'_>> {
+fn closed_port(net: &Network) -> Result<Connection<'_>> {
     Connection::refused(net)
 }
 
-fn failover_to_a_listener(net: &Net) -> Result<Connection<'_>> {
+fn failover_to_a_listener(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.standby_listens()?;
     failover(net, connection)
 }
 
-fn failover_with_a_twin(net: &Net) -> Result<Connection<'_>> {
+fn failover_with_a_twin(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.standby_listens()?;
-    let elsewhere = Net::build(net.family)?;
+    let elsewhere = Network::build(net.family)?;
     let mut twin = Connection::open_from(&elsewhere, connection.client_endpoint)?;
     twin.exchange()?;
     twin.server_closes();
@@ -70,12 +71,12 @@ fn failover_with_a_twin(net: &Net) -> Result<Connection<'_>> {
     failover(net, connection)
 }
 
-fn failover_to_nobody(net: &Net) -> Result<Connection<'_>> {
+fn failover_to_nobody(net: &Network) -> Result<Connection<'_>> {
     let connection = idle_connection(net)?;
     failover(net, connection)
 }
 
-fn failover<'net>(net: &Net, mut connection: Connection<'net>) -> Result<Connection<'net>> {
+fn failover<'net>(net: &Network, mut connection: Connection<'net>) -> Result<Connection<'net>> {
     net.fail_over()?;
     connection.client_requests()?;
     connection.client_is_gone()?;

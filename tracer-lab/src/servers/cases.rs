@@ -12,13 +12,13 @@ use tempfile::TempDir;
 use crate::servers::client;
 use crate::servers::client::Visits;
 use crate::servers::plain::Plain;
-use crate::servers::running::Running;
 use crate::servers::watch::{SETTLED, timeout};
 use crate::servers::{TRIES, endpoint};
-use crate::testbed::daemon::Tracer;
-use crate::testbed::network::{Family, Net};
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::network::{Family, Network};
 use crate::testbed::nginx;
 use crate::testbed::scrape::Scrape;
+use crate::testbed::server::ServerProgram;
 use crate::testbed::wait::{let_pass, patience, until};
 use crate::traffic::session::Session;
 
@@ -76,16 +76,16 @@ pub const CASES: &[Case] = &[
 
 /// Two hosts under a tracer, an address for a server, and a place for its files.
 struct Stage<'a> {
-    tracer: &'a Tracer,
-    net: Net,
+    tracer: &'a DaemonUnderTest,
+    net: Network,
     server: SocketAddr,
     directory: TempDir,
 }
 
 impl Case {
     /// Plays it under `tracer`; an error says what was not as told.
-    pub fn run(&self, tracer: &Tracer) -> Result<()> {
-        let net = Net::build(Family::V4)?;
+    pub fn run(&self, tracer: &DaemonUnderTest) -> Result<()> {
+        let net = Network::build(Family::V4)?;
         let stage = Stage { tracer, server: endpoint(&net), net, directory: TempDir::new()? };
         (self.play)(&stage).context(self.says)
     }
@@ -269,9 +269,9 @@ impl Stage<'_> {
     }
 
     /// Starts nginx with this directive; returns its command line too.
-    fn nginx(&self, directive: &str) -> Result<(Running, Vec<String>)> {
+    fn nginx(&self, directive: &str) -> Result<(ServerProgram, Vec<String>)> {
         let words = self.configure(directive)?;
-        Ok((Running::start(&self.net.server, self.server, &words, self.directory.path())?, words))
+        Ok((ServerProgram::start(&self.net.server, self.server, &words, self.directory.path())?, words))
     }
 
     fn configure(&self, directive: &str) -> Result<Vec<String>> {

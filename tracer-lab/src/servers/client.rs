@@ -1,16 +1,16 @@
 //! Clients that keep their connection until the server closes it: the witnesses of its timeout.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::servers::setting::{Load, Setting};
 use crate::testbed::wait::let_pass;
+use crate::traffic::session::Session;
 
 /// Milliseconds from one client to the next: what closes within 100 ms counts as one moment.
 pub(crate) const PACE: RangeInclusive<u64> = 150..=250;
@@ -83,21 +83,19 @@ pub(crate) fn join<T>(client: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
 
 /// Sends a request and does nothing more until the server closes; returns how long it idled till then.
 fn keep_until_closed(server: SocketAddr, patience: Duration) -> Result<Duration> {
-    let mut stream = TcpStream::connect(server).with_context(|| format!("{server} does not accept"))?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")?;
-    let mut last = None;
-    while stream.read(&mut [0; 4096]).with_context(|| format!("{server} does not close"))? > 0 {
-        last = Some(Instant::now());
-    }
-    Ok(last.with_context(|| format!("{server} does not answer"))?.elapsed())
+    let mut session = Session::open(server).with_context(|| format!("{server} does not accept"))?;
+    session.wait_for(patience)?;
+    let kept = session
+        .ask("GET / HTTP/1.1\r\nHost: lab", b"")
+        .with_context(|| format!("{server} does not answer"))?;
+    ensure!(kept, "{server} does not keep connections");
+    let answered = Instant::now();
+    session.until_closed().with_context(|| format!("{server} does not close"))?;
+    Ok(answered.elapsed())
 }
 
 /// A request on a connection that is not kept.
 fn ask_once(server: SocketAddr) -> Result<()> {
-    let mut stream = TcpStream::connect(server)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n")?;
-    stream.read_to_end(&mut Vec::new())?;
+    Session::open(server)?.ask("GET / HTTP/1.1\r\nHost: lab\r\nConnection: close", b"")?;
     Ok(())
 }

@@ -1,13 +1,12 @@
 //! Keep-alive timeouts as the tracer infers them, against servers that people run.
 //!
 //! Every server closes the idle connections of clients that keep them; the clients measure how long theirs idled, and
-//! are the judge. All servers run at once, under one tracer, on the hosts of a [`Net`].
+//! are the judge. All servers run at once, under one tracer, on the hosts of a [`Network`].
 
 mod cases;
 mod client;
 mod healthy;
 mod plain;
-mod running;
 mod setting;
 mod software;
 mod table;
@@ -31,8 +30,8 @@ use crate::servers::software::Server;
 use crate::servers::table::Row;
 pub use crate::servers::table::Table;
 use crate::servers::watch::Watch;
-use crate::testbed::daemon::{MAX_SERIES, Tracer};
-use crate::testbed::network::{Family, Net};
+use crate::testbed::daemon::{DaemonUnderTest, MAX_SERIES};
+use crate::testbed::network::{Family, Network};
 
 /// Closes of each server that clients wait for.
 const CLOSES: usize = 14;
@@ -68,13 +67,13 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// A tracer that shows these servers whatever else this host talks to.
-pub fn tracer() -> Result<Tracer> {
-    Tracer::start_with(&["--max-series", MAX_SERIES])
+pub fn tracer() -> Result<DaemonUnderTest> {
+    DaemonUnderTest::start_with(&["--max-series", MAX_SERIES])
 }
 
 /// Lets every server that takes no longer than `within` close idle connections, and compares what is inferred with what
 /// its clients saw; again if the machine was too busy for anybody to be on time.
-pub fn compare(tracer: &Tracer, within: Duration) -> Result<Table> {
+pub fn compare(tracer: &DaemonUnderTest, within: Duration) -> Result<Table> {
     let mut table = compare_once(tracer, within)?;
     for _ in 1..TRIES {
         if table.is_ok().is_ok() || !table.is_disturbed() {
@@ -85,8 +84,8 @@ pub fn compare(tracer: &Tracer, within: Duration) -> Result<Table> {
     Ok(table)
 }
 
-fn compare_once(tracer: &Tracer, within: Duration) -> Result<Table> {
-    let net = Net::build(Family::V4)?;
+fn compare_once(tracer: &DaemonUnderTest, within: Duration) -> Result<Table> {
+    let net = Network::build(Family::V4)?;
     let directory = TempDir::new().context("no temporary directory for the servers")?;
     let settings = SETTINGS.iter().filter(|setting| setting.lasts(CLOSES) <= within);
     let servers: Vec<(&Setting, Server)> = settings
@@ -121,7 +120,7 @@ fn compare_once(tracer: &Tracer, within: Duration) -> Result<Table> {
 }
 
 /// A port of its own for every server: the tracer's metrics know servers, not namespaces.
-fn endpoint(net: &Net) -> SocketAddr {
+fn endpoint(net: &Network) -> SocketAddr {
     static USED: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + u16::try_from(process::id() % 100).unwrap_or(0) * 100;
     SocketAddr::new(net.server_endpoint().ip(), first + USED.fetch_add(1, Ordering::Relaxed) % 100)

@@ -9,10 +9,10 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::servers::plain::Plain;
-use crate::servers::running::Running;
 use crate::servers::setting::Setting;
 use crate::testbed::host::Host;
 use crate::testbed::nginx;
+use crate::testbed::server::ServerProgram;
 
 /// Servers that keep connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(crate) struct Server {
 #[expect(dead_code, reason = "held until dropped")]
 enum Runs {
     Here(Plain),
-    Program(Running),
+    Program(ServerProgram),
 }
 
 impl Server {
@@ -60,7 +60,7 @@ impl Server {
             (String::new(), Runs::Here(Plain::start(host, endpoint, move || timeout)?))
         } else {
             let words = software.configure(setting, endpoint, &directory)?;
-            let running = Running::start(host, endpoint, &words, &directory)
+            let running = ServerProgram::start(host, endpoint, &words, &directory)
                 .with_context(|| format!("{} (Debian package {})", words[0], software.package()))?;
             (version(&words[0], software.version_flag())?, Runs::Program(running))
         };

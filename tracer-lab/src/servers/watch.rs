@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::testbed::daemon::Tracer;
+use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::wait::let_pass;
 
 /// From one look at the metrics to the next.
@@ -73,7 +73,7 @@ impl Watch {
 }
 
 /// Looks at the tracer's gauges until no server is `open` any more, and what they closed last is judged.
-pub(crate) fn until_settled(tracer: &Tracer, watches: &[Watch], open: &AtomicUsize) -> Result<()> {
+pub(crate) fn until_settled(tracer: &DaemonUnderTest, watches: &[Watch], open: &AtomicUsize) -> Result<()> {
     let mut closed = None;
     while closed.is_none_or(|closed: Instant| closed.elapsed() < SETTLED) {
         let metrics = tracer.metrics()?;

@@ -20,8 +20,8 @@ use tempfile::TempDir;
 use crate::soak::tally::{Counts, Witnesses};
 use crate::soak::verdicts::Verdicts;
 use crate::testbed::capture::Capture;
-use crate::testbed::daemon::Tracer;
-use crate::testbed::network::{Family, Net};
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::network::{Family, Network};
 use crate::testbed::recording::Recording;
 use crate::testbed::wait::let_pass;
 
@@ -54,7 +54,7 @@ pub struct Mixed {
 /// Plays `connections` chosen by `seed`, half of them on IPv6.
 pub fn mix(connections: usize, seed: u64) -> Result<Mixed> {
     let directory = TempDir::new().context("no temporary directory for the captures")?;
-    let networks = [Net::build(Family::V4)?, Net::build(Family::V6)?];
+    let networks = [Network::build(Family::V4)?, Network::build(Family::V6)?];
     // In one of them whole sockets wait for the other side's FIN, in the other time-wait ones: both ways of a late request.
     networks[1].server.sysctl("net.ipv4.tcp_fin_timeout", "120")?;
     let mut captures = Vec::new();
@@ -74,7 +74,7 @@ pub fn mix(connections: usize, seed: u64) -> Result<Mixed> {
     let before = Witnesses::of_kernels(&networks)?;
     let (played, took) = run::play(&networks, connections, seed)?;
     let witnesses = Witnesses::of_kernels(&networks)?.since(&before);
-    large.settle(&netns, verdicts::expected_lines(&played));
+    large.lines.settle(&netns, verdicts::expected_lines(&played));
     let_pass(READ);
     let [large_after, small_after] = [large.moment(&in_large)?, small.moment(&in_small)?];
 
@@ -84,9 +84,9 @@ pub fn mix(connections: usize, seed: u64) -> Result<Mixed> {
         let own = [net.server_endpoint(), net.client_address()][number % 2].ip();
         witnesses.add_capture(own, &capture.finish_complete(net.nowhere())?);
     }
-    let verdicts = Verdicts::compare(&played, &large.resets(&netns, 0));
-    let small_verdicts = Verdicts::compare(&played, &small.resets(&netns, 0));
-    let all_shown = large.sight.counts_all();
+    let verdicts = Verdicts::compare(&played, &large.lines.resets(&netns, 0));
+    let small_verdicts = Verdicts::compare(&played, &small.lines.resets(&netns, 0));
+    let all_shown = large.coverage.counts_all();
     for net in &networks {
         net.cut()?;
     }
@@ -107,9 +107,16 @@ pub fn mix(connections: usize, seed: u64) -> Result<Mixed> {
 }
 
 /// A tracer that records into this file.
-fn start(ring: &str, recording: &Path) -> Result<Tracer> {
+fn start(ring: &str, recording: &Path) -> Result<DaemonUnderTest> {
     let recording = recording.to_str().context("a temporary directory with a strange name")?;
-    Tracer::start_with(&["--race-window", RACE_WINDOW, "--event-buffer", ring, "--record", recording])
+    DaemonUnderTest::start_with(&[
+        "--race-window",
+        RACE_WINDOW,
+        "--event-buffer",
+        ring,
+        "--record",
+        recording,
+    ])
 }
 
 impl Mixed {

@@ -10,7 +10,7 @@ use nix::sys::socket::{setsockopt, sockopt::TcpRepair};
 use socket2::SockRef;
 
 use crate::testbed::diag::{Diag, State};
-use crate::testbed::network::Net;
+use crate::testbed::network::Network;
 use crate::testbed::sockets::{accept, client_here, listen_on};
 use crate::testbed::wait::until;
 
@@ -22,7 +22,7 @@ const WAIT_FOR_FIN: &[State] = &[State::FinWait2, State::TimeWaitForFin];
 
 /// One of those who play, on the client host, with a server of its own.
 pub(crate) struct Player<'net> {
-    net: &'net Net,
+    net: &'net Network,
     listener: TcpListener,
     /// The server's endpoint.
     pub(crate) server: SocketAddr,
@@ -32,7 +32,7 @@ pub(crate) struct Player<'net> {
 
 impl<'net> Player<'net> {
     /// A player whose server listens at `port`; nobody listens at the two ports behind it.
-    pub(crate) fn new(net: &'net Net, port: u16) -> Result<Self> {
+    pub(crate) fn new(net: &'net Network, port: u16) -> Result<Self> {
         Ok(Self {
             net,
             listener: listen_on(net, &net.server, port, BACKLOG)?,

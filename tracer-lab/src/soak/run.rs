@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use crate::soak::kinds::{KINDS, Kind};
 use crate::soak::pair::{Pair, Player};
-use crate::testbed::network::Net;
+use crate::testbed::network::Network;
 
 /// In each network.
 const PLAYERS: usize = 4;
@@ -47,7 +47,7 @@ struct Planned {
 }
 
 /// Plays so many connections, shared equally between the networks, and says how long it took.
-pub(crate) fn play(nets: &[Net], connections: usize, seed: u64) -> Result<(Vec<Played>, Duration)> {
+pub(crate) fn play(nets: &[Network], connections: usize, seed: u64) -> Result<(Vec<Played>, Duration)> {
     let mut random = Rng::with_seed(seed);
     let mut parts = Vec::new();
     for net in nets {
@@ -82,12 +82,12 @@ fn planned(number: usize, random: &mut Rng) -> Result<Planned> {
     })
 }
 
-fn play_part(net: &Net, port: u16, plan: &[Planned]) -> Result<Vec<Played>> {
+fn play_part(net: &Network, port: u16, plan: &[Planned]) -> Result<Vec<Played>> {
     let player = Player::new(net, port)?;
     net.client.enter(|| plan.iter().map(|planned| play_one(net, &player, planned)).collect())
 }
 
-fn play_one(net: &Net, player: &Player, planned: &Planned) -> Result<Played> {
+fn play_one(net: &Network, player: &Player, planned: &Planned) -> Result<Played> {
     let kind = planned.kind;
     let mut pair = Pair::new(player, planned.port, planned.message)?;
     (kind.play)(&mut pair, planned.exchanges).with_context(|| format!("{} ({})", kind.name, planned.port))?;

@@ -11,7 +11,7 @@ use crate::soak::kinds::OwnEnd;
 use crate::soak::run::Played;
 use crate::testbed::capture::{RST, Segment};
 use crate::testbed::moment::{Moment, Own};
-use crate::testbed::network::Net;
+use crate::testbed::network::Network;
 use crate::testbed::recording::Recording;
 
 /// What the kernels, the wire and the applications say.
@@ -35,7 +35,7 @@ pub(crate) struct Witnesses {
 
 impl Witnesses {
     /// The kernels' counters as they are now.
-    pub(crate) fn of_kernels(nets: &[Net]) -> Result<Self> {
+    pub(crate) fn of_kernels(nets: &[Network]) -> Result<Self> {
         let mut witnesses = Self::default();
         for host in nets.iter().flat_map(|net| [&net.server, &net.client]) {
             witnesses.out_rsts += host.tcp_counter("OutRsts")?;
@@ -100,7 +100,7 @@ impl Counts {
         witness: &Recording,
         taken: &Recording,
     ) -> Result<Self> {
-        let (due, others) = witness.between(before, after, netns);
+        let (due, others) = witness.within(&(before.at_ns..after.at_ns), netns);
         let unmatched = |moment: &Moment| moment.scrape.sum("tracer_resets_unmatched_total", &[]);
         let told = |moment: &Moment| moment.printed.map_or(0, |printed| printed.unmatched);
         Ok(Self {

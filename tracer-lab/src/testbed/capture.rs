@@ -4,16 +4,16 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{ChildStderr, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TcpSlice, TransportSlice};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::testbed::host::Host;
 use crate::testbed::pcap;
+use crate::testbed::process::{Process, bounded};
 use crate::testbed::wait::until;
 
 /// The datagram that says: what came before is in the file.
@@ -68,7 +68,7 @@ impl Segment {
 pub(crate) struct Capture<'net> {
     host: &'net Host,
     file: PathBuf,
-    tcpdump: Child,
+    tcpdump: Process,
     /// Held open: tcpdump still has a word to say when it ends.
     complaints: BufReader<ChildStderr>,
 }
@@ -85,30 +85,22 @@ impl<'net> Capture<'net> {
     }
 
     fn start_filtered(host: &'net Host, file: PathBuf, filter: &str) -> Result<Self> {
-        let spawn = || {
-            // `timeout`: should the lab be killed, no tcpdump outlives it for long.
-            Command::new("timeout")
-                .args(["--foreground", "120", "tcpdump", "-i", "eth0", "-w"])
-                .arg(&file)
-                .args([
-                    "-U",
-                    "--immediate-mode",
-                    "--time-stamp-precision=nano",
-                    "-Z",
-                    "root",
-                    "-s",
-                    SNAP_LENGTH,
-                    "-B",
-                    RING_KIB,
-                    filter,
-                ])
-                .stdin(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()
-                .context("cannot run tcpdump")
-        };
-        let mut tcpdump = host.enter(spawn)?;
-        let stderr = tcpdump.stderr.take().ok_or_else(|| anyhow!("tcpdump has no standard error"))?;
+        // Should the lab be killed, no tcpdump outlives it for long.
+        let mut command = bounded("tcpdump", 120);
+        command.args(["-i", "eth0", "-w"]).arg(&file).args(["-U", "--immediate-mode"]);
+        command.args([
+            "--time-stamp-precision=nano",
+            "-Z",
+            "root",
+            "-s",
+            SNAP_LENGTH,
+            "-B",
+            RING_KIB,
+            filter,
+        ]);
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut tcpdump = host.enter(|| Process::start(&mut command))?;
+        let stderr = tcpdump.stderr().context("tcpdump has no standard error")?;
         let mut complaints = BufReader::new(stderr);
         let mut said = String::new();
         while !said.contains("listening on") {
@@ -128,7 +120,7 @@ impl<'net> Capture<'net> {
     /// The same, having made sure that the capture is complete.
     pub(crate) fn finish_complete(mut self, nowhere: SocketAddr) -> Result<Vec<Segment>> {
         let segments = self.until_last(nowhere)?;
-        self.interrupt();
+        self.tcpdump.signal(Signal::SIGINT);
         let mut said = String::new();
         self.complaints.read_to_string(&mut said)?;
         ensure!(
@@ -143,20 +135,6 @@ impl<'net> Capture<'net> {
         self.host.datagram(nowhere, LAST)?;
         let what = format!("tcpdump to write the last packet of {}", self.host.name());
         until(&what, || segments_before_last(&self.file))
-    }
-
-    fn interrupt(&self) {
-        if let Ok(pid) = i32::try_from(self.tcpdump.id()) {
-            // It may have ended by itself.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
-        }
-    }
-}
-
-impl Drop for Capture<'_> {
-    fn drop(&mut self) {
-        self.interrupt();
-        let _ = self.tcpdump.wait();
     }
 }
 
@@ -217,9 +195,13 @@ mod tests {
     use socket2::SockRef;
     use tempfile::TempDir;
 
+    use anyhow::anyhow;
+    use nix::sys::signal::kill;
+    use nix::unistd::Pid;
+
     use super::*;
     use crate::lab::may_play;
-    use crate::testbed::network::{Family, Net};
+    use crate::testbed::network::{Family, Network};
     use crate::testbed::sockets::{client_here, connect, listen};
 
     /// Each is a SYN and a RST.
@@ -239,7 +221,7 @@ mod tests {
         if !may_play("capture")? {
             return Ok(());
         }
-        let (net, directory) = (Net::build(Family::V4)?, TempDir::new()?);
+        let (net, directory) = (Network::build(Family::V4)?, TempDir::new()?);
         let capture = Capture::start(&net.client, directory.path().join("client.pcap"))?;
         tell(&capture, Signal::SIGSTOP)?;
         net.client.enter(|| {
@@ -262,7 +244,7 @@ mod tests {
             return Ok(());
         }
         for family in [Family::V4, Family::V6] {
-            let (net, directory) = (Net::build(family)?, TempDir::new()?);
+            let (net, directory) = (Network::build(family)?, TempDir::new()?);
             let capture = Capture::start(&net.client, directory.path().join("client.pcap"))?;
             let (mut client, mut server) =
                 connect(&net, &listen(&net, &net.server, 1)?, net.server_endpoint())?;

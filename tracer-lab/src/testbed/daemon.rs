@@ -1,155 +1,168 @@
-//! The tracer under test: the real release binary, as a user runs it.
+//! The daemon under test: the release binary, started as users, service managers and attackers do.
 
-use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::process::{ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::oracle::coverage::Sight;
+use crate::testbed::coverage::Coverage;
 use crate::testbed::http;
-use crate::testbed::moment::{Moment, Printed, Recorded};
-use crate::testbed::reset::Reset;
-use crate::testbed::wait::{let_pass, stretched, until};
+use crate::testbed::lines::Lines;
+use crate::testbed::moment::{Moment, Recorded};
+use crate::testbed::process::Process;
+use crate::testbed::scrape::Scrape;
+use crate::testbed::wait::until;
 use crate::workspace;
-
-/// The tracer holds an incident for about 100 ms, so that RST segments that follow are counted with it.
-const TOLD_WITHIN: Duration = Duration::from_secs(2);
-/// After the last step of a scenario, no line may come that is not expected, and it would have come by then.
-const SETTLED: Duration = Duration::from_millis(300);
 
 /// A busy machine may need longer than the default's 5 ms from one step of a race to the next.
 pub(crate) const RACE_WINDOW: &str = "100ms";
-
 /// Room for the servers of the lab, whatever else this host talks to.
 pub(crate) const MAX_SERIES: &str = "10000";
 
-/// A running tracer, killed when dropped and not stopped.
-pub struct Tracer {
-    child: Child,
-    port: u16,
-    /// What it writes on its standard error: read all the time, for a tracer whose pipe is full would wait.
+/// A running daemon, ended when dropped.
+pub struct DaemonUnderTest {
+    process: Process,
+    /// Where it serves HTTP on this host's loopback.
+    pub port: u16,
+    /// What it printed, once that is read.
+    pub lines: Lines,
+    /// What it can see under this kernel: everything, unless it was asked.
+    pub(crate) coverage: Coverage,
+    stdout: Option<ChildStdout>,
+    /// Read all the time: a daemon whose pipe is full would wait.
     stderr: Option<JoinHandle<String>>,
-    lines: Arc<Mutex<Lines>>,
-    /// What it can see under this kernel.
-    pub(crate) sight: Sight,
 }
 
-#[derive(Default)]
-struct Lines {
-    /// By network namespace: others on this machine may reset much more than the lab.
-    resets: HashMap<u64, Vec<Reset>>,
-    /// How many there were, whether forgotten or not.
-    printed: Printed,
-    /// What was wrong with a line.
-    unreadable: Vec<String>,
+/// How a daemon ended, and what nobody had read until then.
+#[derive(Debug)]
+pub struct Ended {
+    /// None if a signal killed it.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained of.
+    pub stderr: String,
 }
 
-impl Lines {
-    fn about(&self, netns: &[u64]) -> impl Iterator<Item = &Reset> {
-        netns.iter().filter_map(|number| self.resets.get(number)).flatten()
+/// The daemon's command line with these `flags`, behind words of a `wrapper` that becomes the daemon.
+#[must_use]
+pub fn command(wrapper: &[&str], flags: &[&str]) -> Command {
+    command_of(&workspace::daemon_under_test(), wrapper, flags)
+}
+
+/// Like [`command`], with the binary somewhere else.
+#[must_use]
+pub fn command_of(binary: &Path, wrapper: &[&str], flags: &[&str]) -> Command {
+    let words: Vec<&OsStr> = wrapper
+        .iter()
+        .map(OsStr::new)
+        .chain([binary.as_os_str()])
+        .chain(flags.iter().map(OsStr::new))
+        .collect();
+    let mut command = Command::new(words[0]);
+    // The daemon reads variables too: none but those of the test count.
+    command.args(&words[1..]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A port that nobody uses.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// Runs a daemon that ends by itself.
+pub fn run(mut command: Command) -> Result<Ended> {
+    command.args(["--port", &free_port()?.to_string()]);
+    run_as_is(command)
+}
+
+/// Like [`run`], with nothing added to the command line.
+pub fn run_as_is(command: Command) -> Result<Ended> {
+    DaemonUnderTest::spawn(command, 0)?.ended()
+}
+
+/// How it starts.
+impl DaemonUnderTest {
+    /// Starts it on a free port and waits until it answers there, ready or not.
+    pub fn of(mut command: Command) -> Result<Self> {
+        let port = free_port()?;
+        command.args(["--port", &port.to_string()]);
+        let mut daemon = Self::spawn(command, port)?;
+        let answers = until("the daemon to answer", || {
+            let healthy = http::get(port, "/-/healthy").is_ok_and(|response| response.status == 200);
+            Ok((healthy || daemon.process.ended()?.is_some()).then_some(healthy))
+        })?;
+        if answers { Ok(daemon) } else { bail!("the daemon did not start: {:?}", daemon.ended()?) }
     }
-}
 
-impl Tracer {
-    /// Starts it and waits until it says that it is ready.
+    /// With the flags of the lab, ready, and its lines are read.
     pub fn start() -> Result<Self> {
-        Self::start_asked_for(&[])
+        Self::start_for_lab(&[])
     }
 
     /// The same with flags that ask for more.
-    pub(crate) fn start_asked_for(flags: &[&str]) -> Result<Self> {
+    pub(crate) fn start_for_lab(flags: &[&str]) -> Result<Self> {
         let lab = ["--race-window", RACE_WINDOW, "--max-series", MAX_SERIES];
         Self::start_with(&[&lab, flags].concat())
     }
 
-    /// The same with these flags only.
+    /// With these flags only, ready, and its lines are read.
     pub fn start_with(flags: &[&str]) -> Result<Self> {
-        let binary = workspace::daemon_under_test();
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let mut child = Command::new(&binary)
-            .args(["--events", "json", "--listen-address", "127.0.0.1", "--port"])
-            .arg(port.to_string())
-            .args(flags)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot run {} (`cargo xtask build` makes it)", binary.display()))?;
-        let stdout = child.stdout.take().ok_or_else(|| anyhow!("the tracer has no standard output"))?;
-        let lines = Arc::new(Mutex::new(Lines::default()));
-        let into = Arc::clone(&lines);
-        thread::spawn(move || read_lines(stdout, &into));
-        let stderr = child.stderr.take().map(|stderr| thread::spawn(move || read_all(stderr)));
-        let mut tracer = Self { child, port, stderr, lines, sight: Sight::WHOLE };
-        until("the tracer to be ready", || tracer.is_ready())?;
-        tracer.sight = Sight::read(&tracer.metrics()?, &fs::read_to_string("/proc/sys/kernel/osrelease")?);
-        Ok(tracer)
+        let json = ["--events", "json", "--listen-address", "127.0.0.1"];
+        let mut daemon = Self::of(command(&[], &[&json, flags].concat()))?;
+        daemon.read_lines()?;
+        until("the daemon to be ready", || {
+            Ok(http::get(daemon.port, "/-/ready")?.status.eq(&200).then_some(()))
+        })?;
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        daemon.coverage = Coverage::read(&daemon.metrics()?, &release);
+        Ok(daemon)
     }
 
-    /// Where it serves HTTP on this host's loopback.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
+    fn spawn(mut command: Command, port: u16) -> Result<Self> {
+        let mut process = Process::start(&mut command).context("`cargo xtask build` makes the daemon")?;
+        let stdout = process.stdout();
+        let stderr = process.stderr().map(|stderr| thread::spawn(move || text(stderr)));
+        let (lines, coverage) = (Lines::default(), Coverage::WHOLE);
+        Ok(Self { process, port, lines, coverage, stdout, stderr })
+    }
+}
+
+/// What it says.
+impl DaemonUnderTest {
+    /// Its stdout, which is then no longer read when it ends.
+    pub fn stdout(&mut self) -> Result<ChildStdout> {
+        self.stdout.take().context("the daemon's stdout is taken")
     }
 
-    fn is_ready(&mut self) -> Result<Option<()>> {
-        if let Some(status) = self.child.try_wait()? {
-            bail!("the tracer ended at once ({status}): {}", self.complaints());
-        }
-        let answer = http::get(self.port, "/-/ready");
-        Ok(answer.is_ok_and(|response| response.status == 200).then_some(()))
+    /// Reads the JSON lines that it prints, from now on.
+    pub fn read_lines(&mut self) -> Result<Lines> {
+        let stdout = self.stdout()?;
+        self.lines.read(stdout);
+        Ok(self.lines.clone())
     }
 
-    /// What an ended tracer wrote on its standard error.
-    fn complaints(&mut self) -> String {
-        let text = self.stderr.take().and_then(|stderr| stderr.join().ok());
-        text.unwrap_or_default().trim().to_owned()
+    /// What it has counted at a moment, when all it told is read, if it is; it must be recording into this file.
+    pub fn moment(&self, recording: &Path) -> Result<Moment> {
+        let is_read = self.stdout.is_none();
+        let daemon = Recorded { port: self.port, pid: self.pid(), recording };
+        daemon.moment(|| is_read.then(|| self.lines.printed()))
     }
 
-    /// Forgets the lines about these network namespaces: their numbers may have had another meaning before.
-    pub(crate) fn forget(&self, netns: &[u64]) {
-        self.lines().resets.retain(|number, _| !netns.contains(number));
+    /// Its metrics.
+    pub fn scrape(&self) -> Result<Scrape> {
+        Scrape::take(self.port)
     }
 
-    /// The lines about these network namespaces: as soon as `expected` are there and no more come.
-    pub(crate) fn resets(&self, netns: &[u64], expected: usize) -> Vec<Reset> {
-        let (asked, told_within) = (Instant::now(), stretched(TOLD_WITHIN));
-        loop {
-            let found: Vec<_> = self.lines().about(netns).cloned().collect();
-            let waited = asked.elapsed();
-            if waited >= told_within || (found.len() >= expected && waited >= SETTLED) {
-                return found;
-            }
-            let_pass(Duration::from_millis(5));
-        }
-    }
-
-    /// Waits until `expected` lines about these network namespaces are there and no more come.
-    pub(crate) fn settle(&self, netns: &[u64], expected: usize) {
-        let asked = Instant::now();
-        while asked.elapsed() < stretched(TOLD_WITHIN) && self.lines().about(netns).count() < expected {
-            let_pass(Duration::from_millis(5));
-        }
-        let_pass(SETTLED);
-    }
-
-    /// What it has counted at a moment, when all it told is read; it must be recording into this file.
-    pub(crate) fn moment(&self, recording: &Path) -> Result<Moment> {
-        let tracer = Recorded { port: self.port, pid: self.child.id(), recording };
-        tracer.moment(|| Some(self.lines().printed))
-    }
-
-    /// The tracer's metrics in the text format.
+    /// Its metrics in the text format.
     pub(crate) fn metrics(&self) -> Result<String> {
         self.get("/metrics")
     }
@@ -160,55 +173,72 @@ impl Tracer {
     }
 
     /// What it answers as JSON.
-    pub(crate) fn json(&self, path: &str) -> Result<Value> {
+    pub fn json(&self, path: &str) -> Result<Value> {
         let response = http::get(self.port, path)?;
-        ensure!(response.status == 200, "the tracer answers {} to {path}", response.status);
+        ensure!(response.status == 200, "the daemon answers {} to {path}", response.status);
         Ok(serde_json::from_slice(&response.body)?)
+    }
+}
+
+/// How it ends.
+impl DaemonUnderTest {
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends it a signal.
+    pub fn send(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Sends the signal and waits for the end.
+    pub fn end(self, signal: Signal) -> Result<Ended> {
+        self.send(signal);
+        self.ended()
     }
 
     /// Ends it as a service manager would; it must end well, and must have printed nothing but the contract's JSON.
-    pub fn stop(mut self) -> Result<()> {
-        kill(Pid::from_raw(self.child.id().try_into()?), Signal::SIGTERM)?;
-        let status = until("the tracer to end after SIGTERM", || Ok(self.child.try_wait()?))?;
-        ensure!(status.success(), "the tracer ended badly after SIGTERM ({status}): {}", self.complaints());
-        let lines = self.lines();
-        ensure!(
-            lines.unreadable.is_empty(),
-            "lines of the tracer are unreadable: {}",
-            lines.unreadable.join("; ")
-        );
+    pub fn stop(self) -> Result<()> {
+        let lines = self.lines.clone();
+        let ended = self.end(Signal::SIGTERM)?;
+        ensure!(ended.code == Some(0), "the daemon ended badly after SIGTERM: {ended:?}");
+        let unreadable = lines.unreadable();
+        ensure!(unreadable.is_empty(), "lines of the daemon are unreadable: {}", unreadable.join("; "));
         Ok(())
     }
 
-    fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ended(mut self) -> Result<Ended> {
+        let stdout = self.stdout.take().map(|stdout| thread::spawn(move || text(stdout)));
+        let status = self.process.wait()?;
+        let read = |thread: Option<JoinHandle<String>>| match thread.map(JoinHandle::join) {
+            Some(Ok(text)) => text,
+            _ => String::new(),
+        };
+        Ok(Ended { code: status.code(), stdout: read(stdout), stderr: read(self.stderr.take()) })
     }
 }
 
-impl Drop for Tracer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn read_lines(stdout: ChildStdout, into: &Mutex<Lines>) {
-    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-        let read = Reset::parse(&line);
-        let mut lines = into.lock().unwrap_or_else(PoisonError::into_inner);
-        match read {
-            Ok(reset) => {
-                lines.printed.lines += 1;
-                lines.printed.unmatched += u64::from(reset.matched == "none");
-                lines.resets.entry(reset.netns).or_default().push(reset);
-            }
-            Err(error) => lines.unreadable.push(format!("{error:#}")),
+impl Ended {
+    /// Exit code 1, nothing on stdout, and on stderr one line that has all these words.
+    ///
+    /// # Panics
+    /// When it is not so.
+    pub fn is_one_sentence(&self, words: &[&str]) {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(1), ""), "{self:?}");
+        let [sentence] = self.stderr.lines().collect::<Vec<_>>()[..] else {
+            panic!("not one line: {}", self.stderr)
+        };
+        assert!(sentence.starts_with("tracer: "), "{sentence}");
+        for word in words {
+            assert!(sentence.contains(word), "no word of {word} in: {sentence}");
         }
     }
 }
 
-fn read_all(mut stderr: ChildStderr) -> String {
+fn text(mut from: impl Read) -> String {
     let mut bytes = Vec::new();
-    let _ = stderr.read_to_end(&mut bytes);
+    let _ = from.read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -5,7 +5,9 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{self, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -13,19 +15,24 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::testbed::wait::until;
 
+/// Every namespace of every lab starts so.
+const PREFIX: &str = "tracer-lab";
 /// Where `ip netns` keeps its namespaces.
-pub(crate) const NAMESPACES: &str = "/run/netns";
+const NAMESPACES: &str = "/run/netns";
 
 /// A network namespace, deleted when dropped.
-pub(crate) struct Host {
+pub struct Host {
     name: String,
     namespace: File,
     inum: u64,
 }
 
 impl Host {
-    /// Makes the namespace, with its IPv6 ready for addresses that need no duplicate detection.
-    pub(crate) fn create(name: String) -> Result<Self> {
+    /// Makes the namespace, with its IPv6 ready for addresses that need no duplicate detection. A lab that is killed leaves it
+    /// behind, to be removed by [`sweep`].
+    pub fn create(role: &str) -> Result<Self> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("{PREFIX}-{}-{}-{role}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         ip(None, &format!("netns add {name}"))?;
         let open = || -> Result<(File, u64)> {
             let namespace = File::open(format!("{NAMESPACES}/{name}"))?;
@@ -42,41 +49,51 @@ impl Host {
         Ok(host)
     }
 
-    pub(crate) fn name(&self) -> &str {
+    /// The same with a loopback that works.
+    pub fn with_loopback(role: &str) -> Result<Self> {
+        let host = Self::create(role)?;
+        host.ip("link set lo up")?;
+        Ok(host)
+    }
+
+    /// How `ip netns` knows it.
+    #[must_use]
+    pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The inode number by which the kernel, and tracer, name the namespace.
-    pub(crate) fn inum(&self) -> u64 {
+    #[must_use]
+    pub fn inum(&self) -> u64 {
         self.inum
     }
 
     /// Runs `work` on a thread inside the namespace: sockets, children and `/proc` it opens there belong to this host for good.
-    pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         inside(&self.namespace, work)
     }
 
     /// Runs `ip` commands, one per line, inside the namespace.
-    pub(crate) fn ip(&self, commands: &str) -> Result<()> {
+    pub fn ip(&self, commands: &str) -> Result<()> {
         ip(Some(&self.name), commands)
     }
 
     /// Runs `tc` with these blank-separated arguments inside the namespace.
-    pub(crate) fn tc(&self, arguments: &str) -> Result<String> {
+    pub fn tc(&self, arguments: &str) -> Result<String> {
         let mut command = Command::new("tc");
         command.args(["-netns", &self.name]).args(arguments.split_whitespace());
         finish(command, "")
     }
 
     /// Runs `ss` with these blank-separated arguments inside the namespace.
-    pub(crate) fn ss(&self, arguments: &str) -> Result<String> {
+    pub fn ss(&self, arguments: &str) -> Result<String> {
         let mut command = Command::new("ss");
         command.args(["--net", &self.name]).args(arguments.split_whitespace());
         finish(command, "")
     }
 
     /// Sends one UDP datagram.
-    pub(crate) fn datagram(&self, to: SocketAddr, payload: &[u8]) -> Result<()> {
+    pub fn datagram(&self, to: SocketAddr, payload: &[u8]) -> Result<()> {
         let from: IpAddr = match to {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -88,20 +105,20 @@ impl Host {
     }
 
     /// Waits until the host has sent `count` RST segments since it was made.
-    pub(crate) fn has_sent_resets(&self, count: u64) -> Result<()> {
+    pub fn has_sent_resets(&self, count: u64) -> Result<()> {
         until(&format!("{} to send {count} RST segments", self.name), || {
             Ok((self.tcp_counter("OutRsts")? == count).then_some(()))
         })
     }
 
     /// A counter of the namespace's own TCP statistics (RFC 4022), which count IPv4 and IPv6 together.
-    pub(crate) fn tcp_counter(&self, name: &str) -> Result<u64> {
+    pub fn tcp_counter(&self, name: &str) -> Result<u64> {
         let text = self.enter(|| Ok(fs::read_to_string("/proc/thread-self/net/snmp")?))?;
         counter(&text, "Tcp:", name).with_context(|| format!("this kernel does not count {name}"))
     }
 
     /// Sets a kernel setting of this namespace only.
-    pub(crate) fn sysctl(&self, setting: &str, value: &str) -> Result<()> {
+    pub fn sysctl(&self, setting: &str, value: &str) -> Result<()> {
         let path = format!("/proc/sys/{}", setting.replace('.', "/"));
         self.enter(|| fs::write(&path, value).with_context(|| format!("cannot set {setting} to {value}")))
     }
@@ -116,7 +133,7 @@ impl Drop for Host {
 }
 
 /// Runs `work` on a thread inside the network namespace.
-pub fn inside<T: Send>(namespace: &File, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+fn inside<T: Send>(namespace: &File, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let entered = || {
         setns(namespace, CloneFlags::CLONE_NEWNET).context("cannot enter a namespace (needs root)")?;
         work()
@@ -126,11 +143,31 @@ pub fn inside<T: Send>(namespace: &File, work: impl FnOnce() -> Result<T> + Send
 }
 
 /// A counter of `/proc/net/snmp`, where a line of names precedes each line of numbers.
-#[must_use]
-pub fn counter(text: &str, protocol: &str, name: &str) -> Option<u64> {
+fn counter(text: &str, protocol: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().filter(|line| line.starts_with(protocol));
     let column = lines.next()?.split_whitespace().position(|word| word == name)?;
     lines.next()?.split_whitespace().nth(column)?.parse().ok()
+}
+
+/// Connects device `eth0` of `host` to device `link` of `other`.
+pub(crate) fn wire(host: &Host, other: &Host, link: &str) -> Result<()> {
+    let (host, other) = (host.name(), other.name());
+    ip(None, &format!("link add {link} netns {other} type veth peer name eth0 netns {host}"))
+}
+
+/// Deletes namespaces that a killed lab left behind.
+pub(crate) fn sweep() -> Result<()> {
+    let Ok(entries) = Path::new(NAMESPACES).read_dir() else {
+        return Ok(());
+    };
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').nth(1));
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            ip(None, &format!("netns delete {name}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs a batch of `ip` commands, in namespace `netns` if there is one.

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use nix::time::{ClockId, clock_gettime};
 
+use crate::testbed::lines::Printed;
 use crate::testbed::recording;
 use crate::testbed::recording::Recording;
 use crate::testbed::scrape::Scrape;
@@ -29,15 +30,6 @@ pub struct Moment {
     pub(crate) scrape: Scrape,
     pub(crate) printed: Option<Printed>,
     skipped: u64,
-}
-
-/// Lines about resets that a tracer has printed.
-#[derive(Clone, Copy, Default)]
-pub struct Printed {
-    /// All of them.
-    pub lines: u64,
-    /// Those about resets that no connection was found for.
-    pub unmatched: u64,
 }
 
 impl Recorded<'_> {
@@ -126,8 +118,9 @@ impl Own {
     ) -> Result<Self> {
         let [sent_before, received_before, lost_before] = before.segments()?;
         let [sent, received, lost] = after.segments()?;
-        let (_, others) = witness.between(before, after, netns);
-        let (own, others_taken) = taken.between(before, after, netns);
+        let time_ns = before.at_ns..after.at_ns;
+        let (_, others) = witness.within(&time_ns, netns);
+        let (own, others_taken) = taken.within(&time_ns, netns);
         let others_lost = others.records().saturating_sub(others_taken.records());
         Ok(Self {
             segments_sent: (sent - sent_before).saturating_sub(others.segments_sent()),

@@ -8,17 +8,14 @@
 //! The router has no sockets, so delays and route changes there are seen by the hosts exactly as a network's.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
 use std::process;
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::Result;
 
-use crate::testbed::host::{Host, NAMESPACES, ip};
+use crate::testbed::host::{Host, wire};
 use crate::testbed::wait::until;
 
-/// Every namespace of every lab starts so.
-const PREFIX: &str = "tracer-lab";
 /// The server's port.
 const PORT: u16 = 8080;
 /// RFC 863: datagrams to it are nobody's.
@@ -47,7 +44,7 @@ pub(crate) fn own_port() -> Result<u16> {
 }
 
 /// The namespaces of one scenario, deleted when dropped.
-pub(crate) struct Net {
+pub(crate) struct Network {
     pub(crate) client: Host,
     pub(crate) server: Host,
     pub(crate) standby: Host,
@@ -57,7 +54,7 @@ pub(crate) struct Net {
     port: u16,
 }
 
-impl Net {
+impl Network {
     /// Builds the hosts and connects them.
     pub(crate) fn build(family: Family) -> Result<Self> {
         Self::build_for_port(family, PORT)
@@ -65,25 +62,18 @@ impl Net {
 
     /// The same with a server's port that no other lab uses.
     pub(crate) fn build_for_port(family: Family, port: u16) -> Result<Self> {
-        static BUILT: AtomicU32 = AtomicU32::new(0);
-        let number = BUILT.fetch_add(1, Ordering::Relaxed);
-        let host = |role: &str| Host::create(format!("{PREFIX}-{}-{number}-{role}", process::id()));
         let net = Self {
-            client: host("c")?,
-            server: host("s")?,
-            standby: host("s2")?,
-            router: host("r")?,
+            client: Host::create("c")?,
+            server: Host::create("s")?,
+            standby: Host::create("s2")?,
+            router: Host::create("r")?,
             family,
             port,
         };
         net.router.sysctl("net.ipv4.ip_forward", "1")?;
         net.router.sysctl("net.ipv6.conf.all.forwarding", "1")?;
-        let router = net.router.name();
         for (link, host) in [("c", &net.client), ("s", &net.server), ("s2", &net.standby)] {
-            ip(
-                None,
-                &format!("link add {link} netns {router} type veth peer name eth0 netns {}", host.name()),
-            )?;
+            wire(host, &net.router, link)?;
         }
         net.router.ip("link set lo up
             link set c up
@@ -189,19 +179,4 @@ impl Net {
     pub(crate) fn cut(&self) -> Result<()> {
         self.router.ip("link set c down\nlink set s down\nlink set s2 down")
     }
-}
-
-/// Deletes namespaces that a killed lab left behind.
-pub(crate) fn sweep() -> Result<()> {
-    let Ok(entries) = Path::new(NAMESPACES).read_dir() else {
-        return Ok(());
-    };
-    for entry in entries {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').nth(1));
-        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            ip(None, &format!("netns delete {name}"))?;
-        }
-    }
-    Ok(())
 }

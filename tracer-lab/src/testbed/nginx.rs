@@ -11,11 +11,21 @@ use crate::testbed::host::Host;
 /// Writes the configuration `name` around these directives of `http` into `directory`, over an earlier one, and returns
 /// the command line.
 pub(crate) fn configure(directory: &Path, name: &str, http: &str) -> Result<Vec<String>> {
+    configure_workers(directory, name, "1", http)
+}
+
+/// The same with so many worker processes.
+pub(crate) fn configure_workers(
+    directory: &Path,
+    name: &str,
+    workers: &str,
+    http: &str,
+) -> Result<Vec<String>> {
     let files = directory.display();
     let configuration = format!(
         "user root;
 daemon off;
-worker_processes 1;
+worker_processes {workers};
 pid {files}/{name}.pid;
 events {{ worker_connections 512; }}
 http {{

@@ -6,13 +6,12 @@
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::mem::offset_of;
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tracer_common::{KIND_RECEIVE_RESET, KIND_SEND_RESET, Record};
-
-use crate::testbed::moment::Moment;
 
 /// States in which data for an orphan makes the kernel reset it, which its tracepoint calls a receive as well: `FIN_WAIT1`,
 /// `FIN_WAIT2`, `LAST_ACK` and `CLOSING` (`include/net/tcp_states.h`).
@@ -122,10 +121,10 @@ impl Recording {
         Self(entries)
     }
 
-    /// What happened between two moments in these namespaces, and what elsewhere.
+    /// What happened in this time, on the clock of the records, in these namespaces, and what elsewhere.
     #[must_use]
-    pub fn between(&self, before: &Moment, after: &Moment, netns: &[u64]) -> (Self, Self) {
-        let within = self.0.iter().filter(|entry| (before.at_ns..after.at_ns).contains(&entry.at_ns));
+    pub fn within(&self, time_ns: &Range<u64>, netns: &[u64]) -> (Self, Self) {
+        let within = self.0.iter().filter(|entry| time_ns.contains(&entry.at_ns));
         let (own, others): (Vec<_>, Vec<_>) = within.partition(|entry| netns.contains(&entry.netns));
         (Self(own), Self(others))
     }

@@ -38,32 +38,33 @@ const FIELDS: [&str; 26] = [
 
 /// The fields that the lab judges.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub(crate) struct Reset {
-    pub(crate) direction: String,
-    pub(crate) role: String,
-    pub(crate) cause: String,
-    pub(crate) race: Option<String>,
-    pub(crate) mechanism: Option<String>,
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
+#[expect(missing_docs, reason = "the README explains them")]
+pub struct Reset {
+    pub direction: String,
+    pub role: String,
+    pub cause: String,
+    pub race: Option<String>,
+    pub mechanism: Option<String>,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
     /// Null if the role is not known.
-    pub(crate) server: Option<SocketAddr>,
-    pub(crate) netns: u64,
-    pub(crate) errno: Option<String>,
-    pub(crate) matched: String,
-    pub(crate) idle_seconds: Option<f64>,
-    pub(crate) request_to_reset_seconds: Option<f64>,
-    pub(crate) fin_to_request_seconds: Option<f64>,
-    pub(crate) since_response_seconds: Option<f64>,
-    pub(crate) rst_segments: u32,
-    pub(crate) requests: Option<u32>,
-    pub(crate) method: Option<String>,
-    pub(crate) path: Option<String>,
+    pub server: Option<SocketAddr>,
+    pub netns: u64,
+    pub errno: Option<String>,
+    pub matched: String,
+    pub idle_seconds: Option<f64>,
+    pub request_to_reset_seconds: Option<f64>,
+    pub fin_to_request_seconds: Option<f64>,
+    pub since_response_seconds: Option<f64>,
+    pub rst_segments: u32,
+    pub requests: Option<u32>,
+    pub method: Option<String>,
+    pub path: Option<String>,
 }
 
 impl Reset {
     /// Reads one line of the tracer's standard output.
-    pub(crate) fn parse(line: &str) -> Result<Self> {
+    pub fn parse(line: &str) -> Result<Self> {
         let object: Value = serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?;
         for field in FIELDS {
             ensure!(object.get(field).is_some(), "`{field}` is missing from {line}");

@@ -4,24 +4,24 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, anyhow};
 
-use crate::testbed::daemon::Tracer;
+use crate::testbed::daemon::DaemonUnderTest;
 
 /// A tracer that the first test starts. Clones are the same one.
 #[derive(Clone)]
-pub struct SharedTracer {
-    start: fn() -> Result<Tracer>,
-    started: Arc<OnceLock<Result<Tracer, String>>>,
+pub struct SharedDaemon {
+    start: fn() -> Result<DaemonUnderTest>,
+    started: Arc<OnceLock<Result<DaemonUnderTest, String>>>,
 }
 
-impl SharedTracer {
+impl SharedDaemon {
     /// One that nobody has started yet.
     #[must_use]
-    pub fn new(start: fn() -> Result<Tracer>) -> Self {
+    pub fn new(start: fn() -> Result<DaemonUnderTest>) -> Self {
         Self { start, started: Arc::default() }
     }
 
     /// The running tracer. What kept it from starting is told to each who asks.
-    pub fn get(&self) -> Result<&Tracer> {
+    pub fn get(&self) -> Result<&DaemonUnderTest> {
         let start =
             || crate::lab::prepare().and_then(|()| (self.start)()).map_err(|error| format!("{error:#}"));
         self.started.get_or_init(start).as_ref().map_err(|error| anyhow!("{error}"))
@@ -30,6 +30,6 @@ impl SharedTracer {
     /// Ends it, if it ran, once all clones are gone: it must end well.
     pub fn stop(self) -> Result<()> {
         let started = Arc::into_inner(self.started).and_then(OnceLock::into_inner);
-        started.and_then(Result::ok).map_or(Ok(()), Tracer::stop)
+        started.and_then(Result::ok).map_or(Ok(()), DaemonUnderTest::stop)
     }
 }

@@ -6,16 +6,16 @@ use anyhow::{Context as _, Result};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::testbed::host::Host;
-use crate::testbed::network::{Family, Net};
+use crate::testbed::network::{Family, Network};
 use crate::testbed::wait::patience;
 
 /// A listening socket on `host`, at the server's port, for `backlog` connections that wait to be accepted.
-pub(crate) fn listen(net: &Net, host: &Host, backlog: i32) -> Result<TcpListener> {
+pub(crate) fn listen(net: &Network, host: &Host, backlog: i32) -> Result<TcpListener> {
     listen_on(net, host, net.server_endpoint().port(), backlog)
 }
 
 /// The same at another port.
-pub(crate) fn listen_on(net: &Net, host: &Host, port: u16, backlog: i32) -> Result<TcpListener> {
+pub(crate) fn listen_on(net: &Network, host: &Host, port: u16, backlog: i32) -> Result<TcpListener> {
     let (domain, address): (_, IpAddr) = match net.family {
         Family::V4 => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
         Family::V6 | Family::Mapped => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
@@ -35,7 +35,7 @@ pub(crate) fn listen_on(net: &Net, host: &Host, port: u16, backlog: i32) -> Resu
 }
 
 /// A client socket that has its port already, so that the lab knows it whatever becomes of the connection.
-pub(crate) fn client(net: &Net, from: SocketAddr) -> Result<TcpStream> {
+pub(crate) fn client(net: &Network, from: SocketAddr) -> Result<TcpStream> {
     net.client.enter(|| client_here(from))
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn client_here(from: SocketAddr) -> Result<TcpStream> {
 }
 
 /// A client that speaks MPTCP with servers that do.
-pub(crate) fn multipath_client(net: &Net, from: SocketAddr) -> Result<TcpStream> {
+pub(crate) fn multipath_client(net: &Network, from: SocketAddr) -> Result<TcpStream> {
     net.client.enter(|| client_of(Protocol::MPTCP, from))
 }
 
@@ -59,7 +59,7 @@ fn client_of(protocol: Protocol, from: SocketAddr) -> Result<TcpStream> {
 
 /// A client that connects to `server`, and what `listener` accepts of it.
 pub(crate) fn connect(
-    net: &Net,
+    net: &Network,
     listener: &TcpListener,
     server: SocketAddr,
 ) -> Result<(TcpStream, TcpStream)> {

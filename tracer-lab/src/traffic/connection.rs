@@ -13,7 +13,7 @@ use nix::libc::{IPPROTO_TCP, TCP_LINGER2};
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::testbed::diag::{Diag, State, Status};
-use crate::testbed::network::Net;
+use crate::testbed::network::Network;
 use crate::testbed::sockets::{accept, client, listen, multipath_client};
 use crate::testbed::wait::until;
 
@@ -33,7 +33,7 @@ const fn request(number: u8) -> [u8; 50] {
 
 /// One connection through the network of a scenario.
 pub(crate) struct Connection<'net> {
-    net: &'net Net,
+    net: &'net Network,
     /// What a late segment meets depends on it.
     listener: Option<TcpListener>,
     client: Option<TcpStream>,
@@ -60,24 +60,24 @@ struct Bystanders {
 /// How connections begin.
 impl<'net> Connection<'net> {
     /// A client connects and the server accepts.
-    pub(crate) fn open(net: &'net Net) -> Result<Self> {
+    pub(crate) fn open(net: &'net Network) -> Result<Self> {
         Self::open_from(net, net.client_address())
     }
 
     /// The same from a given address and port of the client.
-    pub(crate) fn open_from(net: &'net Net, from: SocketAddr) -> Result<Self> {
+    pub(crate) fn open_from(net: &'net Network, from: SocketAddr) -> Result<Self> {
         let mut connection = Self::unaccepted_from(net, from)?;
         connection.server = Some(accept(present(connection.listener.as_ref())?)?);
         Ok(connection)
     }
 
     /// A client connects and the server does not accept.
-    pub(crate) fn unaccepted(net: &'net Net) -> Result<Self> {
+    pub(crate) fn unaccepted(net: &'net Network) -> Result<Self> {
         Self::unaccepted_from(net, net.client_address())
     }
 
     /// A client that offers MPTCP connects, and falls back to TCP.
-    pub(crate) fn open_multipath(net: &'net Net) -> Result<Self> {
+    pub(crate) fn open_multipath(net: &'net Network) -> Result<Self> {
         let listener = listen(net, &net.server, BACKLOG)?;
         let client = multipath_client(net, net.client_address())?;
         let mut connection = Self { listener: Some(listener), ..Self::between(net, client)? };
@@ -86,7 +86,7 @@ impl<'net> Connection<'net> {
         Ok(connection)
     }
 
-    fn unaccepted_from(net: &'net Net, from: SocketAddr) -> Result<Self> {
+    fn unaccepted_from(net: &'net Network, from: SocketAddr) -> Result<Self> {
         let listener = listen(net, &net.server, BACKLOG)?;
         let connection = Self { listener: Some(listener), ..Self::unconnected(net, from)? };
         connection.client_connects().context("the client cannot connect")?;
@@ -94,7 +94,7 @@ impl<'net> Connection<'net> {
     }
 
     /// A client connects to a port without listener.
-    pub(crate) fn refused(net: &'net Net) -> Result<Self> {
+    pub(crate) fn refused(net: &'net Network) -> Result<Self> {
         let mut connection = Self::unconnected(net, net.client_address())?;
         let refusal = connection.client_connects().err();
         let error = refusal.ok_or_else(|| anyhow!("the closed port accepts connections"))?;
@@ -104,7 +104,7 @@ impl<'net> Connection<'net> {
     }
 
     /// Three connections wait to be accepted, and there is no place for this fourth one.
-    pub(crate) fn overflow(net: &'net Net) -> Result<Self> {
+    pub(crate) fn overflow(net: &'net Network) -> Result<Self> {
         // It gives one place more. With a backlog of 1 the last SYN would get a cookie on 5.10.
         let listener = listen(net, &net.server, 2)?;
         let server = net.server_endpoint().into();
@@ -148,11 +148,11 @@ impl<'net> Connection<'net> {
         Ok(Self { server: Some(server), ..connection })
     }
 
-    fn unconnected(net: &'net Net, from: SocketAddr) -> Result<Self> {
+    fn unconnected(net: &'net Network, from: SocketAddr) -> Result<Self> {
         Self::between(net, client(net, from)?)
     }
 
-    fn between(net: &'net Net, client: TcpStream) -> Result<Self> {
+    fn between(net: &'net Network, client: TcpStream) -> Result<Self> {
         Ok(Self {
             net,
             listener: None,

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use nix::errno::Errno;
 use nix::fcntl::{SpliceFFlags, splice};
 
-use crate::testbed::network::Net;
+use crate::testbed::network::Network;
 use crate::testbed::sockets::connect;
 use crate::testbed::wait::{let_pass, until};
 
@@ -45,7 +45,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// A client connects to `server` and `listener` accepts.
-    pub(crate) fn open(net: &Net, listener: &TcpListener, server: SocketAddr) -> Result<Self> {
+    pub(crate) fn open(net: &Network, listener: &TcpListener, server: SocketAddr) -> Result<Self> {
         let (client, server) = connect(net, listener, server)?;
         Ok(Self { endpoint: client.local_addr()?, client, server })
     }

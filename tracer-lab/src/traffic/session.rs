@@ -15,6 +15,7 @@ pub(crate) struct Session {
 
 /// What the headers of an answer say.
 pub(crate) struct Head {
+    pub(crate) status: u16,
     /// Without it the answer ends with the connection.
     length: Option<u64>,
     keeps: bool,
@@ -27,6 +28,11 @@ impl Session {
         stream.set_read_timeout(Some(patience()))?;
         stream.set_write_timeout(Some(patience()))?;
         Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// The server has so long for whatever it does next.
+    pub(crate) fn wait_for(&self, patience: Duration) -> io::Result<()> {
+        self.stream.get_ref().set_read_timeout(Some(patience))
     }
 
     /// Sends a request and reads the whole answer; says whether the server keeps the connection.
@@ -45,7 +51,11 @@ impl Session {
 
     /// Reads the beginning of an answer.
     pub(crate) fn head(&mut self) -> io::Result<Head> {
-        let (mut head, mut line) = (Head { length: None, keeps: true }, String::new());
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.ok_or(ErrorKind::UnexpectedEof)?;
+        let mut head = Head { status, length: None, keeps: true };
         while line != "\r\n" {
             line.clear();
             if self.stream.read_line(&mut line)? == 0 {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::oracle::evidence::{Side, weigh};
 use crate::testbed::capture::{Capture, FIN, RST, SYN, Segment};
-use crate::testbed::network::{Family, Net};
+use crate::testbed::network::{Family, Network};
 use crate::testbed::sockets::{client_here, connect, listen};
 use crate::testbed::wait::{let_pass, until};
 
@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// An upstream on a host of its own, with a port of its own.
 pub struct Upstream {
-    net: Net,
+    net: Network,
 }
 
 /// What a capture proves about the connections to an upstream.
@@ -80,7 +80,7 @@ struct Pair {
 impl Upstream {
     /// Makes the hosts; nobody listens at `port` yet.
     pub fn build(port: u16) -> Result<Self> {
-        Ok(Self { net: Net::build_for_port(Family::V4, port)? })
+        Ok(Self { net: Network::build_for_port(Family::V4, port)? })
     }
 
     /// Its address, as the clients see it.

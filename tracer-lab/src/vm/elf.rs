@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::process;
+use crate::testbed::process;
 
 /// The shared libraries of `program`, the dynamic linker among them; none if it is static.
 pub(crate) fn libraries(program: &Path) -> Result<Vec<String>> {

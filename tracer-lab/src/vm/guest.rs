@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::testbed::process::Process;
 use crate::vm::kernel::Kernel;
 use crate::vm::recordings;
 
@@ -18,7 +18,6 @@ const CLOCK: &str = "shift=2,sleep=off";
 const PROCESSORS: &str = "1";
 /// A panic ends the machine; what the kernel says goes to the first serial port. Emulation is slow enough without mitigations.
 const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 panic=-1 mitigations=off";
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Boots `kernel` and returns what the guest's init said. What it and the kernel say is kept in `logs`, as are its recordings.
 pub(crate) fn run(kernel: &Kernel, initramfs: &Path, logs: &Path, limit: Duration) -> Result<String> {
@@ -38,45 +37,12 @@ pub(crate) fn run(kernel: &Kernel, initramfs: &Path, logs: &Path, limit: Duratio
     for port in ports {
         command.arg("-serial").arg(format!("file:{}", port.display()));
     }
-    let machine =
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&complaints)?).spawn();
-    let ended = Machine(machine.context("cannot start qemu-system-x86_64")?).wait(limit)?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&complaints)?);
+    let ended = Process::start(&mut command)?.wait_for(limit)?;
     let said = String::from_utf8_lossy(&fs::read(&init)?).replace('\r', "");
     match ended {
-        End::OffItself => {}
-        End::Overdue => return Ok(format!("{said}\n::: overdue after {} s\n", limit.as_secs())),
-        End::Failed => bail!("qemu failed: {}", fs::read_to_string(&complaints).unwrap_or_default().trim()),
-    }
-    Ok(said)
-}
-
-enum End {
-    OffItself,
-    Failed,
-    Overdue,
-}
-
-/// A running emulator, killed when dropped.
-struct Machine(Child);
-
-impl Machine {
-    fn wait(mut self, limit: Duration) -> Result<End> {
-        let deadline = Instant::now() + limit;
-        loop {
-            match self.0.try_wait()? {
-                Some(status) if status.success() => return Ok(End::OffItself),
-                Some(_) => return Ok(End::Failed),
-                None if Instant::now() >= deadline => return Ok(End::Overdue),
-                None => sleep(LOOK_AGAIN),
-            }
-        }
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        Some(status) if status.success() => Ok(said),
+        Some(_) => bail!("qemu failed: {}", fs::read_to_string(&complaints).unwrap_or_default().trim()),
+        None => Ok(format!("{said}\n::: overdue after {} s\n", limit.as_secs())),
     }
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::testbed::process;
 use crate::vm::cpio::Archive;
 use crate::vm::kernel::Kernel;
 use crate::vm::{elf, modules};
-use crate::{process, workspace};
+use crate::workspace;
 
 /// What the guest runs as its first process.
 const INIT: &str = include_str!("init.sh");

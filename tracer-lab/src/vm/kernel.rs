@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::process;
+use crate::testbed::process;
 use crate::vm::apt::Suite;
 
 /// The kernels that a run without arguments boots: their series and the Debian suite that has them.

@@ -25,7 +25,8 @@ use anyhow::{Result, ensure};
 
 use self::kernel::Kernel;
 use self::report::Report;
-use crate::{process, workspace};
+use crate::testbed::process;
+use crate::workspace;
 
 /// In seconds: a busy host gives a guest little of its time, and recordings are made one after the other.
 const TIME_LIMIT: u64 = 1800;

@@ -31,7 +31,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::process;
+    use crate::testbed::process;
 
     /// An archive as init.sh makes it, with one recording of 100,000 bytes that cannot be compressed.
     fn archive(directory: &Path) -> (PathBuf, Vec<u8>) {

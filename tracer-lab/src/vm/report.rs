@@ -351,7 +351,9 @@ mod tests {
         assert!(report.is_ok());
         let remark = "the first boot: it did not end; its last words: two   C   S→C R   received   ok\n";
         assert!(report.details().contains(remark), "{}", report.details());
-        assert!(table(&[report]).contains("one                               ok, 2nd boot\ntwo                               unseen\n"));
+        assert!(table(&[report]).contains(
+            "one                               ok, 2nd boot\ntwo                               unseen\n"
+        ));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use tracer_lab::workspace;
 
 use crate::network::Network;
-use crate::process::{Daemon, run, tracer, tracer_at};
 use crate::turn;
+use tracer_lab::testbed::daemon::{DaemonUnderTest, command, command_of, run};
 use tracer_lab::testbed::http;
 use tracer_lab::testbed::wait::until;
 
@@ -32,7 +32,7 @@ fn public_binary() -> Result<(TempDir, PathBuf)> {
 fn a_user_who_is_not_root_is_told_what_is_missing() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     let (_directory, binary) = public_binary()?;
-    let ended = run(tracer_at(&binary, &AS_NOBODY, &[]))?;
+    let ended = run(command_of(&binary, &AS_NOBODY, &[]))?;
     ended.is_one_sentence(&["needs CAP_BPF and CAP_PERFMON", "run as root", "grant"]);
     Ok(())
 }
@@ -45,7 +45,7 @@ fn a_root_without_a_capability_is_told_which() -> Result<()> {
         ("--bounding-set=-sys_admin,-perfmon", "needs CAP_PERFMON: "),
         ("--bounding-set=-all", "needs CAP_BPF and CAP_PERFMON: "),
     ] {
-        run(tracer(&["setpriv", bounding], &[]))?.is_one_sentence(&[missing]);
+        run(command(&["setpriv", bounding], &[]))?.is_one_sentence(&[missing]);
     }
     Ok(())
 }
@@ -56,19 +56,19 @@ fn two_capabilities_are_enough_for_any_user() -> Result<()> {
     let (_directory, binary) = public_binary()?;
     let granted = ["--inh-caps=+bpf,+perfmon", "--ambient-caps=+bpf,+perfmon"];
     let wrapper = [&AS_NOBODY[..], &granted].concat();
-    let mut daemon = Daemon::start(tracer_at(&binary, &wrapper, &["--events", "json"]))?;
+    let mut daemon = DaemonUnderTest::of(command_of(&binary, &wrapper, &["--events", "json"]))?;
     assert_eq!(http::get(daemon.port, "/-/ready")?.status, 200);
-    let lines = daemon.lines()?;
+    let lines = daemon.read_lines()?;
     let network = Network::new()?;
     network.refuse(0..1)?;
-    until("both resets", || Ok((lines.about(&network, 0).len() == 2).then_some(())))?;
+    until("both resets", || Ok((network.resets(&lines, 0).len() == 2).then_some(())))?;
     every_thread_keeps_only_cap_bpf(daemon.pid())
 }
 
 #[test]
 fn what_root_may_is_given_up_after_the_start() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
-    let daemon = Daemon::start(tracer(&[], &[]))?;
+    let daemon = DaemonUnderTest::of(command(&[], &[]))?;
     every_thread_keeps_only_cap_bpf(daemon.pid())
 }
 

@@ -7,8 +7,8 @@ use anyhow::{Result, anyhow};
 use nix::libc::{EPERM, SYS_bpf};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
-use crate::process::{Ended, run, tracer};
 use crate::turn;
+use tracer_lab::testbed::daemon::{Ended, command, run};
 
 #[test]
 fn a_user_namespace_is_named_with_what_to_do() -> Result<()> {
@@ -21,7 +21,7 @@ fn a_user_namespace_is_named_with_what_to_do() -> Result<()> {
         // Nobody.
         &["unshare", "--user"],
     ] {
-        let ended = run(tracer(wrapper, &[]))?;
+        let ended = run(command(wrapper, &[]))?;
         ended.is_one_sentence(&["user namespace", "run it in the host's", "hostUsers: true"]);
         assert!(!ended.stderr.contains("locked memory"), "{ended:?}");
     }
@@ -44,7 +44,7 @@ fn run_without_bpf() -> Result<Ended> {
         SeccompFilter::new(refused, SeccompAction::Allow, refuse, ARCH.try_into()?)?.try_into()?;
     let behind_it = thread::spawn(move || {
         apply_filter(&filter)?;
-        run(tracer(&[], &[]))
+        run(command(&[], &[]))
     });
     behind_it.join().map_err(|_| anyhow!("the daemon's thread panicked"))?
 }

@@ -9,8 +9,8 @@ use tracer_lab::testbed::moment::{Moment, Own};
 use tracer_lab::testbed::recording::Recording;
 
 use crate::network::Network;
-use crate::process::{Daemon, tracer};
 use crate::turn;
+use tracer_lab::testbed::daemon::{DaemonUnderTest, command};
 
 /// Of one burst. Each is one RST segment sent and one received, and a record of both: more than 400 times what the ring
 /// has room for.
@@ -34,13 +34,14 @@ fn a_full_ring_loses_events_counts_them_and_leaves_the_segment_counters_exact() 
         bursts.push(burst(&daemon, &taken, &network, || network.refuse_many(REFUSALS))?);
         bursts.push(burst(&daemon, &taken, &network, || {
             // Now nobody empties the ring.
-            daemon.send(Signal::SIGSTOP)?;
+            daemon.send(Signal::SIGSTOP);
             network.refuse_many(REFUSALS)?;
-            daemon.send(Signal::SIGCONT)
+            daemon.send(Signal::SIGCONT);
+            Ok(())
         })?);
     }
     let none_lost = witness.moment(&all)?.overflowed()?;
-    for ended in [daemon.stop(Signal::SIGTERM)?, witness.stop(Signal::SIGTERM)?] {
+    for ended in [daemon.end(Signal::SIGTERM)?, witness.end(Signal::SIGTERM)?] {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{ended:?}");
     }
     assert_eq!(none_lost, 0, "the witness lost records");
@@ -55,23 +56,23 @@ fn a_full_ring_loses_events_counts_them_and_leaves_the_segment_counters_exact() 
     Ok(())
 }
 
-fn start(ring: &str, recording: &Path) -> Result<Daemon> {
+fn start(ring: &str, recording: &Path) -> Result<DaemonUnderTest> {
     let recording = recording.to_str().context("a temporary directory with a strange name")?;
-    Daemon::start(tracer(&[], &["--events", "off", "--event-buffer", ring, "--record", recording]))
+    DaemonUnderTest::of(command(&[], &["--events", "off", "--event-buffer", ring, "--record", recording]))
 }
 
 /// What the daemon has counted before and after a burst in which the kernel counts that all was refused.
 fn burst(
-    daemon: &Daemon,
+    daemon: &DaemonUnderTest,
     recording: &Path,
     network: &Network,
     refuse: impl Fn() -> Result<()>,
 ) -> Result<[Moment; 2]> {
     let before = daemon.moment(recording)?;
-    let (sent, failed) = (network.tcp_counter("OutRsts")?, network.tcp_counter("AttemptFails")?);
+    let (sent, failed) = (network.host.tcp_counter("OutRsts")?, network.host.tcp_counter("AttemptFails")?);
     refuse()?;
-    let sent = network.tcp_counter("OutRsts")? - sent;
-    let received = network.tcp_counter("AttemptFails")? - failed;
+    let sent = network.host.tcp_counter("OutRsts")? - sent;
+    let received = network.host.tcp_counter("AttemptFails")? - failed;
     ensure!(sent == REFUSALS as u64 && received == sent, "the kernel sent {sent} and received {received}");
     Ok([before, daemon.moment(recording)?])
 }

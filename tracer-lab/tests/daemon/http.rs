@@ -10,14 +10,14 @@ use tracer_lab::testbed::http::{Response, ask, get};
 use tracer_lab::testbed::wait::until;
 
 use crate::network::Network;
-use crate::process::{Daemon, tracer};
 use crate::turn;
+use tracer_lab::testbed::daemon::{DaemonUnderTest, command};
 use tracer_lab::testbed::scrape::Scrape;
 
 const METRICS: &str = "text/plain; version=0.0.4";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-fn request(daemon: &Daemon, method: &str, path: &str, headers: &str) -> Result<Response> {
+fn request(daemon: &DaemonUnderTest, method: &str, path: &str, headers: &str) -> Result<Response> {
     let request = format!("{method} {path} HTTP/1.1\r\nHost: tracer\r\n{headers}\r\n");
     ask(daemon.port, &request).with_context(|| format!("{method} {path}"))
 }
@@ -25,7 +25,7 @@ fn request(daemon: &Daemon, method: &str, path: &str, headers: &str) -> Result<R
 #[test]
 fn every_path_has_its_status_and_type() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
-    let daemon = Daemon::start(tracer(&[], &[]))?;
+    let daemon = DaemonUnderTest::of(command(&[], &[]))?;
     for (path, status, content_type) in [
         ("/", 200, "text/html; charset=utf-8"),
         ("/metrics", 200, METRICS),
@@ -69,7 +69,7 @@ fn metrics_are_compressed_for_those_who_ask() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     // What others reset would be a family that was not there before.
     let network = Network::new()?;
-    let daemon = Daemon::start(tracer(&[], &["--server-port", &network.port.to_string()]))?;
+    let daemon = DaemonUnderTest::of(command(&[], &["--server-port", &network.port.to_string()]))?;
     let plain = Scrape::take(daemon.port)?;
     for (accepted, expected) in [
         ("gzip", true),
@@ -99,7 +99,7 @@ fn resets_are_listed_newest_first_up_to_the_limit() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     let network = Network::new()?;
     let flags = ["--server-port", &network.port.to_string(), "--recent", "6", "--events", "off"];
-    let daemon = Daemon::start(tracer(&[], &flags))?;
+    let daemon = DaemonUnderTest::of(command(&[], &flags))?;
     network.refuse(0..4)?;
     let list = |query: &str| -> Result<Vec<Value>> {
         let list: Vec<Value> =
@@ -126,7 +126,7 @@ fn resets_are_listed_newest_first_up_to_the_limit() -> Result<()> {
 #[test]
 fn promtool_has_nothing_to_say_about_the_metrics() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
-    let daemon = Daemon::start(tracer(&[], &["--events", "off"]))?;
+    let daemon = DaemonUnderTest::of(command(&[], &["--events", "off"]))?;
     let network = Network::new()?;
     network.refuse(0..1)?;
     network.close_idle_connection()?;

@@ -8,7 +8,6 @@ mod confinement;
 mod flood;
 mod http;
 mod network;
-mod process;
 mod slow_clients;
 mod start;
 mod stdout;

@@ -1,18 +1,17 @@
 //! Resets in a network of the test's own.
 
-use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt as _;
-use std::process::{self, Command};
+use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use nix::sched::{CloneFlags, unshare};
-use tracer_lab::testbed::host;
+use tracer_lab::testbed::host::Host;
+use tracer_lab::testbed::lines::Lines;
+use tracer_lab::testbed::reset::Reset;
 use tracer_lab::testbed::wait::let_pass;
 
 /// Threads that connect at once.
@@ -26,11 +25,10 @@ const SERVERS: u16 = 250;
 /// Longer than any exchange pauses.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// A network namespace with nothing but a loopback. It has no name: it vanishes when this is dropped and all its
-/// sockets are closed, even if the test is killed.
+/// A host with nothing but a loopback.
 pub(crate) struct Network {
-    namespace: File,
-    /// How the kernel, and the daemon, name the namespace.
+    pub(crate) host: Host,
+    /// How the kernel, and the daemon, name its namespace.
     pub(crate) inum: u64,
     /// Of all its servers, and of nobody else on this host: so that a daemon can be told to look at one network only.
     pub(crate) port: u16,
@@ -41,20 +39,20 @@ impl Network {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = process::id() * NETWORKS + MADE.fetch_add(1, Ordering::Relaxed) % NETWORKS;
         let port = u16::try_from(PORTS.start + number % (PORTS.end - PORTS.start))?;
-        let make = move || -> Result<Self> {
-            unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace (needs root)")?;
-            let loopback = Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
-            ensure!(loopback.success(), "`ip link set lo up` failed ({loopback})");
-            let namespace = File::open("/proc/thread-self/ns/net")?;
-            let inum = namespace.metadata()?.ino();
-            Ok(Self { namespace, inum, port })
-        };
-        thread::spawn(make).join().map_err(|_| anyhow!("making a network namespace panicked"))?
+        let host = Host::with_loopback("loopback")?;
+        Ok(Self { inum: host.inum(), host, port })
     }
 
     /// Runs `work` inside.
     pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        host::inside(&self.namespace, work)
+        self.host.enter(work)
+    }
+
+    /// What a daemon has printed of connections to one of the network's servers.
+    pub(crate) fn resets(&self, lines: &Lines, server: u16) -> Vec<Reset> {
+        let mut resets = lines.about(&[self.inum]);
+        resets.retain(|reset| reset.server == Some(self.server(server)));
+        resets
     }
 
     /// One of the network's servers: each has an address of its own on the loopback. Nobody listens there.
@@ -97,12 +95,6 @@ impl Network {
             ensure!(client.read(&mut byte)? == 0, "the server said more");
             Ok(())
         })
-    }
-
-    /// A counter of the namespace's own TCP statistics (RFC 4022).
-    pub(crate) fn tcp_counter(&self, name: &str) -> Result<u64> {
-        let text = self.enter(|| Ok(fs::read_to_string("/proc/thread-self/net/snmp")?))?;
-        host::counter(&text, "Tcp:", name).with_context(|| format!("this kernel does not count {name}"))
     }
 }
 

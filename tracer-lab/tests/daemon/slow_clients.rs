@@ -12,8 +12,9 @@ use tracer_lab::testbed::http::get;
 use tracer_lab::testbed::wait::{let_pass, until};
 
 use crate::network::Network;
-use crate::process::{Daemon, Lines, tracer};
 use crate::turn;
+use tracer_lab::testbed::daemon::{DaemonUnderTest, command};
+use tracer_lab::testbed::lines::Lines;
 
 /// No client is served for longer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -66,9 +67,9 @@ const READERS: [(&str, &[u8], Then); 3] = [
 #[test]
 fn a_client_that_takes_too_long_is_closed_and_holds_nobody_up() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
-    let mut daemon = Daemon::start(tracer(&[], &["--events", "json"]))?;
+    let mut daemon = DaemonUnderTest::of(command(&[], &["--events", "json"]))?;
     let network = Network::new()?;
-    let lines = daemon.lines()?;
+    let lines = daemon.read_lines()?;
     // Every server has series of its own: answers that no small buffer takes.
     network.refuse(0..SERVERS)?;
     until("long answers", || {
@@ -103,9 +104,9 @@ fn a_client_that_takes_too_long_is_closed_and_holds_nobody_up() -> Result<()> {
 #[test]
 fn many_idle_connections_do_not_stop_scrapes() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
-    let mut daemon = Daemon::start(tracer(&[], &["--events", "json"]))?;
+    let mut daemon = DaemonUnderTest::of(command(&[], &["--events", "json"]))?;
     let network = Network::new()?;
-    let lines = daemon.lines()?;
+    let lines = daemon.read_lines()?;
     let idle = (0..200).map(|_| Client::connect(daemon.port)).collect::<Result<Vec<_>>>()?;
     let mut next = SERVERS;
     loop {
@@ -122,13 +123,13 @@ fn many_idle_connections_do_not_stop_scrapes() -> Result<()> {
 }
 
 /// A scrape is answered and a reset is told, both promptly.
-fn check_others(daemon: &Daemon, network: &Network, lines: &Lines, server: u16) -> Result<()> {
+fn check_others(daemon: &DaemonUnderTest, network: &Network, lines: &Lines, server: u16) -> Result<()> {
     let began = Instant::now();
     ensure!(get(daemon.port, "/metrics")?.status == 200);
     ensure!(began.elapsed() < PROMPT, "a scrape took {:?}", began.elapsed());
     let began = Instant::now();
     network.refuse(server..server + 1)?;
-    until("a reset to be told", || Ok((lines.about(network, server).len() == 2).then_some(())))?;
+    until("a reset to be told", || Ok((network.resets(lines, server).len() == 2).then_some(())))?;
     ensure!(began.elapsed() < PROMPT, "a reset was told after {:?}", began.elapsed());
     Ok(())
 }

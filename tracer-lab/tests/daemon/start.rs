@@ -5,22 +5,8 @@ use std::net::TcpListener;
 use anyhow::Result;
 use tracer_lab::testbed::http;
 
-use crate::process::{Daemon, Ended, run, run_as_is, tracer};
 use crate::turn;
-
-impl Ended {
-    /// Exit code 1, nothing on stdout, and on stderr one line that has all these words.
-    pub(crate) fn is_one_sentence(&self, words: &[&str]) {
-        assert_eq!((self.code, self.stdout.as_str()), (Some(1), ""), "{self:?}");
-        let [sentence] = self.stderr.lines().collect::<Vec<_>>()[..] else {
-            panic!("not one line: {}", self.stderr)
-        };
-        assert!(sentence.starts_with("tracer: "), "{sentence}");
-        for word in words {
-            assert!(sentence.contains(word), "no word of {word} in: {sentence}");
-        }
-    }
-}
+use tracer_lab::testbed::daemon::{DaemonUnderTest, command, run, run_as_is};
 
 #[test]
 fn a_command_line_that_cannot_be_understood_is_exit_code_2() -> Result<()> {
@@ -40,7 +26,7 @@ fn a_command_line_that_cannot_be_understood_is_exit_code_2() -> Result<()> {
         (&["--no-such-flag"], "--no-such-flag"),
         (&["eth0"], "eth0"),
     ] {
-        let ended = run_as_is(tracer(&[], flags))?;
+        let ended = run_as_is(command(&[], flags))?;
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{flags:?}: {ended:?}");
         let sentence = ended.stderr.lines().next().unwrap_or_default();
         assert!(sentence.starts_with("error: ") && sentence.contains(culprit), "{flags:?}: {sentence}");
@@ -50,7 +36,7 @@ fn a_command_line_that_cannot_be_understood_is_exit_code_2() -> Result<()> {
 
 #[test]
 fn variables_are_read_like_flags() -> Result<()> {
-    let mut command = tracer(&[], &[]);
+    let mut command = command(&[], &[]);
     command.env("TRACER_PORT", "70000");
     let ended = run_as_is(command)?;
     assert_eq!(ended.code, Some(2), "{ended:?}");
@@ -64,7 +50,7 @@ fn a_port_that_is_taken_is_named() -> Result<()> {
     let taken = TcpListener::bind(("127.0.0.1", 0))?;
     let address = taken.local_addr()?.to_string();
     let port = taken.local_addr()?.port().to_string();
-    run_as_is(tracer(&[], &["--port", &port]))?.is_one_sentence(&[&address, "--port", "in use"]);
+    run_as_is(command(&[], &["--port", &port]))?.is_one_sentence(&[&address, "--port", "in use"]);
     Ok(())
 }
 
@@ -72,7 +58,7 @@ fn a_port_that_is_taken_is_named() -> Result<()> {
 fn an_address_of_another_host_is_named() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     // RFC 5737: an address for documentation is nobody's.
-    let ended = run(tracer(&[], &["--listen-address", "192.0.2.1"]))?;
+    let ended = run(command(&[], &["--listen-address", "192.0.2.1"]))?;
     ended.is_one_sentence(&["192.0.2.1", "--listen-address"]);
     Ok(())
 }
@@ -80,10 +66,10 @@ fn an_address_of_another_host_is_named() -> Result<()> {
 #[test]
 fn a_second_daemon_runs_beside_the_first_but_not_on_its_port() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
-    let first = Daemon::start(tracer(&[], &[]))?;
+    let first = DaemonUnderTest::of(command(&[], &[]))?;
     let port = first.port.to_string();
-    run_as_is(tracer(&[], &["--port", &port]))?.is_one_sentence(&["--port"]);
-    let second = Daemon::start(tracer(&[], &[]))?;
+    run_as_is(command(&[], &["--port", &port]))?.is_one_sentence(&["--port"]);
+    let second = DaemonUnderTest::of(command(&[], &[]))?;
     for port in [first.port, second.port] {
         assert_eq!(http::get(port, "/-/ready")?.status, 200);
     }

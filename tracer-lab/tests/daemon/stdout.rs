@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use tracer_lab::testbed::wait::until;
 
 use crate::network::Network;
-use crate::process::{Daemon, tracer};
 use crate::turn;
+use tracer_lab::testbed::daemon::{DaemonUnderTest, command};
 use tracer_lab::testbed::scrape::Scrape;
 
 /// Refusals, each of which is a line for either end: far more than a pipe and the daemon's queue of 8192 lines hold.
@@ -26,14 +26,14 @@ const SOME: usize = 800;
 fn talkative(wrapper: &[&str], network: &Network) -> Command {
     // No event is lost before it can become a line.
     let roomy = ["--events", "json", "--event-buffer", "67108864"];
-    tracer(wrapper, &[&roomy[..], &["--server-port", &network.port.to_string()]].concat())
+    command(wrapper, &[&roomy[..], &["--server-port", &network.port.to_string()]].concat())
 }
 
 #[test]
 fn lines_that_a_slow_reader_misses_are_counted() -> Result<()> {
     let Some(_turn) = turn::alone() else { return Ok(()) };
     let network = Network::new()?;
-    let mut daemon = Daemon::start(talkative(&[], &network))?;
+    let mut daemon = DaemonUnderTest::of(talkative(&[], &network))?;
     let stdout = daemon.stdout()?;
     network.refuse_many(MANY)?;
     let missed = missed(&daemon, MANY)?;
@@ -41,7 +41,7 @@ fn lines_that_a_slow_reader_misses_are_counted() -> Result<()> {
 
     // The reader is back.
     let reader = thread::spawn(|| BufReader::new(stdout).lines().map_while(Result::ok).count());
-    let ended = daemon.stop(Signal::SIGTERM)?;
+    let ended = daemon.end(Signal::SIGTERM)?;
     let read = reader.join().map_err(|_| anyhow!("the reader panicked"))?;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(read as u64 + missed, 2 * MANY as u64, "{read} lines read, {missed} missed");
@@ -52,11 +52,11 @@ fn lines_that_a_slow_reader_misses_are_counted() -> Result<()> {
 fn a_reader_that_never_reads_does_not_keep_the_daemon_from_ending() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     let network = Network::new()?;
-    let mut daemon = Daemon::start(talkative(&[], &network))?;
+    let mut daemon = DaemonUnderTest::of(talkative(&[], &network))?;
     let _unread = daemon.stdout()?;
     network.refuse_many(SOME)?;
     missed(&daemon, SOME)?;
-    let ended = daemon.stop(Signal::SIGTERM)?;
+    let ended = daemon.end(Signal::SIGTERM)?;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stderr.contains("stdout did not take the last lines"), "{ended:?}");
     Ok(())
@@ -66,7 +66,7 @@ fn a_reader_that_never_reads_does_not_keep_the_daemon_from_ending() -> Result<()
 fn a_reader_that_is_gone_does_not_end_the_daemon() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     let network = Network::new()?;
-    let mut daemon = Daemon::start(talkative(&[], &network))?;
+    let mut daemon = DaemonUnderTest::of(talkative(&[], &network))?;
     drop(daemon.stdout()?);
     check_without_reader(daemon, &network)
 }
@@ -75,7 +75,7 @@ fn a_reader_that_is_gone_does_not_end_the_daemon() -> Result<()> {
 fn a_daemon_without_a_stdout_works() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     let network = Network::new()?;
-    let daemon = Daemon::start(talkative(&["sh", "-c", "exec \"$@\" >&-", "sh"], &network))?;
+    let daemon = DaemonUnderTest::of(talkative(&["sh", "-c", "exec \"$@\" >&-", "sh"], &network))?;
     check_without_reader(daemon, &network)
 }
 
@@ -92,21 +92,21 @@ fn a_log_that_nobody_reads_does_not_hold_up_the_events() -> Result<()> {
     let mut command = talkative(&["sh", "-c", "exec \"$@\" 2>\"$0\"", pipe], &network);
     // Then the kernel side has a line for each reset.
     command.args(["--log-level", "debug"]);
-    let mut daemon = Daemon::start(command)?;
+    let mut daemon = DaemonUnderTest::of(command)?;
     drop(daemon.stdout()?);
     check_without_reader(daemon, &network)
 }
 
-fn check_without_reader(daemon: Daemon, network: &Network) -> Result<()> {
+fn check_without_reader(daemon: DaemonUnderTest, network: &Network) -> Result<()> {
     network.refuse_many(SOME)?;
     missed(&daemon, SOME)?;
-    let ended = daemon.stop(Signal::SIGTERM)?;
+    let ended = daemon.end(Signal::SIGTERM)?;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     Ok(())
 }
 
 /// Waits until both ends of every refusal are judged; returns how many lines were lost.
-fn missed(daemon: &Daemon, refusals: usize) -> Result<u64> {
+fn missed(daemon: &DaemonUnderTest, refusals: usize) -> Result<u64> {
     until(&format!("{refusals} refusals to be judged"), || {
         let scrape = Scrape::take(daemon.port)?;
         let judged =

@@ -9,8 +9,8 @@ use nix::sys::signal::Signal;
 use tracer_lab::testbed::wait::until;
 
 use crate::network::Network;
-use crate::process::{Daemon, tracer};
 use crate::turn;
+use tracer_lab::testbed::daemon::{DaemonUnderTest, command};
 
 #[test]
 fn sigterm_prints_the_last_resets_detaches_and_succeeds() -> Result<()> {
@@ -25,7 +25,7 @@ fn sigint_prints_the_last_resets_detaches_and_succeeds() -> Result<()> {
 }
 
 fn check(signal: Signal) -> Result<()> {
-    let mut daemon = Daemon::start(tracer(&[], &["--events", "json"]))?;
+    let mut daemon = DaemonUnderTest::of(command(&[], &["--events", "json"]))?;
     let programs = programs_of(daemon.pid())?;
     let names: Vec<_> = loaded()?.into_iter().filter(|(id, _)| programs.contains(id)).collect();
     // The kernel keeps the first 15 bytes of a name.
@@ -34,16 +34,16 @@ fn check(signal: Signal) -> Result<()> {
     }
 
     let network = Network::new()?;
-    let lines = daemon.lines()?;
+    let lines = daemon.read_lines()?;
     // A reset is held for 100 ms before it is printed: these are when the signal comes.
     network.refuse(0..3)?;
-    let ended = daemon.stop(signal)?;
+    let ended = daemon.end(signal)?;
 
     assert_eq!(ended.code, Some(0), "{ended:?}");
     for server in 0..3 {
         until(&format!("both lines about server {server} after {signal}"), || {
-            let lines = lines.about(&network, server);
-            Ok((lines.len() == 2 && lines.iter().all(|line| line["cause"] == "refused")).then_some(()))
+            let lines = network.resets(&lines, server);
+            Ok((lines.len() == 2 && lines.iter().all(|line| line.cause == "refused")).then_some(()))
         })?;
     }
     // The kernel frees programs a moment after the last reference is gone.

@@ -12,8 +12,8 @@ use tracer_lab::testbed::http;
 use tracer_lab::testbed::wait::until;
 
 use crate::network::Network;
-use crate::process::{Daemon, Ended, run, tracer};
 use crate::turn;
+use tracer_lab::testbed::daemon::{DaemonUnderTest, Ended, command, run};
 use tracer_lab::testbed::scrape::Scrape;
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -22,7 +22,7 @@ const PROBES: [&str; 3] = ["tcp_send_reset", "tcp_receive_reset", "inet_sock_set
 /// The daemon after `mount`, a shell command, ran in a mount namespace of its own.
 fn behind(mount: &str, flags: &[&str]) -> Command {
     let script = format!("{mount} && exec \"$@\"");
-    tracer(&["unshare", "--mount", "sh", "-c", &script, "sh"], flags)
+    command(&["unshare", "--mount", "sh", "-c", &script, "sh"], flags)
 }
 
 /// The daemon with other type information.
@@ -102,7 +102,7 @@ fn a_tracepoint_that_is_absent_is_reported_and_the_rest_works() -> Result<()> {
 }
 
 fn check_absent(absent: &str, seen: &[&str]) -> Result<()> {
-    let mut daemon = Daemon::start(on(&without(&[&tracepoint(absent)])?, &["--events", "json"]))?;
+    let mut daemon = DaemonUnderTest::of(on(&without(&[&tracepoint(absent)])?, &["--events", "json"]))?;
 
     let ready = http::get(daemon.port, "/-/ready")?;
     assert_eq!(ready.status, 503);
@@ -115,15 +115,15 @@ fn check_absent(absent: &str, seen: &[&str]) -> Result<()> {
     }
     assert_eq!(http::get(daemon.port, "/-/healthy")?.status, 200);
 
-    let lines = daemon.lines()?;
+    let lines = daemon.read_lines()?;
     let network = Network::new()?;
     network.refuse(0..1)?;
-    let all = || lines.about(&network, 0);
+    let all = || network.resets(&lines, 0);
     until(&format!("{seen:?} without {absent}"), || Ok((all().len() >= seen.len()).then_some(())))?;
 
-    let ended = daemon.stop(Signal::SIGTERM)?;
-    let mut directions: Vec<_> = all().iter().map(|line| line["direction"].clone()).collect();
-    directions.sort_by_key(ToString::to_string);
+    let ended = daemon.end(Signal::SIGTERM)?;
+    let mut directions: Vec<_> = all().iter().map(|line| line.direction.clone()).collect();
+    directions.sort();
     assert_eq!(directions, seen, "without {absent}");
     let warned = ended.stderr.lines().any(|line| line.contains("WARN") && line.contains(absent));
     ensure!(warned && ended.code == Some(0), "without {absent}: {ended:?}");
@@ -136,18 +136,18 @@ fn requests_that_cannot_be_counted_are_not_and_the_rest_works() -> Result<()> {
     let absent = "tcp_rcv_space_adjust";
     let network = Network::new()?;
     let closes = |kernel: Command| -> Result<(Scrape, Ended)> {
-        let daemon = Daemon::start(kernel)?;
+        let daemon = DaemonUnderTest::of(kernel)?;
         assert_eq!(http::get(daemon.port, "/-/ready")?.status, 200);
         network.close_idle_connection()?;
         let count = |scrape: &Scrape| scrape.sum("tracer_idle_close_seconds_count", &[]);
         let scrape = until("the idle close to be counted", || {
             Ok(Some(Scrape::take(daemon.port)?).filter(|scrape| count(scrape).is_ok_and(|count| count > 0)))
         })?;
-        Ok((scrape, daemon.stop(Signal::SIGTERM)?))
+        Ok((scrape, daemon.end(Signal::SIGTERM)?))
     };
     let attached = format!("tracer_probe_attached{{probe=\"{absent}\"}}");
 
-    let (scrape, ended) = closes(tracer(&[], &["--requests"]))?;
+    let (scrape, ended) = closes(command(&[], &["--requests"]))?;
     assert_eq!(scrape.value(&attached)?, 1);
     assert!(scrape.0.contains("tracer_requests_total{") && !ended.stderr.contains(absent), "{ended:?}");
 

@@ -74,7 +74,7 @@ fn the_page_shows_a_mismatch_and_its_races_as_they_happen() -> Result<()> {
         .map((entry) => entry.name).filter((name) => !name.startsWith(location.origin))";
     assert_eq!(browser.run(foreign)?, Value::Array(Vec::new()), "not all comes from the daemon");
 
-    daemon.stop(Signal::SIGTERM)?;
+    daemon.end(Signal::SIGTERM)?;
     browser.until("document.getElementById('lost').innerText.includes('cannot be reached')")?;
     browser.until("document.querySelectorAll('#advice article').length > 0")
 }

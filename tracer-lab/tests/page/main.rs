@@ -3,9 +3,6 @@
 #[path = "../daemon/network.rs"]
 #[expect(dead_code, reason = "the daemon's tests need more of it")]
 mod network;
-#[path = "../daemon/process.rs"]
-#[expect(dead_code, reason = "the daemon's tests need more of it")]
-mod process;
 
 mod browser;
 mod live;
@@ -19,20 +16,20 @@ use anyhow::Result;
 use tracer_lab::testbed::http;
 
 use network::Network;
-use process::{Daemon, tracer};
+use tracer_lab::testbed::daemon::{DaemonUnderTest, command};
 
 /// A daemon that sees nothing but the network's server.
-fn daemon(network: &Network) -> Result<Daemon> {
+fn daemon(network: &Network) -> Result<DaemonUnderTest> {
     let port = network.port.to_string();
-    Daemon::start(tracer(&[], &["--events", "off", "--http", "--server-port", &port]))
+    DaemonUnderTest::of(command(&[], &["--events", "off", "--http", "--server-port", &port]))
 }
 
 /// What the API says.
-fn api(daemon: &Daemon, path: &str) -> Result<serde_json::Value> {
+fn api(daemon: &DaemonUnderTest, path: &str) -> Result<serde_json::Value> {
     Ok(serde_json::from_slice(&http::get(daemon.port, path)?.body)?)
 }
 
 /// Whether there is advice for the server and for its clients.
-fn has_advice(daemon: &Daemon) -> Result<bool> {
+fn has_advice(daemon: &DaemonUnderTest) -> Result<bool> {
     Ok(api(daemon, "/api/v1/advice")?.as_array().is_some_and(|advice| advice.len() == 2))
 }

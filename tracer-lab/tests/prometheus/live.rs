@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use aya::sys::{Stats, enable_stats};
 use tracer_lab::lab;
-use tracer_lab::testbed::daemon::Tracer;
+use tracer_lab::testbed::daemon::DaemonUnderTest;
 use tracer_lab::testbed::scrape::Scrape;
 use tracer_lab::testbed::wait::let_pass;
 use tracer_lab::traffic::upstream::{Account, Upstream};
@@ -33,11 +33,11 @@ fn every_query_answers_what_the_wire_showed() -> Result<()> {
     let _measured = enable_stats(Stats::RunTime)?;
     let port = port.to_string();
     let flags = ["--race-window", "100ms", "--requests", "--http", "--server-port", &port];
-    let tracer = Tracer::start_with(&flags)?;
-    let prometheus = Prometheus::start(tracer.port())?;
+    let tracer = DaemonUnderTest::start_with(&flags)?;
+    let prometheus = Prometheus::start(tracer.port)?;
     let server = upstream.endpoint().to_string();
     // rate() and increase() know nothing of what began a series: it begins with the first, and the others follow.
-    let mut scene = Scene { server, tracer: tracer.port(), wire: upstream.closes_idle_connections(1)? };
+    let mut scene = Scene { server, tracer: tracer.port, wire: upstream.closes_idle_connections(1)? };
     becomes(&prometheus, "tracer_idle_close_seconds_count", &Expected::Each(1.0..=1.0))?;
     scene.wire.add(upstream.closes_idle_connections(16)?);
 
@@ -72,7 +72,7 @@ fn every_query_answers_what_the_wire_showed() -> Result<()> {
             .check(&prometheus.query(&question.expression)?)
             .with_context(|| format!("later, {}", question.place))?;
     }
-    coverage::check(&dashboard, &rules, &Scrape::take(tracer.port())?)?;
+    coverage::check(&dashboard, &rules, &Scrape::take(tracer.port)?)?;
 
     tracer.stop()?;
     let down = Expected::Samples(vec![(format!("{} tracer", target(scene.tracer)), 0.0..=0.0)]);

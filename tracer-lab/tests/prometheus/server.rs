@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 use tracer_lab::testbed::http;
+use tracer_lab::testbed::process::{Process, bounded};
 use tracer_lab::testbed::wait::until;
 
 use crate::text;
 
 /// A running Prometheus, ended when dropped.
 pub(crate) struct Prometheus {
-    process: Child,
+    process: Process,
     port: u16,
     /// Goes after the process that writes there.
     _directory: TempDir,
@@ -48,18 +47,14 @@ impl Prometheus {
         fs::write(directory.path().join("prometheus.yml"), configuration)?;
 
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        // `timeout`: should the test be killed, no Prometheus outlives it for long.
-        let process = Command::new("timeout")
-            .args(["--foreground", "300", "prometheus", "--config.file=prometheus.yml"])
-            .args(["--storage.tsdb.path=storage", "--log.level=error"])
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .spawn()
-            .context("cannot run prometheus (Debian package prometheus)")?;
+        // Should the test be killed, no Prometheus outlives it for long.
+        let mut command = bounded("prometheus", 300);
+        command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=storage", "--log.level=error"]);
+        command.arg(format!("--web.listen-address=127.0.0.1:{port}")).current_dir(directory.path());
+        let process = Process::start(command.stdin(Stdio::null())).context("(Debian package prometheus)")?;
         let mut prometheus = Self { process, port, _directory: directory };
         until("Prometheus to scrape the tracer", || {
-            if let Some(status) = prometheus.process.try_wait()? {
+            if let Some(status) = prometheus.process.ended()? {
                 bail!("Prometheus ended at once ({status})");
             }
             let ready = http::get(port, "/-/ready").is_ok_and(|answer| answer.status == 200);
@@ -93,16 +88,6 @@ impl Prometheus {
         let mut value: Value = serde_json::from_slice(&answer.body)?;
         ensure!(value["status"] == "success", "Prometheus refuses {path}: {value}");
         Ok(value["data"].take())
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.process.id()) {
-            // It may have ended by itself.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        }
-        let _ = self.process.wait();
     }
 }
 

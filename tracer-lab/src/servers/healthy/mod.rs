@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use crate::servers::healthy::clients::Tally;
 use crate::servers::healthy::oracle::Judge;
 use crate::servers::healthy::topology::Places;
-use crate::testbed::daemon::Tracer;
-use crate::testbed::network::{Family, Net};
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::network::{Family, Network};
 use crate::testbed::wait::let_pass;
 
 /// From one look at the tracer to the next.
@@ -36,8 +36,8 @@ pub struct Health {
 }
 
 /// Lets clients and servers talk for `time`.
-pub fn healthy(tracer: &Tracer, time: Duration) -> Result<Health> {
-    let net = Net::build(Family::V4)?;
+pub fn healthy(tracer: &DaemonUnderTest, time: Duration) -> Result<Health> {
+    let net = Network::build(Family::V4)?;
     let directory = TempDir::new()?;
     let mut places = Places::start(&net, directory.path())?;
     let mut judge = Judge::new(&net, places.truths());
@@ -63,7 +63,7 @@ pub fn healthy(tracer: &Tracer, time: Duration) -> Result<Health> {
 }
 
 /// Looks at the tracer and disturbs the servers now and then; returns how often.
-fn watch(tracer: &Tracer, judge: &mut Judge, places: &mut Places, time: Duration) -> Result<u32> {
+fn watch(tracer: &DaemonUnderTest, judge: &mut Judge, places: &mut Places, time: Duration) -> Result<u32> {
     let began = Instant::now();
     let rest = REST.min(time / (DISTURBANCES + 1));
     let mut disturbances = 0;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use crate::servers::watch::timeout;
-use crate::testbed::daemon::Tracer;
-use crate::testbed::network::Net;
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::network::Network;
 use crate::testbed::scrape::Scrape;
 
 /// How far a timeout that is shown may be from the true one.
@@ -30,7 +30,7 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    pub(crate) fn new(net: &Net, truths: [(SocketAddr, Duration); 3]) -> Self {
+    pub(crate) fn new(net: &Network, truths: [(SocketAddr, Duration); 3]) -> Self {
         Self {
             began: Instant::now(),
             netns: [net.server.inum(), net.client.inum()],
@@ -45,7 +45,7 @@ impl Judge {
     }
 
     /// Asks the tracer for its advice and its timeouts.
-    pub(crate) fn look(&mut self, tracer: &Tracer) -> Result<()> {
+    pub(crate) fn look(&mut self, tracer: &DaemonUnderTest) -> Result<()> {
         self.looks += 1;
         let advice = tracer.json("/api/v1/advice")?;
         for (server, _) in self.truths {
@@ -79,8 +79,8 @@ impl Judge {
     }
 
     /// Counts what the tracer told of these hosts.
-    pub(crate) fn sum_up(&mut self, tracer: &Tracer) -> Result<()> {
-        for reset in tracer.resets(&self.netns, 0) {
+    pub(crate) fn sum_up(&mut self, tracer: &DaemonUnderTest) -> Result<()> {
+        for reset in tracer.lines.resets(&self.netns, 0) {
             *self.resets.entry(format!("{} {} {}", reset.direction, reset.role, reset.cause)).or_default() +=
                 1;
         }

@@ -14,9 +14,9 @@ use anyhow::{Context as _, Result};
 
 use crate::servers::client::Visits;
 use crate::servers::endpoint;
-use crate::servers::running::Running;
-use crate::testbed::network::Net;
+use crate::testbed::network::Network;
 use crate::testbed::nginx;
+use crate::testbed::server::ServerProgram;
 
 /// Node's setting. Some releases add a second to it (20.20 does, 18.20 does not): what it comes to is measured.
 const NODE_KEEPS: Duration = Duration::from_secs(2);
@@ -41,19 +41,19 @@ pub(crate) struct Addresses {
 
 /// The servers.
 pub(crate) struct Places<'net> {
-    net: &'net Net,
+    net: &'net Network,
     directory: PathBuf,
     pub(crate) addresses: Addresses,
-    node: Option<Running>,
+    node: Option<ServerProgram>,
     node_takes: Duration,
-    _pages: Running,
+    _pages: ServerProgram,
     pages_words: Vec<String>,
-    _proxy: Running,
+    _proxy: ServerProgram,
     proxy_words: Vec<String>,
 }
 
 impl<'net> Places<'net> {
-    pub(crate) fn start(net: &'net Net, directory: &Path) -> Result<Self> {
+    pub(crate) fn start(net: &'net Network, directory: &Path) -> Result<Self> {
         let (node, pages) = (endpoint(net), endpoint(net));
         let proxy = SocketAddr::new(net.client_address().ip(), endpoint(net).port());
         let addresses = Addresses { node, pages, proxy };
@@ -69,8 +69,8 @@ impl<'net> Places<'net> {
             addresses,
             node: Some(running),
             node_takes: measure(net, node)?,
-            _pages: Running::start(&net.server, pages, &pages_words, directory)?,
-            _proxy: Running::start(&net.client, proxy, &proxy_words, directory)?,
+            _pages: ServerProgram::start(&net.server, pages, &pages_words, directory)?,
+            _proxy: ServerProgram::start(&net.client, proxy, &proxy_words, directory)?,
             pages_words,
             proxy_words,
         })
@@ -97,12 +97,12 @@ impl<'net> Places<'net> {
     }
 }
 
-fn start_node(net: &Net, node: SocketAddr, directory: &Path) -> Result<Running> {
-    Running::start(&net.server, node, &["node".into(), directory.join("node.js")], directory)
+fn start_node(net: &Network, node: SocketAddr, directory: &Path) -> Result<ServerProgram> {
+    ServerProgram::start(&net.server, node, &["node".into(), directory.join("node.js")], directory)
 }
 
 /// After how long Node closes an idle connection. The shortest counts: a busy machine only makes it later.
-fn measure(net: &Net, node: SocketAddr) -> Result<Duration> {
+fn measure(net: &Network, node: SocketAddr) -> Result<Duration> {
     let idle = net.client.enter(|| Visits::spread(node, NODE_KEEPS).make(SAMPLES, || ()))?;
     idle.into_iter().min().context("Node closed no connection")
 }
