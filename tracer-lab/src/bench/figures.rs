@@ -1,6 +1,6 @@
 //! What the daemon needs when little or nothing happens: start-up, memory, idle CPU, scrapes.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use crate::bench::testbed;
 use crate::testbed::host::Host;
 use crate::testbed::http;
 use crate::testbed::wait::{let_pass, until};
+use crate::traffic::ends::Ends;
 
 /// Starts that are timed.
 const STARTS: usize = 7;
@@ -140,13 +141,7 @@ fn scrapes() -> Result<(usize, usize, Spread)> {
 
 /// Both ends of a connection after a request and its response; the server's end is first, and is closed first.
 fn exchange(port: u16) -> Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-    let mut client = TcpStream::connect(listener.local_addr()?)?;
-    let (mut server, _) = listener.accept()?;
-    let mut byte = [0];
-    client.write_all(b"?")?;
-    server.read_exact(&mut byte)?;
-    server.write_all(b"!")?;
-    client.read_exact(&mut byte)?;
-    Ok((server, client))
+    let ends = Ends::local(&TcpListener::bind((Ipv4Addr::LOCALHOST, port))?)?;
+    ends.exchange()?;
+    Ok((ends.server, ends.client))
 }

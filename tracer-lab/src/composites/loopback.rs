@@ -1,7 +1,6 @@
 //! Both sockets on one host: each side is told of once.
 
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,27 +10,18 @@ use crate::scenarios::IDLE;
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
 use crate::testbed::reset::Reset;
-use crate::testbed::wait::{let_pass, until};
+use crate::testbed::wait::let_pass;
+use crate::traffic::ends::Ends;
 
 /// Jiffies, and the time from one step to the next.
 const TOLERANCE: Duration = Duration::from_millis(20);
 
 pub(crate) fn close_unread(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
-    race(tracer, family, "fin_not_sent", "unknown", |mut client, server| {
-        client.write_all(b"next request")?;
-        server.peek(&mut [0])?;
-        drop(server);
-        Ok(client)
-    })
+    race(tracer, family, "fin_not_sent", "unknown", |ends| ends.race_unread(b"next request"))
 }
 
 pub(crate) fn request_after_fin(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
-    race(tracer, family, "fin_unprocessed", "fin_unprocessed", |mut client, server| {
-        drop(server);
-        ensure!(client.peek(&mut [0])? == 0, "the server says more");
-        client.write_all(b"next request")?;
-        Ok(client)
-    })
+    race(tracer, family, "fin_unprocessed", "fin_unprocessed", |ends| ends.race_after_fin(b"next request"))
 }
 
 fn race(
@@ -39,7 +29,7 @@ fn race(
     family: Family,
     of_server: &str,
     of_client: &str,
-    race: fn(TcpStream, TcpStream) -> Result<TcpStream>,
+    race: fn(Ends) -> Result<()>,
 ) -> Result<()> {
     let net = Network::build(family)?;
     let netns = [net.client.inum()];
@@ -51,17 +41,12 @@ fn race(
         };
         let listener = TcpListener::bind((address, 0))?;
         let endpoint = listener.local_addr()?;
-        let mut client = TcpStream::connect(endpoint)?;
-        let (mut server, _) = listener.accept()?;
-        client.write_all(b"?")?;
-        server.read_exact(&mut [0])?;
-        server.write_all(b"!")?;
-        client.read_exact(&mut [0])?;
+        let ends = Ends::local(&listener)?;
+        ends.exchange()?;
         let began = Instant::now();
         let_pass(IDLE);
         let idled = began.elapsed();
-        let client = race(client, server)?;
-        until("the client to be reset", || Ok(client.take_error()?))?;
+        race(ends)?;
         Ok((endpoint, idled))
     })?;
     let told = tracer.lines.resets(&netns, 2);

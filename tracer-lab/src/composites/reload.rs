@@ -1,20 +1,19 @@
 //! A server that closes all its connections at once.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process;
 use std::sync::atomic::{AtomicU16, Ordering};
-
-use anyhow::{Result, ensure};
-use socket2::SockRef;
 
 use crate::oracle::describe::describe;
 use crate::scenarios::IDLE;
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
 use crate::testbed::scrape::Scrape;
-use crate::testbed::sockets::{accept, client_here, listen};
+use crate::testbed::sockets::listen;
 use crate::testbed::wait::{let_pass, until};
+use crate::traffic::ends::{Ends, is_reset};
+use anyhow::{Result, ensure};
 
 const CONNECTIONS: usize = 200;
 const RACERS: usize = 20;
@@ -37,27 +36,20 @@ fn reload(tracer: &DaemonUnderTest, family: Family, racers: usize) -> Result<()>
     tracer.lines.forget(&netns);
 
     let listener = listen(&net, &net.server, 16)?;
-    let (mut clients, mut servers) = (Vec::new(), Vec::new());
-    net.client.enter(|| {
-        for _ in 0..CONNECTIONS {
-            let client = client_here(net.client_address())?;
-            SockRef::from(&client).connect(&net.server_endpoint().into())?;
-            clients.push(client);
-            servers.push(accept(&listener)?);
-        }
-        Ok(())
-    })?;
-    for (client, server) in clients.iter().zip(&servers) {
-        exchange(client, server)?;
-    }
+    let open = |_| Ends::open(&net, &listener, net.server_endpoint());
+    let connections = (0..CONNECTIONS).map(open).collect::<Result<Vec<_>>>()?;
+    connections.iter().try_for_each(Ends::exchange)?;
     let_pass(IDLE);
+    // All at once, before any client does something.
+    let (mut clients, servers): (Vec<_>, Vec<_>) =
+        connections.into_iter().map(|ends| (ends.client, ends.server)).unzip();
     drop(servers);
     for client in &clients {
         ensure!(client.peek(&mut [0])? == 0, "the server says more");
     }
-    for mut client in clients.iter().take(racers) {
+    for client in clients.iter_mut().take(racers) {
         client.write_all(b"next request")?;
-        until("the client to be reset", || Ok(client.take_error()?))?;
+        is_reset(client)?;
     }
     drop(clients);
 
@@ -72,13 +64,6 @@ fn reload(tracer: &DaemonUnderTest, family: Family, racers: usize) -> Result<()>
     }
     ensure!(told.len() == 2 * racers, "more is told: {}", describe(&told[2 * racers]));
     idle_closes(tracer, net.server_endpoint())
-}
-
-fn exchange(mut client: &TcpStream, mut server: &TcpStream) -> Result<()> {
-    client.write_all(b"?")?;
-    server.read_exact(&mut [0])?;
-    server.write_all(b"!")?;
-    Ok(client.read_exact(&mut [0])?)
 }
 
 /// Both sides have counted each close once; the tracer reads such events once a second.

@@ -10,7 +10,8 @@ use crate::testbed::daemon::{DaemonUnderTest, RACE_WINDOW};
 use crate::testbed::network::{Family, Network, own_port};
 use crate::testbed::sockets::listen;
 use crate::testbed::wait::{let_pass, until};
-use crate::traffic::exchange::{Manner, Pair, at_once, play};
+use crate::traffic::ends::Ends;
+use crate::traffic::exchange::{Manner, at_once, run};
 
 /// When the server closes idle connections.
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -39,15 +40,15 @@ pub fn late_reuses_are_told() -> Result<()> {
     let server = net.server_endpoint();
     let tracer = DaemonUnderTest::start_with(&["--requests", "--server-port", &port.to_string()])?;
     let listener = listen(&net, &net.server, 16)?;
-    let open = || (0..ENOUGH).map(|_| Pair::open(&net, &listener, server)).collect::<Result<Vec<_>>>();
+    let open = || (0..ENOUGH).map(|_| Ends::open(&net, &listener, server)).collect::<Result<Vec<_>>>();
     let exchange = |rest: Duration| (rest, Manner::Plain);
 
-    at_once(open()?.into_iter().zip(1..), |(pair, number)| {
+    at_once(open()?.into_iter().zip(1..), |(ends, number)| {
         let_pass(MOMENT * number);
-        pair.exchange(Manner::Plain)?;
+        ends.exchange_as(Manner::Plain)?;
         let_pass(TIMEOUT);
-        drop(pair.server);
-        ensure!(pair.client.peek(&mut [0])? == 0, "the server says more");
+        drop(ends.server);
+        ensure!(ends.client.peek(&mut [0])? == 0, "the server says more");
         Ok(())
     })?;
     let evidence = |field: &str, expected: u64| {
@@ -59,7 +60,7 @@ pub fn late_reuses_are_told() -> Result<()> {
     // One is early, two are later than 80 % of the timeout.
     let rests = [Duration::ZERO, TIMEOUT / 2, TIMEOUT * 9 / 10, TIMEOUT];
     let reused = open()?;
-    play(&reused, &vec![rests.map(exchange).to_vec(); ENOUGH])?;
+    run(&reused, &vec![rests.map(exchange).to_vec(); ENOUGH])?;
     let expected = u64::try_from(ENOUGH)?;
     let both = until("the late reuses to be told", || evidence("late_reuses", 2 * expected))?;
     for advice in both {
@@ -83,9 +84,9 @@ pub fn request_limit_is_found(counting: bool) -> Result<()> {
     let listener = listen(&net, &net.server, 16)?;
     for _ in 0..ENOUGH {
         let_pass(MOMENT);
-        let pair = Pair::open(&net, &listener, server)?;
-        (0..LIMIT).try_for_each(|_| pair.exchange(Manner::Plain))?;
-        pair.ignore_the_end()?;
+        let ends = Ends::open(&net, &listener, server)?;
+        (0..LIMIT).try_for_each(|_| ends.exchange_as(Manner::Plain))?;
+        ends.race_after_fin(b"next request")?;
     }
     for reset in tracer.lines.resets(&netns, 2 * ENOUGH) {
         let expected = counting.then_some(u32::try_from(LIMIT)?);

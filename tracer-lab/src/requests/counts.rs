@@ -13,7 +13,8 @@ use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network, own_port};
 use crate::testbed::scrape::Scrape;
 use crate::testbed::sockets::{listen, listen_on};
-use crate::traffic::exchange::{Manner, Pair, plan, play};
+use crate::traffic::ends::Ends;
+use crate::traffic::exchange::{Manner, plan, run};
 
 const CONNECTIONS: usize = 8;
 const SEED: u64 = 7;
@@ -37,19 +38,19 @@ pub fn all_count_the_same(family: Family) -> Result<()> {
 
     let mut random = Rng::with_seed(SEED);
     let plans: Vec<_> = (1..=CONNECTIONS).map(|number| plan(&mut random, number.div_ceil(2))).collect();
-    let open = |_| Pair::open(&net, &listener, server);
-    let pairs = (0..CONNECTIONS).map(open).collect::<Result<Vec<_>>>()?;
-    play(&pairs, &plans)?;
-    let unasked = Pair::open(&net, &other, elsewhere)?;
-    (0..3).try_for_each(|_| unasked.exchange(Manner::Plain))?;
+    let open = |_| Ends::open(&net, &listener, server);
+    let connections = (0..CONNECTIONS).map(open).collect::<Result<Vec<_>>>()?;
+    run(&connections, &plans)?;
+    let unasked = Ends::open(&net, &other, elsewhere)?;
+    (0..3).try_for_each(|_| unasked.exchange_as(Manner::Plain))?;
 
     let scrape = Scrape(tracer.metrics()?);
     ensure!(!scrape.0.contains(&elsewhere.to_string()), "port {} was not asked for", elsewhere.port());
     let own_count: usize = plans.iter().map(Vec::len).sum();
     for (role, capture) in captures {
         let segments = capture.finish_complete(net.nowhere())?;
-        let of = |pair: &Pair| exchanges::requests(&segments, pair.endpoint, server);
-        let requests: Vec<_> = pairs.iter().flat_map(of).collect();
+        let of = |ends: &Ends| exchanges::requests(&segments, ends.endpoint, server);
+        let requests: Vec<_> = connections.iter().flat_map(of).collect();
         ensure!(
             requests.len() == own_count,
             "the capture shows {} requests, not {own_count}",
@@ -104,8 +105,8 @@ pub fn without_room_the_rest_is_other() -> Result<()> {
     ])?;
     for (port, exchanges) in [(ports[0], 3), (ports[1], 4)] {
         let listener = listen_on(&net, &net.server, port, 16)?;
-        let pair = Pair::open(&net, &listener, SocketAddr::new(net.server_endpoint().ip(), port))?;
-        (0..exchanges).try_for_each(|_| pair.exchange(Manner::Plain))?;
+        let ends = Ends::open(&net, &listener, SocketAddr::new(net.server_endpoint().ip(), port))?;
+        (0..exchanges).try_for_each(|_| ends.exchange_as(Manner::Plain))?;
     }
     let scrape = Scrape(tracer.metrics()?);
     let count = |role: &str, server: &str| {

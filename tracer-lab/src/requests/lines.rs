@@ -15,7 +15,7 @@ use crate::testbed::raw;
 use crate::testbed::reset::Reset;
 use crate::testbed::scrape::Scrape;
 use crate::testbed::sockets::{connect, listen};
-use crate::testbed::wait::until;
+use crate::traffic::ends::is_reset;
 
 /// How payload gets to the kernel.
 #[derive(Clone, Copy)]
@@ -133,7 +133,7 @@ pub fn what_was_sent_before_the_tracer_started_is_found(family: Family) -> Resul
     let tracer = DaemonUnderTest::start_with(&["--http"])?;
     // The request is sent again, and another host knows nothing of it.
     net.fail_over()?;
-    until("the client to be reset", || Ok(client.take_error()?))?;
+    is_reset(&client)?;
     let resets = tracer.lines.resets(&[net.client.inum()], 1);
     let told = told(&resets, |reset| reset.direction == "received").context("nothing is said")?;
     ensure!(told == "PATCH /before", "{told}");
@@ -167,7 +167,7 @@ fn reset(net: &Network, listener: &TcpListener, row: &Row) -> Result<SocketAddr>
     ensure!(client.peek(&mut [0])? == 0, "the server does not close");
     // The RST may arrive before all of it is written.
     if send(&mut client, row).is_ok() {
-        until("the client to be reset", || Ok(client.take_error()?))?;
+        is_reset(&client)?;
     }
     Ok(endpoint)
 }

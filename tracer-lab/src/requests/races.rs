@@ -12,7 +12,8 @@ use crate::testbed::daemon::{DaemonUnderTest, RACE_WINDOW};
 use crate::testbed::network::{Family, Network, own_port};
 use crate::testbed::sockets::listen;
 use crate::testbed::wait::let_pass;
-use crate::traffic::exchange::{Manner, Pair};
+use crate::traffic::ends::Ends;
+use crate::traffic::exchange::Manner;
 
 const RACES: u64 = 7;
 /// How far half of the times may be from the capture's; with ticks alone they would be off by up to 4 or 10 ms.
@@ -24,8 +25,8 @@ pub fn races_know_what_came_before(family: Family) -> Result<()> {
     let net = Network::build_for_port(family, port)?;
     let server = net.server_endpoint();
     let listener = listen(&net, &net.server, 16)?;
-    let older = Pair::open(&net, &listener, server)?;
-    older.exchange(Manner::Plain)?;
+    let older = Ends::open(&net, &listener, server)?;
+    older.exchange_as(Manner::Plain)?;
     let tracer = DaemonUnderTest::start_with(&["--requests", "--race-window", RACE_WINDOW])?;
     let netns = [net.server.inum(), net.client.inum()];
     let directory = TempDir::new().context("no temporary directory for the captures")?;
@@ -35,16 +36,16 @@ pub fn races_know_what_came_before(family: Family) -> Result<()> {
     ];
     let mut raced = Vec::new();
     for exchanges in 1..=RACES {
-        let pair = Pair::open(&net, &listener, server)?;
-        (0..exchanges).try_for_each(|_| pair.exchange(Manner::Plain))?;
+        let ends = Ends::open(&net, &listener, server)?;
+        (0..exchanges).try_for_each(|_| ends.exchange_as(Manner::Plain))?;
         // Another part of a tick each time.
         let_pass(Duration::from_micros(60_000 + exchanges * 1_700));
-        raced.push((pair.endpoint, exchanges));
-        pair.race()?;
+        raced.push((ends.endpoint, exchanges));
+        ends.race_unread(b"next request")?;
     }
     let young = tracer.lines.resets(&netns, raced.len() * 2);
     tracer.lines.forget(&netns);
-    older.race()?;
+    older.race_unread(b"next request")?;
     let old = tracer.lines.resets(&netns, 2);
     ensure!(old.len() == 2 && old.iter().all(|reset| reset.requests.is_none()), "{old:?}");
 

@@ -1,7 +1,7 @@
 //! Clients and a server whose exchanges are known in advance.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
@@ -10,9 +10,8 @@ use fastrand::Rng;
 use nix::errno::Errno;
 use nix::fcntl::{SpliceFFlags, splice};
 
-use crate::testbed::network::Network;
-use crate::testbed::sockets::connect;
-use crate::testbed::wait::{let_pass, until};
+use crate::testbed::wait::let_pass;
+use crate::traffic::ends::Ends;
 
 /// Rests between two exchanges, each in another bucket of `tracer_reuse_idle_seconds`.
 const RESTS: [Duration; 4] = [
@@ -36,21 +35,9 @@ pub(crate) enum Manner {
     SplicedInVain,
 }
 
-/// One connection, both ends in this process.
-pub(crate) struct Pair {
-    pub(crate) client: TcpStream,
-    pub(crate) server: TcpStream,
-    pub(crate) endpoint: SocketAddr,
-}
-
-impl Pair {
-    /// A client connects to `server` and `listener` accepts.
-    pub(crate) fn open(net: &Network, listener: &TcpListener, server: SocketAddr) -> Result<Self> {
-        let (client, server) = connect(net, listener, server)?;
-        Ok(Self { endpoint: client.local_addr()?, client, server })
-    }
-
-    pub(crate) fn exchange(&self, manner: Manner) -> Result<()> {
+impl Ends {
+    /// One request and one response, carried like this.
+    pub(crate) fn exchange_as(&self, manner: Manner) -> Result<()> {
         let (client, server) = (&self.client, &self.server);
         if let Manner::RequestInHalves = manner {
             pass(client, server, manner)?;
@@ -64,21 +51,6 @@ impl Pair {
             splice_nothing(server)?;
         }
         Ok(())
-    }
-
-    /// The server closes, and the client sends the next request all the same.
-    pub(crate) fn ignore_the_end(self) -> Result<()> {
-        drop(self.server);
-        (&self.client).write_all(b"next request")?;
-        until("the client to be reset", || Ok(self.client.take_error()?)).map(drop)
-    }
-
-    /// The server closes before it reads the next request.
-    pub(crate) fn race(self) -> Result<()> {
-        (&self.client).write_all(b"next request")?;
-        ensure!(self.server.peek(&mut [0])? == 1, "no request arrives");
-        drop(self.server);
-        until("the client to be reset", || Ok(self.client.take_error()?)).map(drop)
     }
 }
 
@@ -116,12 +88,12 @@ pub(crate) fn plan(random: &mut Rng, exchanges: usize) -> Plan {
         .collect()
 }
 
-/// Plays all plans at once.
-pub(crate) fn play(pairs: &[Pair], plans: &[Plan]) -> Result<()> {
-    at_once(pairs.iter().zip(plans), |(pair, plan)| {
+/// Runs all plans at once.
+pub(crate) fn run(connections: &[Ends], plans: &[Plan]) -> Result<()> {
+    at_once(connections.iter().zip(plans), |(ends, plan)| {
         plan.iter().try_for_each(|(rest, manner)| {
             let_pass(*rest);
-            pair.exchange(*manner)
+            ends.exchange_as(*manner)
         })
     })
 }

@@ -1,6 +1,7 @@
 //! Clients and servers whose every step is ordered.
 
 pub mod connection;
+pub mod ends;
 pub mod exchange;
 pub(crate) mod session;
 pub mod upstream;

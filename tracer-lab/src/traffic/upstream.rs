@@ -1,8 +1,8 @@
 //! An upstream that closes idle connections and races with its clients, and what the client host's packets say of it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpListener};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,9 @@ use tempfile::TempDir;
 use crate::oracle::evidence::{Side, weigh};
 use crate::testbed::capture::{Capture, FIN, RST, SYN, Segment};
 use crate::testbed::network::{Family, Network};
-use crate::testbed::sockets::{client_here, connect, listen};
-use crate::testbed::wait::{let_pass, until};
+use crate::testbed::sockets::{client_here, listen};
+use crate::testbed::wait::let_pass;
+use crate::traffic::ends::Ends;
 
 /// The upstream's keep-alive timeout: so long that closes which a busy machine delays still agree.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -69,12 +70,10 @@ impl Account {
     }
 }
 
-/// A connection with both ends in hand.
-struct Pair {
-    client: TcpStream,
-    server: TcpStream,
-    /// The end of the last exchange.
-    idle_since: Instant,
+/// A connection that rests, and since when.
+struct Resting {
+    ends: Ends,
+    since: Instant,
 }
 
 impl Upstream {
@@ -97,7 +96,7 @@ impl Upstream {
             for _ in 0..count {
                 let next = Instant::now() + APART;
                 waiting.push_back(self.connect(&listener)?);
-                while waiting.front().is_some_and(|pair: &Pair| pair.idle_since + TIMEOUT < next) {
+                while waiting.front().is_some_and(|resting: &Resting| resting.since + TIMEOUT < next) {
                     waiting.pop_front().map(close_idle).transpose()?;
                 }
                 sleep_until(next);
@@ -111,7 +110,7 @@ impl Upstream {
         self.captured(|| {
             let listener = self.listen()?;
             for _ in 0..count {
-                let Pair { client, mut server, .. } = self.connect(&listener)?;
+                let Ends { client, mut server, .. } = self.connect(&listener)?.ends;
                 let_pass(SOONER);
                 drop(client);
                 ensure!(server.read(&mut [0])? == 0, "the client says more");
@@ -124,19 +123,14 @@ impl Upstream {
     pub fn loses_requests(&self, count: usize) -> Result<Account> {
         self.captured(|| {
             let listener = self.listen()?;
-            let pairs = (0..count).map(|_| self.connect(&listener)).collect::<Result<Vec<_>>>()?;
-            for (number, Pair { mut client, server, idle_since }) in pairs.into_iter().enumerate() {
-                sleep_until(idle_since + TIMEOUT);
+            let resting = (0..count).map(|_| self.connect(&listener)).collect::<Result<Vec<_>>>()?;
+            for (number, Resting { ends, since }) in resting.into_iter().enumerate() {
+                sleep_until(since + TIMEOUT);
                 if number.is_multiple_of(2) {
-                    client.write_all(REQUEST)?;
-                    server.peek(&mut [0])?;
-                    drop(server);
+                    ends.race_unread(REQUEST)?;
                 } else {
-                    drop(server);
-                    ensure!(client.peek(&mut [0])? == 0, "the server says more");
-                    client.write_all(REQUEST)?;
+                    ends.race_after_fin(REQUEST)?;
                 }
-                until("the client to be reset", || Ok(client.take_error()?))?;
             }
             Ok(())
         })
@@ -160,15 +154,10 @@ impl Upstream {
         listen(&self.net, &self.net.server, 16)
     }
 
-    fn connect(&self, listener: &TcpListener) -> Result<Pair> {
-        let (mut client, mut server) = connect(&self.net, listener, self.endpoint())?;
-        for _ in 0..EXCHANGES {
-            client.write_all(b"?")?;
-            server.read_exact(&mut [0])?;
-            server.write_all(b"!")?;
-            client.read_exact(&mut [0])?;
-        }
-        Ok(Pair { client, server, idle_since: Instant::now() })
+    fn connect(&self, listener: &TcpListener) -> Result<Resting> {
+        let ends = Ends::open(&self.net, listener, self.endpoint())?;
+        (0..EXCHANGES).try_for_each(|_| ends.exchange())?;
+        Ok(Resting { ends, since: Instant::now() })
     }
 
     /// Plays under a capture on the client host.
@@ -180,11 +169,9 @@ impl Upstream {
     }
 }
 
-fn close_idle(Pair { mut client, server, idle_since }: Pair) -> Result<()> {
-    sleep_until(idle_since + TIMEOUT);
-    drop(server);
-    ensure!(client.read(&mut [0])? == 0, "the server says more");
-    Ok(())
+fn close_idle(Resting { ends, since }: Resting) -> Result<()> {
+    sleep_until(since + TIMEOUT);
+    ends.server_closes().map(drop)
 }
 
 fn sleep_until(then: Instant) {

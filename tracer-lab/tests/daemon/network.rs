@@ -1,6 +1,6 @@
 //! Resets in a network of the test's own.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::process;
@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail};
 use tracer_lab::testbed::host::Host;
 use tracer_lab::testbed::lines::Lines;
 use tracer_lab::testbed::reset::Reset;
 use tracer_lab::testbed::wait::let_pass;
+use tracer_lab::traffic::ends::Ends;
 
 /// Threads that connect at once.
 const CROWD: usize = 4;
@@ -83,17 +84,10 @@ impl Network {
     pub(crate) fn close_idle_connection(&self) -> Result<()> {
         self.enter(|| {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-            let mut client = TcpStream::connect(listener.local_addr()?)?;
-            let (mut server, _) = listener.accept()?;
-            let mut byte = [0];
-            client.write_all(b"?")?;
-            server.read_exact(&mut byte)?;
-            server.write_all(b"!")?;
-            client.read_exact(&mut byte)?;
+            let ends = Ends::local(&listener)?;
+            ends.exchange()?;
             let_pass(IDLE);
-            drop(server);
-            ensure!(client.read(&mut byte)? == 0, "the server said more");
-            Ok(())
+            ends.server_closes().map(drop)
         })
     }
 }

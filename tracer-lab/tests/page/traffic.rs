@@ -1,12 +1,12 @@
 //! A server that closes idle connections before its clients do, and the races that come of it.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail, ensure};
-use tracer_lab::testbed::wait::{let_pass, until};
+use anyhow::{Result, anyhow, bail};
+use tracer_lab::testbed::wait::let_pass;
+use tracer_lab::traffic::ends::Ends;
 
 use crate::network::Network;
 
@@ -62,11 +62,9 @@ impl<'network> Traffic<'network> {
 
     /// The server closes so many idle connections, one after the other.
     fn closes(&self, times: usize) -> Result<()> {
-        let idle = |(mut client, server): (TcpStream, TcpStream)| {
+        let idle = |ends: Ends| {
             let_pass(TIMEOUT);
-            drop(server);
-            ensure!(client.read(&mut [0])? == 0, "the server said more");
-            Ok(())
+            ends.server_closes().map(drop)
         };
         self.network.enter(|| {
             thread::scope(|scope| {
@@ -84,23 +82,16 @@ impl<'network> Traffic<'network> {
     /// The server closes as the next request is there.
     pub(crate) fn race(&self) -> Result<()> {
         self.network.enter(|| {
-            let (mut client, server) = self.exchange()?;
+            let ends = self.exchange()?;
             let_pass(TIMEOUT);
-            client.write_all(REQUEST)?;
-            server.peek(&mut [0])?;
-            drop(server);
-            until("the client to be reset", || Ok(client.take_error()?)).map(drop)
+            ends.race_unread(REQUEST)
         })
     }
 
     /// A new connection with one request and its response behind it.
-    fn exchange(&self) -> Result<(TcpStream, TcpStream)> {
-        let mut client = TcpStream::connect(self.listener.local_addr()?)?;
-        let (mut server, _) = self.listener.accept()?;
-        client.write_all(b"?")?;
-        server.read_exact(&mut [0])?;
-        server.write_all(b"!")?;
-        client.read_exact(&mut [0])?;
-        Ok((client, server))
+    fn exchange(&self) -> Result<Ends> {
+        let ends = Ends::local(&self.listener)?;
+        ends.exchange()?;
+        Ok(ends)
     }
 }
