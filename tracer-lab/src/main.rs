@@ -17,7 +17,7 @@ enum Command {
     Servers(servers::Args),
     /// Measure what tracer costs, beside what people use today
     Bench(bench::Args),
-    /// Play the lab under other kernels, in emulated machines
+    /// Run the lab under other kernels, in emulated machines
     Vm(vm::Args),
     /// Try the README's commands and CI on a machine that has nothing
     Fresh(fresh::Args),

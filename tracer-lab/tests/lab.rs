@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use tracer_lab::composites::Story;
+use tracer_lab::composites::Composite;
 use tracer_lab::lab;
 use tracer_lab::privilege::require_root;
 use tracer_lab::scenarios::case::Case;
@@ -20,12 +20,13 @@ fn main() -> ExitCode {
         let tracer = tracer.clone();
         Trial::test(case.name(), move || check(case, &tracer)).with_ignored_flag(skip)
     };
-    let story = |(story, family): (&'static Story, Family)| {
+    let composite = |(composite, family): (&'static Composite, Family)| {
         let tracer = tracer.clone();
-        let name = format!("{}/{family:?}", story.name);
-        Trial::test(name, move || tell(story, family, &tracer)).with_ignored_flag(skip)
+        let name = format!("{}/{family:?}", composite.name);
+        Trial::test(name, move || tell(composite, family, &tracer)).with_ignored_flag(skip)
     };
-    let trials = lab::cases().into_iter().map(trial).chain(lab::stories().into_iter().map(story)).collect();
+    let trials =
+        lab::cases().into_iter().map(trial).chain(lab::composites().into_iter().map(composite)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Err(error) = tracer.stop() {
         eprintln!("{error:#}");
@@ -34,8 +35,8 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn tell(story: &Story, family: Family, tracer: &SharedDaemon) -> Result<(), Failed> {
-    tracer.get().and_then(|tracer| story.run(tracer, family)).map_err(|error| format!("{error:#}").into())
+fn tell(composite: &Composite, family: Family, tracer: &SharedDaemon) -> Result<(), Failed> {
+    tracer.get().and_then(|tracer| composite.run(tracer, family)).map_err(|error| format!("{error:#}").into())
 }
 
 fn check(case: Case, tracer: &SharedDaemon) -> Result<(), Failed> {

@@ -6,7 +6,7 @@ use tracer_lab::testbed::daemon::DaemonUnderTest;
 
 #[test]
 fn every_race_that_nginx_loses_is_explained() -> Result<()> {
-    if !lab::may_play("nginx")? {
+    if !lab::may_run("nginx")? {
         return Ok(());
     }
     let tracer = DaemonUnderTest::start()?;

@@ -6,7 +6,7 @@ use tracer_lab::requests::lines;
 use tracer_lab::testbed::network::Family;
 
 fn check(test: impl FnOnce() -> Result<()>) -> Result<()> {
-    if lab::may_play("request_lines")? { test() } else { Ok(()) }
+    if lab::may_run("request_lines")? { test() } else { Ok(()) }
 }
 
 #[test]

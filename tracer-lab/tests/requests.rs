@@ -5,7 +5,7 @@ use tracer_lab::testbed::network::Family;
 use tracer_lab::{lab, requests};
 
 fn check(test: impl FnOnce() -> Result<()>) -> Result<()> {
-    if lab::may_play("requests")? { test() } else { Ok(()) }
+    if lab::may_run("requests")? { test() } else { Ok(()) }
 }
 
 #[test]

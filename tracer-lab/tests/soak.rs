@@ -9,10 +9,10 @@ const CONNECTIONS: usize = 5000;
 
 #[test]
 fn segments_resets_and_events_of_a_mix_are_counted_exactly() -> Result<()> {
-    if !lab::may_play("mix")? {
+    if !lab::may_run("mix")? {
         return Ok(());
     }
-    let mixed = tracer_lab::soak::mix(CONNECTIONS, fastrand::u64(..))?;
-    println!("{mixed}");
-    mixed.is_exact()
+    let soaked = tracer_lab::soak::soak(CONNECTIONS, fastrand::u64(..))?;
+    println!("{soaked}");
+    soaked.is_exact()
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::composites::testbed::Stage;
+use crate::composites::testbed::Testbed;
 use crate::composites::{close_unread, request_after_fin};
 use crate::scenarios::IDLE;
 use crate::testbed::daemon::DaemonUnderTest;
@@ -12,7 +12,8 @@ use crate::traffic::connection::Connection;
 
 pub(crate) fn one_races(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
     let nets = [Network::build(family)?, Network::build(family)?];
-    let [of_racer, of_other] = [Stage::set_under(tracer, &nets[0])?, Stage::set_under(tracer, &nets[1])?];
+    let [of_racer, of_other] =
+        [Testbed::make_under(tracer, &nets[0])?, Testbed::make_under(tracer, &nets[1])?];
     let [mut racer, mut other] = connected(&nets)?;
     request_after_fin(&mut racer)?;
     other.exchange()?;
@@ -27,7 +28,8 @@ pub(crate) fn one_races(tracer: &DaemonUnderTest, family: Family) -> Result<()> 
 
 pub(crate) fn both_race(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
     let nets = [Network::build(family)?, Network::build(family)?];
-    let [of_first, of_second] = [Stage::set_under(tracer, &nets[0])?, Stage::set_under(tracer, &nets[1])?];
+    let [of_first, of_second] =
+        [Testbed::make_under(tracer, &nets[0])?, Testbed::make_under(tracer, &nets[1])?];
     let [mut first, mut second] = connected(&nets)?;
     request_after_fin(&mut first)?;
     close_unread(&mut second)?;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::composites::testbed::Stage;
+use crate::composites::testbed::Testbed;
 use crate::scenarios::IDLE;
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
@@ -19,12 +19,12 @@ pub(crate) fn request_after_fin(_: &DaemonUnderTest, family: Family) -> Result<(
 
 fn late(family: Family, race: fn(&mut Connection) -> Result<()>, like: &str) -> Result<()> {
     let net = Network::build(family)?;
-    let stage = Stage::set(&net)?;
+    let testbed = Testbed::make(&net)?;
     let mut connection = Connection::open(&net)?;
     connection.exchange()?;
     let tracer = DaemonUnderTest::start()?;
     let_pass(IDLE);
     race(&mut connection)?;
-    stage.end(&tracer, &connection, like)?;
+    testbed.end(&tracer, &connection, like)?;
     tracer.stop()
 }

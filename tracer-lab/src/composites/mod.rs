@@ -1,4 +1,4 @@
-//! What does not fit into one connection through one network: stories of several connections, networks or tracers.
+//! What does not fit into one connection through one network: composites of several connections, networks or tracers.
 
 mod duplicate_tuples;
 mod late;
@@ -14,68 +14,68 @@ use crate::testbed::diag::State::TimeWaitForFin;
 use crate::testbed::network::Family;
 use crate::traffic::connection::Connection;
 
-/// A story.
-pub struct Story {
+/// A composite.
+pub struct Composite {
     /// A word or two.
     pub name: &'static str,
     /// One sentence.
     pub says: &'static str,
-    play: fn(&DaemonUnderTest, Family) -> Result<()>,
+    run: fn(&DaemonUnderTest, Family) -> Result<()>,
 }
 
 /// All of them.
-pub(crate) const STORIES: &[Story] = &[
-    Story {
+pub(crate) const COMPOSITES: &[Composite] = &[
+    Composite {
         name: "same-tuples-one-race",
         says: "the same endpoints are connected in two namespaces: one pair races, the other goes on",
-        play: duplicate_tuples::one_races,
+        run: duplicate_tuples::one_races,
     },
-    Story {
+    Composite {
         name: "same-tuples-both-race",
         says: "the same endpoints are connected in two namespaces, and both pairs race",
-        play: duplicate_tuples::both_race,
+        run: duplicate_tuples::both_race,
     },
-    Story {
+    Composite {
         name: "late-start-unread-close",
         says: "as unread-close-unacked, with a tracer that was started after the exchange",
-        play: late::close_unread,
+        run: late::close_unread,
     },
-    Story {
+    Composite {
         name: "late-start-race",
         says: "as race-fin-unprocessed, with a tracer that was started after the exchange",
-        play: late::request_after_fin,
+        run: late::request_after_fin,
     },
-    Story {
+    Composite {
         name: "reused-tuple",
         says: "the endpoints of a connection that was reset are used again: closed well, then reset again",
-        play: reuse::after_reset,
+        run: reuse::after_reset,
     },
-    Story {
+    Composite {
         name: "loopback-unread-close",
         says: "as unread-close-unacked, with both sockets on one host",
-        play: loopback::close_unread,
+        run: loopback::close_unread,
     },
-    Story {
+    Composite {
         name: "loopback-race",
         says: "as race-fin-unprocessed, with both sockets on one host",
-        play: loopback::request_after_fin,
+        run: loopback::request_after_fin,
     },
-    Story {
+    Composite {
         name: "reload",
         says: "a server closes 200 idle connections at once, and all clients follow",
-        play: reload::clients_follow,
+        run: reload::clients_follow,
     },
-    Story {
+    Composite {
         name: "reload-race",
         says: "a server closes 200 idle connections at once, and 20 clients send their next request all the same",
-        play: reload::some_clients_race,
+        run: reload::some_clients_race,
     },
 ];
 
-impl Story {
-    /// Plays it under `tracer`; an error says what was not as told.
+impl Composite {
+    /// Runs it under `tracer`; an error says what was not as told.
     pub fn run(&self, tracer: &DaemonUnderTest, family: Family) -> Result<()> {
-        (self.play)(tracer, family).with_context(|| format!("{} ({family:?})", self.name))
+        (self.run)(tracer, family).with_context(|| format!("{} ({family:?})", self.name))
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::composites::close_unread;
-use crate::composites::testbed::Stage;
+use crate::composites::testbed::Testbed;
 use crate::scenarios::{IDLE, idle_connection};
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
@@ -11,10 +11,10 @@ use crate::testbed::wait::let_pass;
 
 pub(crate) fn after_reset(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
     let net = Network::build(family)?;
-    let stage = Stage::set_under(tracer, &net)?;
+    let testbed = Testbed::make_under(tracer, &net)?;
     let mut first = idle_connection(&net)?;
     close_unread(&mut first)?;
-    let told = stage.take(tracer, 2)?;
+    let told = testbed.take(tracer, 2)?;
     ensure!(told.iter().all(|reset| reset.cause == "keepalive_race"), "{told:?}");
 
     let mut second = first.reopen()?;
@@ -23,11 +23,11 @@ pub(crate) fn after_reset(tracer: &DaemonUnderTest, family: Family) -> Result<()
     second.server_closes();
     second.client_reads_the_end()?;
     second.client_closes();
-    stage.take(tracer, 0)?;
+    testbed.take(tracer, 0)?;
 
     let mut third = second.reopen()?;
     third.exchange()?;
     let_pass(IDLE);
     close_unread(&mut third)?;
-    stage.end(tracer, &third, "unread-close-reused-port")
+    testbed.end(tracer, &third, "unread-close-reused-port")
 }

@@ -15,15 +15,15 @@ use crate::testbed::network::Network;
 use crate::testbed::reset::Reset;
 use crate::traffic::connection::Connection;
 
-pub(crate) struct Stage<'a> {
+pub(crate) struct Testbed<'a> {
     net: &'a Network,
     server: Capture<'a>,
     client: Capture<'a>,
     _directory: TempDir,
 }
 
-impl<'a> Stage<'a> {
-    pub(crate) fn set(net: &'a Network) -> Result<Self> {
+impl<'a> Testbed<'a> {
+    pub(crate) fn make(net: &'a Network) -> Result<Self> {
         let directory = TempDir::new().context("no temporary directory for the captures")?;
         Ok(Self {
             net,
@@ -34,10 +34,10 @@ impl<'a> Stage<'a> {
     }
 
     /// The same for a tracer that may have met the namespaces' numbers before.
-    pub(crate) fn set_under(tracer: &DaemonUnderTest, net: &'a Network) -> Result<Self> {
-        let stage = Self::set(net)?;
-        tracer.lines.forget(&stage.netns());
-        Ok(stage)
+    pub(crate) fn make_under(tracer: &DaemonUnderTest, net: &'a Network) -> Result<Self> {
+        let testbed = Self::make(net)?;
+        tracer.lines.forget(&testbed.netns());
+        Ok(testbed)
     }
 
     fn netns(&self) -> [u64; 2] {

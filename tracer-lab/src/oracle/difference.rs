@@ -29,11 +29,11 @@ pub(crate) struct View<'a> {
 
 /// The first way in which `view` is not as expected.
 pub(crate) fn difference(expected: Option<&Line>, rsts: Rsts, view: &View) -> Option<String> {
-    played(expected, rsts, view).or_else(|| told(expected, view))
+    scenario_differs(expected, rsts, view).or_else(|| daemon_differs(expected, view))
 }
 
 /// Is the scenario itself what it says, by the wire and by the applications?
-fn played(expected: Option<&Line>, rsts: Rsts, view: &View) -> Option<String> {
+fn scenario_differs(expected: Option<&Line>, rsts: Rsts, view: &View) -> Option<String> {
     // A host that the tracer has nothing to say of has seen no RST.
     let rsts = if expected.is_some() { rsts } else { QUIET };
     let seen = view.evidence;
@@ -46,7 +46,7 @@ fn played(expected: Option<&Line>, rsts: Rsts, view: &View) -> Option<String> {
     ])
 }
 
-fn told(expected: Option<&Line>, view: &View) -> Option<String> {
+fn daemon_differs(expected: Option<&Line>, view: &View) -> Option<String> {
     let seen = expected.and_then(|line| view.coverage.of(line));
     match (seen, view.resets?) {
         (None, []) => None,

@@ -1,4 +1,4 @@
-//! Plays many cases, a few at a time, and prints their outcomes in order.
+//! Runs many cases, a few at a time, and prints their outcomes in order.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,8 +13,8 @@ use crate::testbed::daemon::DaemonUnderTest;
 /// Cases at a time: they wait most of their time.
 pub const WORKERS: usize = 4;
 
-/// Plays `cases` under `tracer` or without one, keeps their captures in `keep`, and returns how many failed.
-pub(crate) fn play(cases: &[Case], tracer: Option<&DaemonUnderTest>, keep: Option<&Path>) -> usize {
+/// Runs `cases` under `tracer` or without one, keeps their captures in `keep`, and returns how many failed.
+pub(crate) fn run(cases: &[Case], tracer: Option<&DaemonUnderTest>, keep: Option<&Path>) -> usize {
     println!("{}", Outcome::header());
     let waiting = Mutex::new(cases.iter().enumerate());
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();

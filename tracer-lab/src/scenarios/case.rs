@@ -23,15 +23,15 @@ use crate::traffic::connection::Connection;
 /// Without a tracer to wait for, this long RSTs may still follow the last step.
 const LATE_RSTS: Duration = Duration::from_millis(100);
 
-/// How often a case is played again for which the machine was too slow.
+/// How often a case is run again for which the machine was too slow.
 const AGAIN: usize = 9;
 
 /// A scenario on an address family.
 #[derive(Clone, Copy)]
 pub struct Case {
-    /// What is played.
+    /// What is run.
     pub scenario: &'static Scenario,
-    /// The addresses it is played on.
+    /// The addresses it is run on.
     pub family: Family,
 }
 
@@ -46,13 +46,13 @@ impl Case {
         }
     }
 
-    /// Plays the case and judges it by the wire alone, or with what `tracer` says. Captures are kept in `keep`.
+    /// Runs the case and judges it by the wire alone, or with what `tracer` says. Captures are kept in `keep`.
     #[must_use]
     pub fn run(&self, tracer: Option<&DaemonUnderTest>, keep: Option<&Path>) -> Outcome {
         let mut too_slow = Vec::new();
         loop {
             let mut netns = Vec::new();
-            let rows = self.play(tracer, keep, &mut netns);
+            let rows = self.run_once(tracer, keep, &mut netns);
             match &rows {
                 Err(error) if error.is::<TooSlow>() && too_slow.len() < AGAIN => {
                     too_slow.push(format!("{error:#}"));
@@ -62,7 +62,7 @@ impl Case {
         }
     }
 
-    fn play(
+    fn run_once(
         &self,
         tracer: Option<&DaemonUnderTest>,
         keep: Option<&Path>,
@@ -81,8 +81,8 @@ impl Case {
         if let Some(tracer) = tracer {
             tracer.lines.forget(&netns);
         }
-        // The sockets stay as they are until everything is seen: closing them would be another story.
-        let connection = (self.scenario.play)(&net)?;
+        // The sockets stay as they are until everything is seen: closing them would be another scenario.
+        let connection = (self.scenario.run)(&net)?;
         let resets = if let Some(tracer) = tracer {
             Some(tracer.lines.resets(&netns, self.scenario.lines()))
         } else {
@@ -121,7 +121,7 @@ impl Case {
         let view =
             View { side, client, server, evidence: &evidence, errno, resets: resets.as_deref(), coverage };
         let difference = difference(expected, self.scenario.rsts, &view);
-        // A standby that plays no part, and is not accused of one, needs no row.
+        // A standby that runs no part, and is not accused of one, needs no row.
         let idle_standby = side == Side::Standby && expected.is_none() && difference.is_none();
         (!idle_standby).then(|| Row {
             side,

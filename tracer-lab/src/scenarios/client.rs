@@ -18,7 +18,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "response-unread",
         says: "the client closes with the response unread",
-        play: close_with_unread_response,
+        run: close_with_unread_response,
         rsts: BY_CLIENT,
         server: Some(Line { cause: "after_response", ..SERVER }),
         client: Some(Line { cause: "client_abort", mechanism: Some("unread_close"), ..CLIENT }),
@@ -27,7 +27,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "response-after-close",
         says: "the client closes without waiting for the response, which comes all the same",
-        play: close_before_the_response,
+        run: close_before_the_response,
         rsts: BY_CLIENT,
         server: Some(Line { cause: "client_abort", errno: Some("EPIPE"), ..SERVER }),
         client: Some(Line {
@@ -41,7 +41,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "connect-and-reset",
         says: "a health check connects and resets by SO_LINGER 0, without a byte",
-        play: health_check,
+        run: health_check,
         rsts: BY_CLIENT,
         server: Some(Line { cause: "no_request", ..SERVER }),
         client: Some(Line { cause: "no_request", mechanism: Some("linger"), ..CLIENT }),

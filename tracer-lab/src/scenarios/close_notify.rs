@@ -24,7 +24,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "close-notify-answered",
         says: "the server says a farewell and closes, and the client answers the farewell",
-        play: farewell_answered,
+        run: farewell_answered,
         rsts: BY_SERVER,
         server: Some(Line { mechanism: Some("time_wait"), matched: "closed", ..SENT }),
         client: Some(Line { errno: Some("EPIPE"), ..RECEIVED }),
@@ -33,7 +33,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "close-notify-race",
         says: "the server says a farewell and closes, and the client sends the next request all the same",
-        play: farewell_overlooked,
+        run: farewell_overlooked,
         rsts: BY_SERVER,
         server: Some(Line {
             race: Some("fin_unprocessed"),

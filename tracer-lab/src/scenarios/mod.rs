@@ -34,7 +34,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
 const ROW: Scenario = Scenario {
     name: "",
     says: "",
-    play: idle_connection,
+    run: idle_connection,
     rsts: QUIET,
     server: None,
     standby: None,

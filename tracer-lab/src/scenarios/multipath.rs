@@ -13,7 +13,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "mptcp-unread-close",
         says: "as unread-close-unacked, with a client that has offered MPTCP",
-        play: close_with_unread_request,
+        run: close_with_unread_request,
         rsts: BY_SERVER,
         server: Some(Line { race: Some("fin_not_sent"), mechanism: Some("unread_close"), ..SERVER_RACE }),
         client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
@@ -22,7 +22,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "mptcp-connect-and-reset",
         says: "as connect-and-reset, with a client that has offered MPTCP",
-        play: health_check,
+        run: health_check,
         rsts: BY_CLIENT,
         server: Some(Line { role: "server", cause: "no_request", ..RECEIVED }),
         // MPTCP disconnects the TCP socket that it keeps to itself.

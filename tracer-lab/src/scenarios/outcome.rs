@@ -10,11 +10,11 @@ use crate::oracle::evidence::Side;
 /// What came of a case.
 pub struct Outcome {
     pub(crate) name: String,
-    /// An error if it could not be played to the end.
+    /// An error if it could not be run to the end.
     pub(crate) rows: Result<Vec<Row>>,
     /// The numbers that its namespaces had.
     pub(crate) netns: Vec<u64>,
-    /// Why it was played before, but not as it is meant.
+    /// Why it was run before, but not as it is meant.
     pub(crate) too_slow: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ impl Outcome {
         }
     }
 
-    /// The kernel was built without what the scenario is about: nothing was played.
+    /// The kernel was built without what the scenario is about: nothing was run.
     pub(crate) fn is_unsupported(&self) -> bool {
         self.rows.as_ref().is_err_and(is_unsupported)
     }
@@ -75,7 +75,7 @@ impl fmt::Display for Outcome {
             }
         }
         for why in &self.too_slow {
-            writeln!(out, "    played again: {why}")?;
+            writeln!(out, "    run again: {why}")?;
         }
         Ok(())
     }

@@ -16,25 +16,25 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "client-closes",
         says: "the client closes an idle connection",
-        play: client_closes_idle,
+        run: client_closes_idle,
         ..ROW
     },
     Scenario {
         name: "server-closes",
         says: "the server closes an idle connection",
-        play: server_closes_idle,
+        run: server_closes_idle,
         ..ROW
     },
     Scenario {
         name: "payload-to-time-wait",
         says: "payload arrives at the server's time-wait socket after both sides have closed",
-        play: payload_into_time_wait,
+        run: payload_into_time_wait,
         ..ROW
     },
     Scenario {
         name: "user-timeout",
         says: "the server's user timeout gives up on a response that is not acknowledged",
-        play: user_timeout,
+        run: user_timeout,
         ..ROW
     },
 ];

@@ -26,7 +26,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "race-fin-in-flight",
         says: "the server's FIN is on the wire when the next request leaves",
-        play: fin_in_flight,
+        run: fin_in_flight,
         rsts: TWICE,
         server: Some(SERVER_FIN_IN_FLIGHT),
         client: Some(CLIENT_FIN_IN_FLIGHT),
@@ -35,7 +35,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "race-fin-with-rst",
         says: "as race-fin-in-flight, and the RST arrives right behind the FIN",
-        play: fin_in_flight_with_the_rst,
+        run: fin_in_flight_with_the_rst,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_IN_FLIGHT),
         client: Some(CLIENT_FIN_IN_FLIGHT),
@@ -44,7 +44,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "race-process-exit",
         says: "as race-fin-in-flight, and the server's listener closes as well, as when its process ends",
-        play: fin_in_flight_of_ended_process,
+        run: fin_in_flight_of_ended_process,
         rsts: TWICE,
         server: Some(SERVER_FIN_IN_FLIGHT),
         client: Some(CLIENT_FIN_IN_FLIGHT),
@@ -53,7 +53,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "race-fin-unprocessed",
         says: "the client's kernel has the server's FIN, its application sends the next request all the same",
-        play: fin_unprocessed,
+        run: fin_unprocessed,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_UNPROCESSED),
         client: Some(CLIENT_FIN_UNPROCESSED),
@@ -62,7 +62,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "race-long-request",
         says: "as race-fin-unprocessed, right behind the response, and the next request is long",
-        play: fin_unprocessed_by_long_request,
+        run: fin_unprocessed_by_long_request,
         rsts: TWICE,
         server: Some(SERVER_FIN_UNPROCESSED),
         client: Some(CLIENT_FIN_UNPROCESSED),
@@ -71,7 +71,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "race-fin-wait2",
         says: "as race-fin-unprocessed, with a FIN timeout so long that the server's kernel keeps the whole socket",
-        play: fin_unprocessed_and_long_fin_timeout,
+        run: fin_unprocessed_and_long_fin_timeout,
         rsts: BY_SERVER,
         server: Some(Line { mechanism: Some("orphan_data"), matched: "socket", ..SERVER_FIN_UNPROCESSED }),
         client: Some(CLIENT_FIN_UNPROCESSED),
@@ -80,7 +80,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "race-after-shutdown",
         says: "the server shuts down its sending side, and closes with the next request unread",
-        play: shutdown_then_close_with_unread_request,
+        run: shutdown_then_close_with_unread_request,
         rsts: BY_SERVER,
         server: Some(Line { race: Some("fin_unprocessed"), ..SERVER_FIN_NOT_SENT }),
         client: Some(CLIENT_FIN_UNPROCESSED),
@@ -89,7 +89,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "unread-close",
         says: "the server closes with the next request unread",
-        play: close_with_unread_request,
+        run: close_with_unread_request,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
         client: Some(Line { race: Some("fin_not_sent"), ..CLIENT_RACE }),
@@ -98,7 +98,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "unread-close-unacked",
         says: "as unread-close, and the client does not learn that its request arrived",
-        play: close_with_unacknowledged_request,
+        run: close_with_unacknowledged_request,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
         client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
@@ -107,7 +107,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "unread-close-busy",
         says: "as unread-close-unacked, with the next request right behind the response",
-        play: close_with_unread_request_without_idling,
+        run: close_with_unread_request_without_idling,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
         client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
@@ -116,7 +116,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "unread-close-late",
         says: "as unread-close, after so long that the client cannot call it a race",
-        play: close_with_long_unread_request,
+        run: close_with_long_unread_request,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
         client: Some(Line { cause: "awaiting_response", idle: Idle::Demanded, ..RECEIVED }),
@@ -125,7 +125,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "unread-close-reused-port",
         says: "as unread-close-unacked, on a client port whose earlier connection is in time-wait on the server",
-        play: close_with_unread_request_on_a_reused_port,
+        run: close_with_unread_request_on_a_reused_port,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
         client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
@@ -134,7 +134,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "race-time-wait-expired",
         says: "as race-fin-unprocessed, after the server's time-wait socket has expired",
-        play: fin_unprocessed_and_time_wait_expired,
+        run: fin_unprocessed_and_time_wait_expired,
         rsts: BY_SERVER,
         server: Some(Line { mechanism: Some("listener"), ..SERVER_FIN_UNPROCESSED }),
         client: Some(CLIENT_FIN_UNPROCESSED),

@@ -1,6 +1,6 @@
 //! Recordings of scenarios, one file each, for tests of the tracer that need no kernel.
 //!
-//! Each scenario is played under a tracer of its own that records, and must be right. What is kept are the records of the
+//! Each scenario is run under a tracer of its own that records, and must be right. What is kept are the records of the
 //! scenario's own hosts, and what `tracer replay` makes of them.
 
 use std::fs;

@@ -12,8 +12,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// One sentence.
     pub says: &'static str,
-    /// Plays it, and leaves the sockets as they are at the end.
-    pub(crate) play: fn(&Network) -> Result<Connection<'_>>,
+    /// Runs it, and leaves the sockets as they are at the end.
+    pub(crate) run: fn(&Network) -> Result<Connection<'_>>,
     /// RST segments on the wire.
     pub(crate) rsts: Rsts,
     /// The one line that the tracer prints about each host; nothing else may be said of it.

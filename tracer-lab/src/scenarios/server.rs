@@ -16,7 +16,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "linger-reset-idle",
         says: "the server resets an idle connection by SO_LINGER 0",
-        play: linger_reset_when_idle,
+        run: linger_reset_when_idle,
         rsts: BY_SERVER,
         server: Some(Line { cause: "after_response", mechanism: Some("linger"), ..SENT }),
         client: Some(Line { cause: "after_response", ..RECEIVED }),
@@ -25,7 +25,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "linger-reset-request",
         says: "the server takes the next request and resets by SO_LINGER 0 instead of a response",
-        play: linger_reset_of_open_request,
+        run: linger_reset_of_open_request,
         rsts: BY_SERVER,
         server: Some(Line {
             cause: "awaiting_response",
@@ -39,7 +39,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "linger2-negative",
         says: "the server closes an idle connection that TCP_LINGER2 = -1 keeps no FIN_WAIT2 of",
-        play: no_fin_wait,
+        run: no_fin_wait,
         rsts: BY_SERVER,
         server: Some(Line { cause: "after_response", mechanism: Some("linger"), ..SENT }),
         client: Some(Line { cause: "after_response", errno: Some("EPIPE"), ..RECEIVED }),
@@ -48,7 +48,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "early-response",
         says: "the server answers a long upload after its head and closes, and the client is still sending",
-        play: answer_and_close_during_upload,
+        run: answer_and_close_during_upload,
         rsts: BY_SERVER,
         server: Some(Line { cause: "early_close", mechanism: Some("unread_close"), ..SENT }),
         client: Some(Line { cause: "early_close", ..RECEIVED }),
@@ -57,7 +57,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "keepalive-unanswered",
         says: "the client does not answer the server's TCP keepalive probes",
-        play: keepalive_probes_unanswered,
+        run: keepalive_probes_unanswered,
         rsts: BY_SERVER,
         server: Some(Line {
             cause: "tcp_keepalive",
@@ -70,7 +70,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "accept-queue-full",
         says: "the accept queue is full, and tcp_abort_on_overflow is set",
-        play: accept_queue_overflow,
+        run: accept_queue_overflow,
         rsts: BY_SERVER,
         server: Some(Line {
             cause: "backlog_overflow",
@@ -86,7 +86,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "socket-killed",
         says: "an operator kills the server's socket with ss -K",
-        play: socket_killed,
+        run: socket_killed,
         rsts: BY_SERVER,
         server: Some(Line { cause: "killed", mechanism: Some("abort"), errno: Some("ECONNABORTED"), ..SENT }),
         client: Some(Line { cause: "after_response", ..RECEIVED }),
@@ -95,7 +95,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "listener-closed",
         says: "the listener closes before it has accepted the connection",
-        play: listener_closed_with_child,
+        run: listener_closed_with_child,
         rsts: BY_SERVER,
         server: Some(Line { cause: "killed", mechanism: Some("disconnect"), ..SENT }),
         client: Some(Line { cause: "no_request", ..RECEIVED }),

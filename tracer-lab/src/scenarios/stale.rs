@@ -14,7 +14,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "syn-to-closed-port",
         says: "a client connects to a closed port",
-        play: closed_port,
+        run: closed_port,
         rsts: BY_SERVER,
         server: Some(Line { cause: "refused", mechanism: Some("no_socket"), matched: "none", ..SENT }),
         client: Some(Line { cause: "refused", errno: Some("ECONNREFUSED"), ..RECEIVED }),
@@ -23,7 +23,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "failover-to-listener",
         says: "the server's address moves to a host that serves the port but does not know the connection",
-        play: failover_to_a_listener,
+        run: failover_to_a_listener,
         rsts: BY_SERVER,
         standby: Some(Line { mechanism: Some("listener"), ..STALE }),
         client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
@@ -32,7 +32,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "failover-same-tuple",
         says: "as failover-to-listener, and in another namespace the same endpoints had a connection that was closed a moment ago",
-        play: failover_with_a_twin,
+        run: failover_with_same_tuple,
         rsts: BY_SERVER,
         standby: Some(Line { mechanism: Some("listener"), ..STALE }),
         client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
@@ -41,7 +41,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "failover-to-nobody",
         says: "the server's address moves to a host that does not serve the port",
-        play: failover_to_nobody,
+        run: failover_to_nobody,
         rsts: BY_SERVER,
         standby: Some(Line { role: "unknown", mechanism: Some("no_socket"), ..STALE }),
         client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
@@ -59,15 +59,15 @@ fn failover_to_a_listener(net: &Network) -> Result<Connection<'_>> {
     failover(net, connection)
 }
 
-fn failover_with_a_twin(net: &Network) -> Result<Connection<'_>> {
+fn failover_with_same_tuple(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.standby_listens()?;
     let elsewhere = Network::build(net.family)?;
-    let mut twin = Connection::open_from(&elsewhere, connection.client_endpoint)?;
-    twin.exchange()?;
-    twin.server_closes();
-    twin.client_reads_the_end()?;
-    twin.client_closes();
+    let mut other = Connection::open_from(&elsewhere, connection.client_endpoint)?;
+    other.exchange()?;
+    other.server_closes();
+    other.client_reads_the_end()?;
+    other.client_closes();
     failover(net, connection)
 }
 

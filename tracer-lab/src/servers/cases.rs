@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::servers::client;
-use crate::servers::client::Visits;
+use crate::servers::client::Clients;
 use crate::servers::plain::Plain;
 use crate::servers::watch::{SETTLED, timeout};
 use crate::servers::{TRIES, endpoint};
@@ -36,7 +36,7 @@ pub struct Case {
     pub name: &'static str,
     /// One sentence.
     pub says: &'static str,
-    play: fn(&Stage) -> Result<()>,
+    run: fn(&Testbed) -> Result<()>,
 }
 
 /// All of them.
@@ -44,38 +44,38 @@ pub const CASES: &[Case] = &[
     Case {
         name: "reload",
         says: "a reload closes 200 idle connections of many ages: no timeout",
-        play: reload,
+        run: reload,
     },
     Case {
         name: "request-limit",
         says: "nginx ends connections after three requests: no timeout",
-        play: request_limit,
+        run: request_limit,
     },
     Case {
         name: "clients-first",
         says: "clients close at one age: their timeout, none of the server, and no advice",
-        play: clients_close_first,
+        run: clients_close_first,
     },
     Case {
         name: "reload-busy",
         says: "a reload ends 10 connections behind the answers that were under way: no limit on requests",
-        play: reload_behind_answers,
+        run: reload_behind_answers,
     },
-    Case { name: "many-ages", says: "a server closes at many ages: no timeout", play: many_ages },
+    Case { name: "many-ages", says: "a server closes at many ages: no timeout", run: many_ages },
     Case {
         name: "changed",
         says: "a server restarted with a shorter timeout is followed within 20 closes",
-        play: changed_by_restart,
+        run: changed_by_restart,
     },
     Case {
         name: "reconfigured",
         says: "nginx reloaded with a longer timeout is followed within 20 closes",
-        play: changed_by_reload,
+        run: changed_by_reload,
     },
 ];
 
 /// Two hosts under a tracer, an address for a server, and a place for its files.
-struct Stage<'a> {
+struct Testbed<'a> {
     tracer: &'a DaemonUnderTest,
     net: Network,
     server: SocketAddr,
@@ -83,20 +83,20 @@ struct Stage<'a> {
 }
 
 impl Case {
-    /// Plays it under `tracer`; an error says what was not as told.
+    /// Runs it under `tracer`; an error says what was not as told.
     pub fn run(&self, tracer: &DaemonUnderTest) -> Result<()> {
         let net = Network::build(Family::V4)?;
-        let stage = Stage { tracer, server: endpoint(&net), net, directory: TempDir::new()? };
-        (self.play)(&stage).context(self.says)
+        let testbed = Testbed { tracer, server: endpoint(&net), net, directory: TempDir::new()? };
+        (self.run)(&testbed).context(self.says)
     }
 }
 
-fn reload(stage: &Stage) -> Result<()> {
+fn reload(testbed: &Testbed) -> Result<()> {
     const CONNECTIONS: u64 = 200;
-    let (_nginx, words) = stage.nginx("keepalive_timeout 60s;")?;
-    let sessions: Vec<Session> = stage.on_client(|| {
+    let (_nginx, words) = testbed.nginx("keepalive_timeout 60s;")?;
+    let sessions: Vec<Session> = testbed.on_client(|| {
         let open = |_| {
-            let mut session = stage.open()?;
+            let mut session = testbed.open()?;
             session.ask(REQUEST, b"")?;
             let_pass(IDLE / 10);
             Ok(session)
@@ -104,22 +104,22 @@ fn reload(stage: &Stage) -> Result<()> {
         (0..CONNECTIONS).map(open).collect()
     })?;
     let_pass(IDLE);
-    nginx::reload(&stage.net.server, &words)?;
+    nginx::reload(&testbed.net.server, &words)?;
     for session in sessions {
         session.until_closed()?;
     }
-    stage.has_seen("server", CONNECTIONS)?;
-    stage.shows_nothing()
+    testbed.has_seen("server", CONNECTIONS)?;
+    testbed.shows_nothing()
 }
 
 /// nginx says that it keeps such a connection, and closes it all the same.
-fn reload_behind_answers(stage: &Stage) -> Result<()> {
+fn reload_behind_answers(testbed: &Testbed) -> Result<()> {
     const CLIENTS: u64 = 10;
     // The second half of the answer waits for a second.
     let slow = format!("location /slow {{ limit_rate 1k; return 200 {}; }}", ".".repeat(2_000));
-    let (_nginx, words) = stage.nginx(&slow)?;
+    let (_nginx, words) = testbed.nginx(&slow)?;
     let client = |begun: Sender<()>| {
-        let mut session = stage.open()?;
+        let mut session = testbed.open()?;
         session.send("GET /slow HTTP/1.1\r\nHost: lab", b"")?;
         let head = session.head()?;
         begun.send(())?;
@@ -130,9 +130,9 @@ fn reload_behind_answers(stage: &Stage) -> Result<()> {
         session.send(REQUEST, b"")?;
         Ok(())
     };
-    stage.on_client(|| {
+    testbed.on_client(|| {
         // There is no limit at two requests.
-        let mut session = stage.open()?;
+        let mut session = testbed.open()?;
         for _ in 0..10 {
             ensure!(session.ask(REQUEST, b"")?, "nginx has a limit");
             let_pass(IDLE / 10);
@@ -145,104 +145,105 @@ fn reload_behind_answers(stage: &Stage) -> Result<()> {
             };
             let clients: Vec<_> = (0..CLIENTS).map(open).collect();
             (0..CLIENTS).try_for_each(|_| under_way.recv_timeout(patience()))?;
-            nginx::reload(&stage.net.server, &words)?;
+            nginx::reload(&testbed.net.server, &words)?;
             clients.into_iter().try_for_each(client::join)
         })
     })?;
-    let races = [r#"cause="keepalive_race""#, r#"role="client""#, &format!(r#"server="{}""#, stage.server)];
+    let races = [r#"cause="keepalive_race""#, r#"role="client""#, &format!(r#"server="{}""#, testbed.server)];
     until("the races to be counted", || {
-        let count = Scrape(stage.tracer.metrics()?).sum("tracer_resets_received_total", &races)?;
+        let count = Scrape(testbed.tracer.metrics()?).sum("tracer_resets_received_total", &races)?;
         Ok((count == CLIENTS).then_some(()))
     })?;
-    stage.shows_nothing()
+    testbed.shows_nothing()
 }
 
-fn request_limit(stage: &Stage) -> Result<()> {
-    let (_nginx, _) = stage.nginx("keepalive_requests 3;")?;
-    stage.on_client(|| {
+fn request_limit(testbed: &Testbed) -> Result<()> {
+    let (_nginx, _) = testbed.nginx("keepalive_requests 3;")?;
+    testbed.on_client(|| {
         for _ in 0..12 {
-            let mut session = stage.open()?;
+            let mut session = testbed.open()?;
             let mut kept = || session.ask(REQUEST, b"");
             ensure!((kept()?, kept()?, kept()?) == (true, true, false), "nginx has another limit");
             session.until_closed()?;
             let_pass(APART);
         }
         // The tracer has seen all of that when it has seen this one.
-        let mut session = stage.open()?;
+        let mut session = testbed.open()?;
         session.ask(REQUEST, b"")?;
         let_pass(IDLE);
         Ok(())
     })?;
-    stage.has_seen("client", 1)?;
-    stage.shows_nothing()
+    testbed.has_seen("client", 1)?;
+    testbed.shows_nothing()
 }
 
-fn clients_close_first(stage: &Stage) -> Result<()> {
+fn clients_close_first(testbed: &Testbed) -> Result<()> {
     const CLIENTS: u64 = 20;
     const KEEP: Duration = Duration::from_secs(1);
-    let _server = stage.plain(|| NEVER)?;
-    let visit = || {
-        let mut session = stage.open()?;
+    let _server = testbed.plain(|| NEVER)?;
+    let client = || {
+        let mut session = testbed.open()?;
         session.ask(REQUEST, b"")?;
         let_pass(KEEP);
         Ok(())
     };
-    stage.on_client(|| {
+    testbed.on_client(|| {
         thread::scope(|scope| {
             let open = |_| {
                 let_pass(APART);
-                scope.spawn(visit)
+                scope.spawn(client)
             };
             let clients: Vec<_> = (0..CLIENTS).map(open).collect();
             clients.into_iter().try_for_each(client::join)
         })
     })?;
-    stage.has_seen("client", CLIENTS)?;
-    stage.shows_nothing()?;
-    let servers = stage.tracer.json("/api/v1/servers?limit=1000")?;
-    let keeps = about(&servers, stage.server).filter_map(|server| server["client_timeout_seconds"].as_f64());
+    testbed.has_seen("client", CLIENTS)?;
+    testbed.shows_nothing()?;
+    let servers = testbed.tracer.json("/api/v1/servers?limit=1000")?;
+    let keeps =
+        about(&servers, testbed.server).filter_map(|server| server["client_timeout_seconds"].as_f64());
     let found: Vec<f64> = keeps.collect();
     let right = |seconds: &f64| (seconds / KEEP.as_secs_f64() - 1.0).abs() < 0.05;
     ensure!(found.len() == 2 && found.iter().all(right), "the clients' timeout is {found:?}");
     Ok(())
 }
 
-fn many_ages(stage: &Stage) -> Result<()> {
-    let _server = stage.plain(|| Duration::from_millis(fastrand::u64(200..1_500)))?;
-    stage.closes(30)?;
-    stage.has_seen("server", 30)?;
-    stage.shows_nothing()
+fn many_ages(testbed: &Testbed) -> Result<()> {
+    let _server = testbed.plain(|| Duration::from_millis(fastrand::u64(200..1_500)))?;
+    testbed.closes(30)?;
+    testbed.has_seen("server", 30)?;
+    testbed.shows_nothing()
 }
 
-fn changed_by_restart(stage: &Stage) -> Result<()> {
+fn changed_by_restart(testbed: &Testbed) -> Result<()> {
     let mut server = None;
-    follows(stage, [1_000, 500].map(Duration::from_millis), |timeout| {
+    follows(testbed, [1_000, 500].map(Duration::from_millis), |timeout| {
         // The old one must be gone before the new one can listen.
         drop(server.take());
-        server = Some(stage.plain(move || timeout)?);
+        server = Some(testbed.plain(move || timeout)?);
         Ok(())
     })
 }
 
-fn changed_by_reload(stage: &Stage) -> Result<()> {
-    let (_nginx, words) = stage.nginx("")?;
-    follows(stage, [500, 1_000].map(Duration::from_millis), |timeout| {
-        stage.configure(&format!("keepalive_timeout {}ms;", timeout.as_millis()))?;
-        nginx::reload(&stage.net.server, &words)
+fn changed_by_reload(testbed: &Testbed) -> Result<()> {
+    let (_nginx, words) = testbed.nginx("")?;
+    follows(testbed, [500, 1_000].map(Duration::from_millis), |timeout| {
+        testbed.configure(&format!("keepalive_timeout {}ms;", timeout.as_millis()))?;
+        nginx::reload(&testbed.net.server, &words)
     })
 }
 
 /// Closes connections at one timeout, and then 20 at another, which must be shown by then. Again if the machine is too
 /// busy for a server to be on time.
 fn follows(
-    stage: &Stage,
+    testbed: &Testbed,
     [before, after]: [Duration; 2],
     mut change: impl FnMut(Duration) -> Result<()>,
 ) -> Result<()> {
     let mut learns = |timeout: Duration, closes| {
         change(timeout)?;
-        let idle = stage.closes(closes)?;
-        match stage.shows(timeout) {
+        let idle = testbed.closes(closes)?;
+        match testbed.shows(timeout) {
             Err(_) if idle.iter().any(|idle| *idle > timeout.mul_f64(1.02)) => Ok(false),
             shown => shown.map(|()| true),
         }
@@ -255,7 +256,7 @@ fn follows(
     bail!("the machine is too busy: no server closes on time");
 }
 
-impl Stage<'_> {
+impl Testbed<'_> {
     fn on_client<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         self.net.client.enter(work)
     }
@@ -282,7 +283,7 @@ impl Stage<'_> {
 
     /// So many clients wait until the server closes their connection; returns how long they idled.
     fn closes(&self, count: usize) -> Result<Vec<Duration>> {
-        self.on_client(|| Visits::spread(self.server, NEVER).make(count, || ()))
+        self.on_client(|| Clients::spread(self.server, NEVER).make(count, || ()))
     }
 
     /// Waits until the tracer has counted so many closes of idle connections at both ends.

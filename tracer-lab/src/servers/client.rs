@@ -1,4 +1,4 @@
-//! Clients that keep their connection until the server closes it: the witnesses of its timeout.
+//! Clients that keep their connection until the server closes it: which measure its timeout.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -18,13 +18,13 @@ pub(crate) const PACE: RangeInclusive<u64> = 150..=250;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The clients of one server. They are on the host of the calling thread.
-pub(crate) struct Visits {
+pub(crate) struct Clients {
     server: SocketAddr,
     patience: Duration,
     load: Load,
 }
 
-impl Visits {
+impl Clients {
     pub(crate) fn of(setting: &Setting, server: SocketAddr) -> Self {
         Self { server, patience: setting.timeout + PATIENCE, load: setting.load }
     }
@@ -37,15 +37,15 @@ impl Visits {
     /// Opens `count` connections and waits until all are closed, telling `see` of each, and returns how long
     /// they idled.
     pub(crate) fn make(&self, count: usize, see: impl Fn() + Sync) -> Result<Vec<Duration>> {
-        let visit = || keep_until_closed(self.server, self.patience).inspect(|_| see());
+        let client = || keep_until_closed(self.server, self.patience).inspect(|_| see());
         match self.load {
-            Load::OneByOne => (0..count).map(|_| visit()).collect(),
-            Load::Spread => spread(count, &visit),
+            Load::OneByOne => (0..count).map(|_| client()).collect(),
+            Load::Spread => spread(count, &client),
             Load::Busy(rate) => {
                 let over = AtomicBool::new(false);
                 thread::scope(|scope| {
                     scope.spawn(|| self.keep_busy(rate, &over));
-                    let closes = spread(count, &visit);
+                    let closes = spread(count, &client);
                     over.store(true, Ordering::Relaxed);
                     closes
                 })
@@ -63,11 +63,11 @@ impl Visits {
     }
 }
 
-/// Makes `count` visits that begin at a [`PACE`].
-fn spread(count: usize, visit: &(impl Fn() -> Result<Duration> + Sync)) -> Result<Vec<Duration>> {
+/// Makes `count` clients that begin at a [`PACE`].
+fn spread(count: usize, client: &(impl Fn() -> Result<Duration> + Sync)) -> Result<Vec<Duration>> {
     thread::scope(|scope| {
         let begin = |_| {
-            let client = scope.spawn(visit);
+            let client = scope.spawn(client);
             let_pass(Duration::from_millis(fastrand::u64(PACE)));
             client
         };

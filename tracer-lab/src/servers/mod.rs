@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 use crate::privilege;
 pub use crate::servers::cases::{CASES, Case};
-use crate::servers::client::Visits;
+use crate::servers::client::Clients;
 pub use crate::servers::healthy::{Health, healthy};
 use crate::servers::setting::{SETTINGS, Setting};
 use crate::servers::software::Server;
@@ -97,20 +97,20 @@ fn compare_once(tracer: &DaemonUnderTest, within: Duration) -> Result<Table> {
     let watches: Vec<Watch> = servers.iter().map(|(_, server)| Watch::new(server.endpoint)).collect();
     let open = AtomicUsize::new(servers.len());
     let began = Instant::now();
-    let visit = |(setting, server): &(&Setting, Server), watch: &Watch| {
-        let visits = Visits::of(setting, server.endpoint);
-        let closes = net.client.enter(|| visits.make(CLOSES, || watch.witness()));
+    let client = |(setting, server): &(&Setting, Server), watch: &Watch| {
+        let clients = Clients::of(setting, server.endpoint);
+        let closes = net.client.enter(|| clients.make(CLOSES, || watch.client_saw_close()));
         open.fetch_sub(1, Ordering::Relaxed);
         closes
     };
     let closes: Vec<_> = thread::scope(|scope| {
-        let visitors: Vec<_> = servers
+        let clients: Vec<_> = servers
             .iter()
             .zip(&watches)
-            .map(|(server, watch)| scope.spawn(|| visit(server, watch)))
+            .map(|(server, watch)| scope.spawn(|| client(server, watch)))
             .collect();
         watch::until_settled(tracer, &watches, &open)
-            .map(|()| visitors.into_iter().map(client::join).collect())
+            .map(|()| clients.into_iter().map(client::join).collect())
     })?;
     let rows = servers.iter().zip(watches).zip(closes).map(|(((setting, server), watch), closes)| {
         let closes = closes.with_context(|| setting.to_string())?;

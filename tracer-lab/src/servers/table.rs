@@ -21,7 +21,7 @@ pub(crate) struct Row {
     version: String,
     closes: usize,
     /// What its clients saw, in seconds: the shortest, the median and the longest.
-    witness: [f64; 3],
+    seen: [f64; 3],
     inferred: Inferred,
 }
 
@@ -30,8 +30,8 @@ impl Row {
         let mut idle = closes.to_vec();
         idle.sort_unstable();
         let at = |index: usize| idle.get(index).map_or(f64::NAN, Duration::as_secs_f64);
-        let witness = [at(0), at(idle.len() / 2), at(idle.len().wrapping_sub(1))];
-        Self { setting: *setting, version, closes: closes.len(), witness, inferred }
+        let seen = [at(0), at(idle.len() / 2), at(idle.len().wrapping_sub(1))];
+        Self { setting: *setting, version, closes: closes.len(), seen, inferred }
     }
 
     /// How far the worse end is off, in parts of what the clients saw; nothing where an end shows no timeout.
@@ -46,7 +46,7 @@ impl Row {
         if self.setting.software == Software::Plain {
             self.setting.timeout.as_secs_f64()
         } else {
-            self.witness[1]
+            self.seen[1]
         }
     }
 
@@ -67,7 +67,7 @@ impl Table {
     /// Not even our own servers closed on time.
     pub(crate) fn is_disturbed(&self) -> bool {
         let mut own = self.0.iter().filter(|row| row.setting.software == Software::Plain);
-        own.any(|row| row.witness[2] / row.truth() - 1.0 > TOLERANCE)
+        own.any(|row| row.seen[2] / row.truth() - 1.0 > TOLERANCE)
     }
 }
 
@@ -86,7 +86,7 @@ impl fmt::Display for Table {
         ];
         line(out, &columns.map(str::to_owned))?;
         for row in &self.0 {
-            let [shortest, median, longest] = row.witness;
+            let [shortest, median, longest] = row.seen;
             let seconds =
                 |value: Option<f64>| value.map_or("none".to_owned(), |value| format!("{value:.3} s"));
             let [server, client] = row.inferred.gauges.map(seconds);

@@ -47,7 +47,7 @@ impl Watch {
     }
 
     /// A client saw the server close.
-    pub(crate) fn witness(&self) {
+    pub(crate) fn client_saw_close(&self) {
         self.with(|seen| seen.closes += 1);
     }
 

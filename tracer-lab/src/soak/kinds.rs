@@ -1,4 +1,4 @@
-//! What can happen to a connection of the mix, and what the tracer must say of it.
+//! What can happen to a connection of the soak, and what the tracer must say of it.
 
 use anyhow::Result;
 
@@ -8,7 +8,7 @@ use crate::soak::pair::Pair;
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     /// What happens, on a connection that is not open yet. The number is that of the exchanges before the last, at least one.
-    pub(crate) play: fn(&mut Pair, usize) -> Result<()>,
+    pub(crate) run: fn(&mut Pair, usize) -> Result<()>,
     /// The causes that are right for the server's line and the client's; none where there must be no line.
     pub(crate) server: &'static [&'static str],
     pub(crate) client: &'static [&'static str],
@@ -24,15 +24,15 @@ pub(crate) enum OwnEnd {
     Client,
 }
 
-const KIND: Kind = Kind { name: "", play: refused, server: &[], client: &[], own_end: OwnEnd::Nobody };
+const KIND: Kind = Kind { name: "", run: refused, server: &[], client: &[], own_end: OwnEnd::Nobody };
 
 pub(crate) const KINDS: &[Kind] = &[
-    Kind { name: "refused", play: refused, server: &["refused"], client: &["refused"], ..KIND },
-    Kind { name: "client closes", play: client_closes, ..KIND },
-    Kind { name: "server closes", play: server_closes, ..KIND },
+    Kind { name: "refused", run: refused, server: &["refused"], client: &["refused"], ..KIND },
+    Kind { name: "client closes", run: client_closes, ..KIND },
+    Kind { name: "server closes", run: server_closes, ..KIND },
     Kind {
         name: "health check by the client",
-        play: |pair, _| {
+        run: |pair, _| {
             pair.open(0)?;
             pair.client_resets()?;
             pair.server_is_reset()
@@ -43,7 +43,7 @@ pub(crate) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "no request, server resets",
-        play: |pair, _| {
+        run: |pair, _| {
             pair.open(0)?;
             pair.server_resets()?;
             pair.client_is_reset()
@@ -54,7 +54,7 @@ pub(crate) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "never accepted",
-        play: |pair, _| {
+        run: |pair, _| {
             pair.listener_closes()?;
             pair.client_is_reset()
         },
@@ -64,42 +64,42 @@ pub(crate) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "first request unread",
-        play: |pair, _| close_unread(pair, 0),
+        run: |pair, _| close_unread(pair, 0),
         server: &["awaiting_response"],
         client: &["awaiting_response"],
         own_end: OwnEnd::Server,
     },
     Kind {
         name: "first request taken",
-        play: |pair, _| reset_open_request(pair, 0),
+        run: |pair, _| reset_open_request(pair, 0),
         server: &["awaiting_response"],
         client: &["awaiting_response"],
         own_end: OwnEnd::Server,
     },
     Kind {
         name: "race, request unread",
-        play: close_unread,
+        run: close_unread,
         server: &["keepalive_race"],
         client: &["keepalive_race"],
         own_end: OwnEnd::Server,
     },
     Kind {
         name: "race, FIN acknowledged",
-        play: race_acknowledged_fin,
+        run: race_acknowledged_fin,
         server: &["keepalive_race"],
         client: &["keepalive_race"],
         ..KIND
     },
     Kind {
         name: "race, FIN just sent",
-        play: race_fresh_fin,
+        run: race_fresh_fin,
         server: &["keepalive_race"],
         client: &["keepalive_race"],
         ..KIND
     },
     Kind {
         name: "next request taken",
-        play: reset_open_request,
+        run: reset_open_request,
         server: &["awaiting_response"],
         // All that the client can know: it was reset right behind a request on a connection that had served before.
         client: &["keepalive_race"],
@@ -107,7 +107,7 @@ pub(crate) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "server resets idle",
-        play: |pair, exchanges| {
+        run: |pair, exchanges| {
             pair.open(exchanges)?;
             pair.server_resets()?;
             pair.client_is_reset()
@@ -118,7 +118,7 @@ pub(crate) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "response unread",
-        play: response_unread,
+        run: response_unread,
         // It depends on whether the client's kernel acknowledged the response before it reset.
         server: &["after_response", "client_abort"],
         client: &["client_abort"],
@@ -126,21 +126,21 @@ pub(crate) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "response to nobody",
-        play: response_to_nobody,
+        run: response_to_nobody,
         server: &["client_abort"],
         client: &["client_abort"],
         ..KIND
     },
     Kind {
         name: "client resets open request",
-        play: client_resets_open_request,
+        run: client_resets_open_request,
         server: &["client_abort"],
         client: &["client_abort"],
         own_end: OwnEnd::Client,
     },
     Kind {
         name: "server forgets",
-        play: server_forgets,
+        run: server_forgets,
         server: &["stale_connection"],
         client: &["keepalive_race"],
         own_end: OwnEnd::Server,

@@ -1,7 +1,7 @@
-//! The mix: thousands of connections of all kinds at once, and every count of theirs compared.
+//! The soak: thousands of connections of all kinds at once, and every count of theirs compared.
 //!
 //! Two tracers watch the same connections, one with a large event ring and one with the smallest. The hosts' kernels
-//! (SNMP counters), the wire (a capture on every host) and the applications (errors of their sockets) are the witnesses.
+//! (SNMP counters), the wire (a capture on every host) and the applications (errors of their sockets) are the evidence.
 //! What others on this host do meanwhile is known from what the tracer with the large ring records.
 
 mod kinds;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
-use crate::soak::tally::{Counts, Witnesses};
+use crate::soak::tally::{Counts, Evidence};
 use crate::soak::verdicts::Verdicts;
 use crate::testbed::capture::Capture;
 use crate::testbed::daemon::DaemonUnderTest;
@@ -27,7 +27,7 @@ use crate::testbed::wait::let_pass;
 
 /// So slow a machine that a race takes longer would be a broken one.
 const RACE_WINDOW: &str = "5s";
-/// Room for all records of a mix, however busy the machine.
+/// Room for all records of a soak, however busy the machine.
 const LARGE_RING: &str = "67108864";
 /// The smallest ring: room for 23 records.
 const SMALL_RING: &str = "4096";
@@ -36,12 +36,12 @@ const READ: Duration = Duration::from_millis(1200);
 /// After this long a tracer knows that a connection it has not seen was not closed before it started.
 const MOMENT: Duration = Duration::from_millis(1100);
 
-/// What came of a mix.
-pub struct Mixed {
+/// What came of a soak.
+pub struct Soaked {
     seed: u64,
     seconds: f64,
     connections: usize,
-    witnesses: Witnesses,
+    evidence: Evidence,
     large: Counts,
     small: Counts,
     verdicts: Verdicts,
@@ -51,8 +51,8 @@ pub struct Mixed {
     all_shown: bool,
 }
 
-/// Plays `connections` chosen by `seed`, half of them on IPv6.
-pub fn mix(connections: usize, seed: u64) -> Result<Mixed> {
+/// Runs `connections` chosen by `seed`, half of them on IPv6.
+pub fn soak(connections: usize, seed: u64) -> Result<Soaked> {
     let directory = TempDir::new().context("no temporary directory for the captures")?;
     let networks = [Network::build(Family::V4)?, Network::build(Family::V6)?];
     // In one of them whole sockets wait for the other side's FIN, in the other time-wait ones: both ways of a late request.
@@ -71,21 +71,21 @@ pub fn mix(connections: usize, seed: u64) -> Result<Mixed> {
     let_pass(MOMENT);
 
     let [large_before, small_before] = [large.moment(&in_large)?, small.moment(&in_small)?];
-    let before = Witnesses::of_kernels(&networks)?;
-    let (played, took) = run::play(&networks, connections, seed)?;
-    let witnesses = Witnesses::of_kernels(&networks)?.since(&before);
-    large.lines.settle(&netns, verdicts::expected_lines(&played));
+    let before = Evidence::of_kernels(&networks)?;
+    let (completed, took) = run::run(&networks, connections, seed)?;
+    let evidence = Evidence::of_kernels(&networks)?.since(&before);
+    large.lines.settle(&netns, verdicts::expected_lines(&completed));
     let_pass(READ);
     let [large_after, small_after] = [large.moment(&in_large)?, small.moment(&in_small)?];
 
-    let mut witnesses = witnesses.with_applications(&played);
+    let mut evidence = evidence.with_applications(&completed);
     for (number, capture) in captures.into_iter().enumerate() {
         let net = &networks[number / 2];
         let own = [net.server_endpoint(), net.client_address()][number % 2].ip();
-        witnesses.add_capture(own, &capture.finish_complete(net.nowhere())?);
+        evidence.add_capture(own, &capture.finish_complete(net.nowhere())?);
     }
-    let verdicts = Verdicts::compare(&played, &large.lines.resets(&netns, 0));
-    let small_verdicts = Verdicts::compare(&played, &small.lines.resets(&netns, 0));
+    let verdicts = Verdicts::compare(&completed, &large.lines.resets(&netns, 0));
+    let small_verdicts = Verdicts::compare(&completed, &small.lines.resets(&netns, 0));
     let all_shown = large.coverage.counts_all();
     for net in &networks {
         net.cut()?;
@@ -93,11 +93,11 @@ pub fn mix(connections: usize, seed: u64) -> Result<Mixed> {
     large.stop()?;
     small.stop()?;
     let [of_large, of_small] = [Recording::read(&in_large)?, Recording::read(&in_small)?];
-    Ok(Mixed {
+    Ok(Soaked {
         seed,
         seconds: took.as_secs_f64(),
-        connections: played.len(),
-        witnesses,
+        connections: completed.len(),
+        evidence,
         large: Counts::between(&[large_before, large_after], &netns, &of_large, &of_large)?,
         small: Counts::between(&[small_before, small_after], &netns, &of_large, &of_small)?,
         verdicts,
@@ -119,24 +119,24 @@ fn start(ring: &str, recording: &Path) -> Result<DaemonUnderTest> {
     ])
 }
 
-impl Mixed {
+impl Soaked {
     /// Every account is the same, and every cause is the scenario's, where the kernel shows every reset.
     pub fn is_exact(&self) -> Result<()> {
         if !self.all_shown {
             return Ok(());
         }
-        let mut differences = tally::differences(&self.witnesses, &self.large, &self.small);
+        let mut differences = tally::differences(&self.evidence, &self.large, &self.small);
         differences.extend(self.verdicts.differences());
         ensure!(differences.is_empty(), "seed {}: {}", self.seed, differences.join("; "));
         Ok(())
     }
 }
 
-impl fmt::Display for Mixed {
+impl fmt::Display for Soaked {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "{} connections in {:.1} s, seed {}", self.connections, self.seconds, self.seed)?;
         write!(out, "{}", self.verdicts)?;
-        writeln!(out, "witnesses   {}", self.witnesses)?;
+        writeln!(out, "evidence   {}", self.evidence)?;
         writeln!(out, "large ring  {}", self.large)?;
         writeln!(out, "small ring  {}", self.small)?;
         writeln!(out, "            {}", self.small_verdicts.summary())?;

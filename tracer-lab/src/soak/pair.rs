@@ -1,4 +1,4 @@
-//! Both ends of one connection of the mix, cheap enough to have thousands.
+//! Both ends of one connection of the soak, cheap enough to have thousands.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,8 +20,8 @@ const BACKLOG: i32 = 16;
 /// It depends on the FIN timeout which of the two a kernel keeps.
 const WAIT_FOR_FIN: &[State] = &[State::FinWait2, State::TimeWaitForFin];
 
-/// One of those who play, on the client host, with a server of its own.
-pub(crate) struct Player<'net> {
+/// One of those who make connections, on the client host, with a server of its own.
+pub(crate) struct Worker<'net> {
     net: &'net Network,
     listener: TcpListener,
     /// The server's endpoint.
@@ -30,8 +30,8 @@ pub(crate) struct Player<'net> {
     server_kernel: Diag,
 }
 
-impl<'net> Player<'net> {
-    /// A player whose server listens at `port`; nobody listens at the two ports behind it.
+impl<'net> Worker<'net> {
+    /// A worker whose server listens at `port`; nobody listens at the two ports behind it.
     pub(crate) fn new(net: &'net Network, port: u16) -> Result<Self> {
         Ok(Self {
             net,
@@ -45,7 +45,7 @@ impl<'net> Player<'net> {
 
 /// One connection.
 pub(crate) struct Pair<'net> {
-    player: &'net Player<'net>,
+    worker: &'net Worker<'net>,
     client: Option<TcpStream>,
     server: Option<TcpStream>,
     pub(crate) client_endpoint: SocketAddr,
@@ -59,14 +59,14 @@ pub(crate) struct Pair<'net> {
 
 impl<'net> Pair<'net> {
     /// A client socket at `port` that is not connected.
-    pub(crate) fn new(player: &'net Player, port: u16, message: usize) -> Result<Self> {
-        let from = SocketAddr::new(player.net.client_address().ip(), port);
+    pub(crate) fn new(worker: &'net Worker, port: u16, message: usize) -> Result<Self> {
+        let from = SocketAddr::new(worker.net.client_address().ip(), port);
         Ok(Self {
-            player,
+            worker,
             client: Some(client_here(from)?),
             server: None,
             client_endpoint: from,
-            server_endpoint: player.server,
+            server_endpoint: worker.server,
             message,
             client_errno: None,
             server_errno: None,
@@ -76,7 +76,7 @@ impl<'net> Pair<'net> {
     /// The client connects, the server accepts, and they exchange some messages.
     pub(crate) fn open(&mut self, exchanges: usize) -> Result<()> {
         SockRef::from(self.client()?).connect(&self.server_endpoint.into())?;
-        self.server = Some(accept(&self.player.listener)?);
+        self.server = Some(accept(&self.worker.listener)?);
         for _ in 0..exchanges {
             self.client_sends()?;
             self.server_reads()?;
@@ -97,12 +97,12 @@ impl<'net> Pair<'net> {
 
     /// The client connects to a server that closes before it has accepted.
     pub(crate) fn listener_closes(&mut self) -> Result<()> {
-        let net = self.player.net;
+        let net = self.worker.net;
         self.server_endpoint.set_port(self.server_endpoint.port() + 2);
         let listener = listen_on(net, &net.server, self.server_endpoint.port(), BACKLOG)?;
         SockRef::from(self.client()?).connect(&self.server_endpoint.into())?;
         reaches(
-            &self.player.server_kernel,
+            &self.worker.server_kernel,
             self.server_endpoint,
             self.client_endpoint,
             &[State::Established],
@@ -189,11 +189,11 @@ impl<'net> Pair<'net> {
     }
 
     pub(crate) fn client_waits_for_fin(&self) -> Result<()> {
-        reaches(&self.player.client_kernel, self.client_endpoint, self.server_endpoint, WAIT_FOR_FIN)
+        reaches(&self.worker.client_kernel, self.client_endpoint, self.server_endpoint, WAIT_FOR_FIN)
     }
 
     pub(crate) fn server_waits_for_fin(&self) -> Result<()> {
-        reaches(&self.player.server_kernel, self.server_endpoint, self.client_endpoint, WAIT_FOR_FIN)
+        reaches(&self.worker.server_kernel, self.server_endpoint, self.client_endpoint, WAIT_FOR_FIN)
     }
 
     fn client(&self) -> Result<&TcpStream> {

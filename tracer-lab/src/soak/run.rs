@@ -1,4 +1,4 @@
-//! Plays a mix: what is played is decided by the seed, the order in which it happens by the machine.
+//! Runs a soak: what is completed is decided by the seed, the order in which it happens by the machine.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -9,12 +9,12 @@ use fastrand::Rng;
 use nix::errno::Errno;
 
 use crate::soak::kinds::{KINDS, Kind};
-use crate::soak::pair::{Pair, Player};
+use crate::soak::pair::{Pair, Worker};
 use crate::testbed::network::Network;
 
 /// In each network.
-const PLAYERS: usize = 4;
-/// Each player's server has this port and the two behind it.
+const WORKERS: usize = 4;
+/// Each worker's server has this port and the two behind it.
 const FIRST_SERVER_PORT: u16 = 8080;
 const SERVER_PORTS: usize = 10;
 /// Each connection has a port of its own, so that its lines are known by it.
@@ -24,8 +24,8 @@ const MESSAGE: std::ops::Range<usize> = 100..1000;
 /// Exchanges on a connection before the last.
 const EXCHANGES: std::ops::RangeInclusive<usize> = 1..=3;
 
-/// A connection that was played.
-pub(crate) struct Played {
+/// A connection that was completed.
+pub(crate) struct Completed {
     pub(crate) kind: &'static Kind,
     pub(crate) server: End,
     pub(crate) client: End,
@@ -46,31 +46,30 @@ struct Planned {
     message: usize,
 }
 
-/// Plays so many connections, shared equally between the networks, and says how long it took.
-pub(crate) fn play(nets: &[Network], connections: usize, seed: u64) -> Result<(Vec<Played>, Duration)> {
+/// Runs so many connections, shared equally between the networks, and says how long it took.
+pub(crate) fn run(nets: &[Network], connections: usize, seed: u64) -> Result<(Vec<Completed>, Duration)> {
     let mut random = Rng::with_seed(seed);
     let mut parts = Vec::new();
     for net in nets {
         let mut plan = (0..connections / nets.len())
             .map(|number| planned(number, &mut random))
             .collect::<Result<Vec<_>>>()?;
-        for player in 0..PLAYERS {
-            let rest = plan.split_off(plan.len() / (PLAYERS - player));
-            parts.push((net, FIRST_SERVER_PORT + u16::try_from(player * SERVER_PORTS)?, plan));
+        for worker in 0..WORKERS {
+            let rest = plan.split_off(plan.len() / (WORKERS - worker));
+            parts.push((net, FIRST_SERVER_PORT + u16::try_from(worker * SERVER_PORTS)?, plan));
             plan = rest;
         }
     }
     let began = Instant::now();
-    let played = thread::scope(|scope| {
-        let start =
-            |(net, port, plan): (_, _, Vec<Planned>)| scope.spawn(move || play_part(net, port, &plan));
-        let players: Vec<_> = parts.into_iter().map(start).collect();
-        let end = |player: thread::ScopedJoinHandle<Result<Vec<Played>>>| {
-            player.join().map_err(|_| anyhow!("a player panicked"))?
+    let completed = thread::scope(|scope| {
+        let start = |(net, port, plan): (_, _, Vec<Planned>)| scope.spawn(move || run_part(net, port, &plan));
+        let workers: Vec<_> = parts.into_iter().map(start).collect();
+        let end = |worker: thread::ScopedJoinHandle<Result<Vec<Completed>>>| {
+            worker.join().map_err(|_| anyhow!("a worker panicked"))?
         };
-        players.into_iter().map(end).collect::<Result<Vec<_>>>()
+        workers.into_iter().map(end).collect::<Result<Vec<_>>>()
     })?;
-    Ok((played.into_iter().flatten().collect(), began.elapsed()))
+    Ok((completed.into_iter().flatten().collect(), began.elapsed()))
 }
 
 fn planned(number: usize, random: &mut Rng) -> Result<Planned> {
@@ -82,16 +81,16 @@ fn planned(number: usize, random: &mut Rng) -> Result<Planned> {
     })
 }
 
-fn play_part(net: &Network, port: u16, plan: &[Planned]) -> Result<Vec<Played>> {
-    let player = Player::new(net, port)?;
-    net.client.enter(|| plan.iter().map(|planned| play_one(net, &player, planned)).collect())
+fn run_part(net: &Network, port: u16, plan: &[Planned]) -> Result<Vec<Completed>> {
+    let worker = Worker::new(net, port)?;
+    net.client.enter(|| plan.iter().map(|planned| run_one(net, &worker, planned)).collect())
 }
 
-fn play_one(net: &Network, player: &Player, planned: &Planned) -> Result<Played> {
+fn run_one(net: &Network, worker: &Worker, planned: &Planned) -> Result<Completed> {
     let kind = planned.kind;
-    let mut pair = Pair::new(player, planned.port, planned.message)?;
-    (kind.play)(&mut pair, planned.exchanges).with_context(|| format!("{} ({})", kind.name, planned.port))?;
-    Ok(Played {
+    let mut pair = Pair::new(worker, planned.port, planned.message)?;
+    (kind.run)(&mut pair, planned.exchanges).with_context(|| format!("{} ({})", kind.name, planned.port))?;
+    Ok(Completed {
         kind,
         server: End { netns: net.server.inum(), endpoint: pair.server_endpoint, errno: pair.server_errno },
         client: End { netns: net.client.inum(), endpoint: pair.client_endpoint, errno: pair.client_errno },

@@ -8,7 +8,7 @@ use anyhow::Result;
 use tracer_common::KIND_CLOSE;
 
 use crate::soak::kinds::OwnEnd;
-use crate::soak::run::Played;
+use crate::soak::run::Completed;
 use crate::testbed::capture::{RST, Segment};
 use crate::testbed::moment::{Moment, Own};
 use crate::testbed::network::Network;
@@ -16,7 +16,7 @@ use crate::testbed::recording::Recording;
 
 /// What the kernels, the wire and the applications say.
 #[derive(Default)]
-pub(crate) struct Witnesses {
+pub(crate) struct Evidence {
     /// SNMP `OutRsts` of all hosts: RST segments sent (RFC 4022 counts IPv6 with IPv4).
     out_rsts: u64,
     /// SNMP `AttemptFails` and `EstabResets`: sockets that went to CLOSE from `SYN_SENT`, and from `ESTABLISHED` or `CLOSE_WAIT`.
@@ -24,7 +24,7 @@ pub(crate) struct Witnesses {
     ended: u64,
     /// RST segments in the captures of the hosts that sent them.
     captured_sent: u64,
-    /// Connections that a RST reached, in the captures of the hosts that received them. In every kind that is played the first
+    /// Connections that a RST reached, in the captures of the hosts that received them. In every kind that is completed the first
     /// RST meets a live socket, and no later one does.
     captured_received: u64,
     /// Sockets in which the application found the error that a RST leaves.
@@ -33,15 +33,15 @@ pub(crate) struct Witnesses {
     own_ends: u64,
 }
 
-impl Witnesses {
+impl Evidence {
     /// The kernels' counters as they are now.
     pub(crate) fn of_kernels(nets: &[Network]) -> Result<Self> {
-        let mut witnesses = Self::default();
+        let mut evidence = Self::default();
         for host in nets.iter().flat_map(|net| [&net.server, &net.client]) {
-            witnesses.out_rsts += host.tcp_counter("OutRsts")?;
-            witnesses.ended += host.tcp_counter("AttemptFails")? + host.tcp_counter("EstabResets")?;
+            evidence.out_rsts += host.tcp_counter("OutRsts")?;
+            evidence.ended += host.tcp_counter("AttemptFails")? + host.tcp_counter("EstabResets")?;
         }
-        Ok(witnesses)
+        Ok(evidence)
     }
 
     pub(crate) fn since(&self, before: &Self) -> Self {
@@ -52,8 +52,8 @@ impl Witnesses {
         }
     }
 
-    pub(crate) fn with_applications(mut self, played: &[Played]) -> Self {
-        for connection in played {
+    pub(crate) fn with_applications(mut self, completed: &[Completed]) -> Self {
+        for connection in completed {
             let errors = [connection.server.errno, connection.client.errno];
             self.errors += errors.iter().flatten().count() as u64;
             self.own_ends += u64::from(connection.kind.own_end != OwnEnd::Nobody);
@@ -71,7 +71,7 @@ impl Witnesses {
     }
 }
 
-impl fmt::Display for Witnesses {
+impl fmt::Display for Evidence {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { out_rsts, ended, captured_sent, captured_received, errors, own_ends } = self;
         write!(out, "sent: {out_rsts} OutRsts, {captured_sent} captured; ")?;
@@ -80,7 +80,7 @@ impl fmt::Display for Witnesses {
     }
 }
 
-/// What one tracer has counted and printed of the mix, while others on the host went on.
+/// What one tracer has counted and printed of the soak, while others on the host went on.
 pub(crate) struct Counts {
     own: Own,
     /// Records that were due to it.
@@ -93,18 +93,18 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// What a tracer that took the records `taken` counted between two moments, where a witness lost nothing.
+    /// What a tracer that took the records `taken` counted between two moments, where a reference lost nothing.
     pub(crate) fn between(
         [before, after]: &[Moment; 2],
         netns: &[u64],
-        witness: &Recording,
+        reference: &Recording,
         taken: &Recording,
     ) -> Result<Self> {
-        let (due, others) = witness.within(&(before.at_ns..after.at_ns), netns);
+        let (due, others) = reference.within(&(before.at_ns..after.at_ns), netns);
         let unmatched = |moment: &Moment| moment.scrape.sum("tracer_resets_unmatched_total", &[]);
         let told = |moment: &Moment| moment.printed.map_or(0, |printed| printed.unmatched);
         Ok(Self {
-            own: Own::between(before, after, netns, witness, taken)?,
+            own: Own::between(before, after, netns, reference, taken)?,
             due,
             unmatched: [unmatched(after)? - unmatched(before)?, told(after) - told(before)],
             lines_lost: after.lines_lost()? - before.lines_lost()?,
@@ -126,7 +126,7 @@ impl fmt::Display for Counts {
 }
 
 /// Where the accounts differ, in words.
-pub(crate) fn differences(seen: &Witnesses, large: &Counts, small: &Counts) -> Vec<String> {
+pub(crate) fn differences(seen: &Evidence, large: &Counts, small: &Counts) -> Vec<String> {
     let received = seen.errors;
     let pairs = [
         ("RST segments sent, captured and OutRsts", seen.captured_sent, seen.out_rsts),
@@ -157,7 +157,7 @@ pub(crate) fn differences(seen: &Witnesses, large: &Counts, small: &Counts) -> V
         .filter(|(_, one, other)| one != other)
         .map(|(what, one, other)| format!("{what}: {one} ≠ {other}"))
         .collect();
-    // What the witness itself skipped is missing from its records.
+    // What the reference itself skipped is missing from its records.
     let (due, sent) = (large.due.records(), large.due.segments_sent());
     if sent.abs_diff(seen.captured_sent) > large.own.skipped {
         differences.push(format!("records of a segment sent, and captured: {sent} ≠ {}", seen.captured_sent));

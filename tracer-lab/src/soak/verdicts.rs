@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::soak::kinds::KINDS;
-use crate::soak::run::{End, Played};
+use crate::soak::run::{Completed, End};
 use crate::testbed::reset::Reset;
 
 /// Of the lines that are not as they should be, so many are shown.
@@ -22,17 +22,20 @@ pub(crate) struct Verdicts {
 }
 
 /// How many lines the tracer must print about these connections.
-pub(crate) fn expected_lines(played: &[Played]) -> usize {
-    played.iter().map(|played| ends(played).iter().filter(|(.., causes)| !causes.is_empty()).count()).sum()
+pub(crate) fn expected_lines(completed: &[Completed]) -> usize {
+    completed
+        .iter()
+        .map(|completed| ends(completed).iter().filter(|(.., causes)| !causes.is_empty()).count())
+        .sum()
 }
 
-fn ends(played: &Played) -> [(&'static str, &End, &End, &'static [&'static str]); 2] {
-    let Played { kind, server, client } = played;
+fn ends(completed: &Completed) -> [(&'static str, &End, &End, &'static [&'static str]); 2] {
+    let Completed { kind, server, client } = completed;
     [("S", server, client, kind.server), ("C", client, server, kind.client)]
 }
 
 impl Verdicts {
-    pub(crate) fn compare(played: &[Played], resets: &[Reset]) -> Self {
+    pub(crate) fn compare(completed: &[Completed], resets: &[Reset]) -> Self {
         type Key = (u64, SocketAddr, SocketAddr);
         let mut told: HashMap<Key, Vec<&Reset>> = HashMap::new();
         for reset in resets {
@@ -40,10 +43,10 @@ impl Verdicts {
         }
         let mut verdicts =
             Self { confusion: BTreeMap::new(), lines: resets.len(), missing: 0, wrong: Vec::new() };
-        for played in played {
-            for (side, own, other, causes) in ends(played) {
+        for completed in completed {
+            for (side, own, other, causes) in ends(completed) {
                 let lines = told.remove(&(own.netns, own.endpoint, other.endpoint)).unwrap_or_default();
-                let number = KINDS.iter().position(|known| known.name == played.kind.name);
+                let number = KINDS.iter().position(|known| known.name == completed.kind.name);
                 let counts = verdicts.confusion.entry((number.unwrap_or(KINDS.len()), side)).or_default();
                 let said = said(own, side, &lines);
                 *counts.entry(said.to_owned()).or_default() += 1;
@@ -52,7 +55,7 @@ impl Verdicts {
                     (_, []) => verdicts.missing += 1,
                     _ if causes.contains(&said) => {}
                     _ => {
-                        let name = played.kind.name;
+                        let name = completed.kind.name;
                         verdicts
                             .wrong
                             .push(format!("{name} {side}: {said} is none of {causes:?}: {lines:?}"));
@@ -61,7 +64,7 @@ impl Verdicts {
             }
         }
         for reset in told.into_values().flatten() {
-            verdicts.wrong.push(format!("a line about nothing that was played: {reset:?}"));
+            verdicts.wrong.push(format!("a line about nothing that was completed: {reset:?}"));
         }
         verdicts
     }

@@ -200,7 +200,7 @@ mod tests {
     use nix::unistd::Pid;
 
     use super::*;
-    use crate::lab::may_play;
+    use crate::lab::may_run;
     use crate::testbed::network::{Family, Network};
     use crate::testbed::sockets::{client_here, connect, listen};
 
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_captured_whole_however_late_it_is_read() -> Result<()> {
-        if !may_play("capture")? {
+        if !may_run("capture")? {
             return Ok(());
         }
         let (net, directory) = (Network::build(Family::V4)?, TempDir::new()?);
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_segment_is_as_long_as_it_was_and_not_as_what_is_kept_of_it() -> Result<()> {
-        if !may_play("capture")? {
+        if !may_run("capture")? {
             return Ok(());
         }
         for family in [Family::V4, Family::V6] {

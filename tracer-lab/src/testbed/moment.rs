@@ -107,19 +107,19 @@ pub struct Own {
 }
 
 impl Own {
-    /// What happened in the namespaces `netns`, of a tracer that took the records `taken`. What others did is what the witness saw:
+    /// What happened in the namespaces `netns`, of a tracer that took the records `taken`. What others did is what the reference saw:
     /// a tracer that lost nothing.
     pub fn between(
         before: &Moment,
         after: &Moment,
         netns: &[u64],
-        witness: &Recording,
+        reference: &Recording,
         taken: &Recording,
     ) -> Result<Self> {
         let [sent_before, received_before, lost_before] = before.segments()?;
         let [sent, received, lost] = after.segments()?;
         let time_ns = before.at_ns..after.at_ns;
-        let (_, others) = witness.within(&time_ns, netns);
+        let (_, others) = reference.within(&time_ns, netns);
         let (own, others_taken) = taken.within(&time_ns, netns);
         let others_lost = others.records().saturating_sub(others_taken.records());
         Ok(Self {

@@ -50,7 +50,7 @@ pub fn together<T>(what: &'static str, limit: Duration, steps: impl FnOnce() -> 
     Ok(taken)
 }
 
-/// The machine was busy elsewhere, so that another scenario was played than was meant.
+/// The machine was busy elsewhere, so that another scenario was run than was meant.
 #[derive(Debug)]
 pub struct TooSlow {
     what: &'static str,

@@ -37,7 +37,7 @@ pub struct Upstream {
 
 /// What a capture proves about the connections to an upstream.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Account {
+pub struct Tally {
     /// Idle time before each request that was lost to a keep-alive race, in seconds.
     pub races: Vec<f64>,
     /// Those of these requests that met a FIN.
@@ -56,8 +56,8 @@ pub struct Account {
     pub rst_segments: usize,
 }
 
-impl Account {
-    /// Adds another account.
+impl Tally {
+    /// Adds another tally.
     pub fn add(&mut self, other: Self) {
         self.races.extend(other.races);
         self.after_fin += other.after_fin;
@@ -89,7 +89,7 @@ impl Upstream {
     }
 
     /// The upstream closes `count` connections after its timeout, one after the other, while their clients would keep them.
-    pub fn closes_idle_connections(&self, count: usize) -> Result<Account> {
+    pub fn closes_idle_connections(&self, count: usize) -> Result<Tally> {
         self.captured(|| {
             let listener = self.listen()?;
             let mut waiting = VecDeque::new();
@@ -106,7 +106,7 @@ impl Upstream {
     }
 
     /// Clients close `count` connections before the upstream would.
-    pub fn is_left_by_clients(&self, count: usize) -> Result<Account> {
+    pub fn is_left_by_clients(&self, count: usize) -> Result<Tally> {
         self.captured(|| {
             let listener = self.listen()?;
             for _ in 0..count {
@@ -120,7 +120,7 @@ impl Upstream {
     }
 
     /// `count` requests are sent just as the upstream closes: in turns it has them unread, or its FIN has gone ahead.
-    pub fn loses_requests(&self, count: usize) -> Result<Account> {
+    pub fn loses_requests(&self, count: usize) -> Result<Tally> {
         self.captured(|| {
             let listener = self.listen()?;
             let resting = (0..count).map(|_| self.connect(&listener)).collect::<Result<Vec<_>>>()?;
@@ -137,7 +137,7 @@ impl Upstream {
     }
 
     /// `count` clients come while nobody listens.
-    pub fn refuses(&self, count: usize) -> Result<Account> {
+    pub fn refuses(&self, count: usize) -> Result<Tally> {
         self.captured(|| {
             self.net.client.enter(|| {
                 for _ in 0..count {
@@ -160,12 +160,12 @@ impl Upstream {
         Ok(Resting { ends, since: Instant::now() })
     }
 
-    /// Plays under a capture on the client host.
-    fn captured(&self, play: impl FnOnce() -> Result<()>) -> Result<Account> {
+    /// Runs under a capture on the client host.
+    fn captured(&self, run: impl FnOnce() -> Result<()>) -> Result<Tally> {
         let directory = TempDir::new().context("no temporary directory for the capture")?;
         let capture = Capture::start(&self.net.client, directory.path().join("client.pcap"))?;
-        play()?;
-        Ok(account(&capture.finish_complete(self.net.nowhere())?, self.endpoint()))
+        run()?;
+        Ok(tally(&capture.finish_complete(self.net.nowhere())?, self.endpoint()))
     }
 }
 
@@ -178,10 +178,10 @@ fn sleep_until(then: Instant) {
     sleep(then.saturating_duration_since(Instant::now()));
 }
 
-fn account(segments: &[Segment], server: SocketAddr) -> Account {
-    let mut account = Account {
+fn tally(segments: &[Segment], server: SocketAddr) -> Tally {
+    let mut tally = Tally {
         rst_segments: segments.iter().filter(|segment| segment.has(RST)).count(),
-        ..Account::default()
+        ..Tally::default()
     };
     let mut connections: BTreeMap<SocketAddr, Vec<&Segment>> = BTreeMap::new();
     for segment in segments {
@@ -191,21 +191,20 @@ fn account(segments: &[Segment], server: SocketAddr) -> Account {
     for (client, of_connection) in connections {
         let evidence = weigh(segments, client, server, Side::Client);
         let answered = evidence.answered as usize;
-        account.answered += answered;
-        account.reuses += answered.saturating_sub(1);
+        tally.answered += answered;
+        tally.reuses += answered.saturating_sub(1);
         if let Some(race) = evidence.race {
-            account.races.extend(evidence.idle);
-            account.after_fin += usize::from(["fin_in_flight", "fin_unprocessed"].contains(&race));
+            tally.races.extend(evidence.idle);
+            tally.after_fin += usize::from(["fin_in_flight", "fin_unprocessed"].contains(&race));
         } else if of_connection.iter().all(|segment| segment.has(SYN) || segment.has(RST)) {
-            account.refused += 1;
+            tally.refused += 1;
         }
         if let Some((by, idle)) = idle_close(&of_connection, server) {
-            let closes =
-                if by == server { &mut account.closed_by_server } else { &mut account.closed_by_client };
+            let closes = if by == server { &mut tally.closed_by_server } else { &mut tally.closed_by_client };
             closes.push(idle);
         }
     }
-    account
+    tally
 }
 
 /// Who sent the first FIN, and how long nobody had said anything, if the server had had the last word.

@@ -1,4 +1,4 @@
-//! An emulated machine: boots, plays the lab, switches itself off, and is ended if it does not.
+//! An emulated machine: boots, runs the lab, switches itself off, and is ended if it does not.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The first process of a guest of `cargo xtask vm`: plays the lab and switches the machine off. What it says goes to the second
+# The first process of a guest of `cargo xtask vm`: runs the lab and switches the machine off. What it says goes to the second
 # serial port, where the kernel does not interfere; report.rs reads it.
 export PATH=/usr/bin:/bin HOME=/ RUST_BACKTRACE=1 TRACER_BIN=/usr/bin/tracer
 # Emulation is slow.

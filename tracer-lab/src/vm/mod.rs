@@ -1,4 +1,4 @@
-//! The lab under other kernels: each boots in an emulated machine that needs no KVM, with an init that plays the lab.
+//! The lab under other kernels: each boots in an emulated machine that needs no KVM, with an init that runs the lab.
 //!
 //! `cargo xtask vm` fetches Debian's kernels, checks their signatures with the machine's own archive keys, and keeps everything
 //! it makes under `target/vm/`. Nothing of the machine's own configuration is read or changed, but for the address of its mirror.
@@ -31,7 +31,7 @@ use crate::workspace;
 /// In seconds: a busy host gives a guest little of its time, and recordings are made one after the other.
 const TIME_LIMIT: u64 = 1800;
 
-/// Plays the lab under other kernels, in emulated machines.
+/// Runs the lab under other kernels, in emulated machines.
 #[derive(clap::Args, Debug, Default)]
 pub struct Args {
     /// A kernel version or Debian suite (5.10, 6.1, 6.12, 7, sid), a kernel's .deb, or a directory it is unpacked in; the first
@@ -53,7 +53,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The flags that the guest's lab gets, if it is to play these scenarios; all that it was asked for, if there are none.
+    /// The flags that the guest's lab gets, if it is to run these scenarios; all that it was asked for, if there are none.
     fn lab_flags(&self, scenarios: &[&str]) -> Vec<String> {
         let mut flags = self.lab.clone();
         if !scenarios.is_empty() {
@@ -88,13 +88,13 @@ pub fn run(args: &Args) -> Result<()> {
     let mut reports = Vec::new();
     // A guest has one, and its clock does not mind the others.
     for kernels in kernels.chunks(thread::available_parallelism()?.get()) {
-        let play = |name: &str, kernel: &Result<Kernel>| match kernel {
-            Ok(kernel) => play(kernel, args, &directory),
+        let run = |name: &str, kernel: &Result<Kernel>| match kernel {
+            Ok(kernel) => run_kernel(kernel, args, &directory),
             Err(error) => Report::lost(name, error),
         };
         thread::scope(|scope| {
             let guests: Vec<_> =
-                kernels.iter().map(|(name, kernel)| scope.spawn(|| play(name, kernel))).collect();
+                kernels.iter().map(|(name, kernel)| scope.spawn(|| run(name, kernel))).collect();
             for guest in guests {
                 let report = guest.join().unwrap_or_else(|panic| resume_unwind(panic));
                 print!("{}", report.details());
@@ -110,7 +110,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// Boots `kernel`, and boots it again for what failed: emulation is slow and its clock uneven, and what fails by chance
 /// does not fail twice.
-fn play(kernel: &Kernel, args: &Args, directory: &Path) -> Report {
+fn run_kernel(kernel: &Kernel, args: &Args, directory: &Path) -> Report {
     let logs = directory.join("logs").join(&kernel.release);
     // Those of an earlier run; there may be none.
     let _ = fs::remove_dir_all(&logs);
@@ -123,14 +123,14 @@ fn play(kernel: &Kernel, args: &Args, directory: &Path) -> Report {
     if first.is_ok() {
         return first;
     }
-    let again = first.to_play_again();
+    let again = first.to_run_again();
     let what = if again.is_empty() { "everything".to_owned() } else { again.join(", ") };
     process::step(&format!("booting {} again, for {what}", kernel.release));
     let second = boot("second", &again);
     first.then(second)
 }
 
-/// Boots `kernel` and has it play these scenarios; all that it was asked for, if there are none.
+/// Boots `kernel` and has it run these scenarios; all that it was asked for, if there are none.
 fn boot(kernel: &Kernel, args: &Args, scenarios: &[&str], logs: &Path) -> Result<Report> {
     let initramfs = initramfs::build(kernel, &args.lab_flags(scenarios), logs)?;
     let began = Instant::now();

@@ -10,7 +10,7 @@ enum Verdict {
     Ok,
     /// As expected where the kernel shows less.
     Unseen,
-    /// Not as expected at first, but when it was played again.
+    /// Not as expected at first, but when it was run again.
     OkAgain,
     Fail,
 }
@@ -46,7 +46,7 @@ impl Row {
         said.map_or("", |line| line.trim())
     }
 
-    /// What came of it in two boots, and what is to be told of that. In the second it may not have been played.
+    /// What came of it in two boots, and what is to be told of that. In the second it may not have been run.
     fn then(self, again: Option<Self>) -> (Self, Option<String>) {
         let failed = self.failed();
         let first = format!("{} (first: {})", self.scenario, self.reason());
@@ -55,7 +55,7 @@ impl Row {
             Some(again) if failed => {
                 (Self { verdict: Verdict::OkAgain, ..again }, "passed on the second boot")
             }
-            _ => (self, "not played on the second boot"),
+            _ => (self, "not run on the second boot"),
         };
         (row, failed.then(|| format!("{what}: {first}")))
     }
@@ -73,7 +73,7 @@ pub(crate) struct Report {
     remarks: Vec<String>,
     /// What went wrong besides the rows.
     problems: Vec<String>,
-    /// The lab played all that it was asked for.
+    /// The lab ran all that it was asked for.
     complete: bool,
     /// The lab ended well.
     succeeded: bool,
@@ -83,7 +83,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Nothing could be played.
+    /// Nothing could be run.
     pub(crate) fn lost(name: &str, error: &anyhow::Error) -> Self {
         let mut report = Self::empty(name, Duration::ZERO);
         report.fail(error);
@@ -170,18 +170,18 @@ impl Report {
         }
     }
 
-    /// Everything was played and is as expected, if not at once.
+    /// Everything was run and is as expected, if not at once.
     pub(crate) fn is_ok(&self) -> bool {
         self.succeeded && !self.rows.iter().any(Row::failed)
     }
 
-    /// The scenarios to be played again; none if that is all of them, because more is wrong than rows of the table.
-    pub(crate) fn to_play_again(&self) -> Vec<&str> {
+    /// The scenarios to be run again; none if that is all of them, because more is wrong than rows of the table.
+    pub(crate) fn to_run_again(&self) -> Vec<&str> {
         let failed = self.rows.iter().filter(|row| self.complete && row.failed());
         failed.map(|row| row.scenario.as_str()).collect()
     }
 
-    /// What came of two boots, of which the second played all that had failed.
+    /// What came of two boots, of which the second ran all that had failed.
     pub(crate) fn then(self, again: Self) -> Self {
         let mut remarks: Vec<_> =
             self.problems.iter().map(|problem| format!("the first boot: {problem}")).collect();
@@ -285,7 +285,7 @@ mod tests {
         ::: lab\nscenario  host  wire  tracer  verdict\nA1   S   S→C R×2   sent   ok\nA1   C   S→C R   received   FAIL\n    \
         idle: wrong\nA2   S   S→C R   nothing   unseen\nA2   C   S→C R   received   ok\n2 cases, 1 ok, 1 FAIL in 3.0 s\n\
         lab: 1 of 2 cases\n::: end 1\n";
-    /// What a second boot says that played only what had failed.
+    /// What a second boot says that ran only what had failed.
     const AGAIN: &str = "::: tracer 6.1\n::: lab\nscenario  host  wire  tracer  verdict\nA1   S   S→C R×2   sent   ok\n\
         one   C   S→C R   received   ok\n1 cases, 1 ok, 0 FAIL in 1.0 s\n::: end 0\n";
 
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn what_passes_on_the_second_boot_is_told_so_and_is_no_failure() {
         let report = first(LOG);
-        assert_eq!(report.to_play_again(), ["one"]);
+        assert_eq!(report.to_run_again(), ["one"]);
         let report = report.then(second(AGAIN));
         assert!(report.is_ok());
         let details = "6.1: 13 s in two boots\n    the first boot: lab: 1 of 2 cases\n    \
@@ -328,7 +328,7 @@ mod tests {
         let not_played = "::: tracer 6.1\n::: lab\n::: end 1\n";
         for (log, remark, reason) in [
             (&*wrong_again, "failed on both boots: one (first: idle: wrong)", "race: wrong"),
-            (not_played, "not played on the second boot: one (first: idle: wrong)", "idle: wrong"),
+            (not_played, "not run on the second boot: one (first: idle: wrong)", "idle: wrong"),
         ] {
             let report = first(LOG).then(second(log));
             assert!(!report.is_ok());
@@ -346,7 +346,7 @@ mod tests {
         let short = LOG.replace("2 cases, 1 ok, 1 FAIL in 3.0 s\nlab: 1 of 2 cases\n::: end 1\n", "");
         let whole =
             LOG.replace("FAIL\n    idle: wrong", "ok").replace("lab: 1 of 2 cases\n::: end 1", "::: end 0");
-        assert!(first(&short).to_play_again().is_empty());
+        assert!(first(&short).to_run_again().is_empty());
         let report = first(&short).then(second(&whole));
         assert!(report.is_ok());
         let remark = "the first boot: it did not end; its last words: two   C   S→C R   received   ok\n";

@@ -26,7 +26,7 @@ fn a_full_ring_loses_events_counts_them_and_leaves_the_segment_counters_exact() 
     let directory = TempDir::new()?;
     let [taken, all] = ["taken", "all"].map(|name| directory.path().join(name));
     // The daemon counts for the whole host: what others do meanwhile is known from a second one, which loses nothing.
-    let witness = start(LARGE_RING, &all)?;
+    let reference = start(LARGE_RING, &all)?;
     let daemon = start(SMALL_RING, &taken)?;
     let network = Network::new()?;
     let mut bursts = Vec::new();
@@ -40,14 +40,14 @@ fn a_full_ring_loses_events_counts_them_and_leaves_the_segment_counters_exact() 
             Ok(())
         })?);
     }
-    let none_lost = witness.moment(&all)?.overflowed()?;
-    for ended in [daemon.end(Signal::SIGTERM)?, witness.end(Signal::SIGTERM)?] {
+    let none_lost = reference.moment(&all)?.overflowed()?;
+    for ended in [daemon.end(Signal::SIGTERM)?, reference.end(Signal::SIGTERM)?] {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{ended:?}");
     }
-    assert_eq!(none_lost, 0, "the witness lost records");
-    let (witness, taken) = (Recording::read(&all)?, Recording::read(&taken)?);
+    assert_eq!(none_lost, 0, "the reference lost records");
+    let (reference, taken) = (Recording::read(&all)?, Recording::read(&taken)?);
     for [before, after] in bursts {
-        let own = Own::between(&before, &after, &[network.inum], &witness, &taken)?;
+        let own = Own::between(&before, &after, &[network.inum], &reference, &taken)?;
         let refusals = REFUSALS as u64;
         assert_eq!((own.segments_sent, own.segments_received), (refusals, refusals), "{own:?}");
         assert!(own.accounts_for(2 * refusals), "records are neither taken nor lost: {own:?}");

@@ -80,18 +80,17 @@ fn a_client_that_takes_too_long_is_closed_and_holds_nobody_up() -> Result<()> {
     let began = Instant::now();
     thread::scope(|scope| {
         let daemon = &daemon;
-        let play = |(what, says, then)| {
-            (what, scope.spawn(move || Client::connect(daemon.port)?.played(says, then)))
-        };
-        let clients = [&REQUESTS[..], &READERS].concat().into_iter().map(play).collect::<Vec<_>>();
+        let run =
+            |(what, says, then)| (what, scope.spawn(move || Client::connect(daemon.port)?.run(says, then)));
+        let clients = [&REQUESTS[..], &READERS].concat().into_iter().map(run).collect::<Vec<_>>();
         let mut next = SERVERS;
         while clients.iter().any(|(_, client)| !client.is_finished()) {
             check_others(daemon, &network, &lines, next)?;
             next += 1;
         }
         for (what, client) in clients {
-            let played = client.join().map_err(|_| anyhow!("a client that {what} panicked"))?;
-            let answer_was_cut = played.with_context(|| format!("a client that {what}"))?;
+            let run = client.join().map_err(|_| anyhow!("a client that {what} panicked"))?;
+            let answer_was_cut = run.with_context(|| format!("a client that {what}"))?;
             let reader = READERS.iter().any(|(reader, ..)| *reader == what);
             ensure!(answer_was_cut || !reader, "a client that {what} got everything");
         }
@@ -156,8 +155,8 @@ impl Client {
         Ok(Self { stream, address, began })
     }
 
-    /// Plays its part until the server closes; returns whether an answer was cut short.
-    fn played(mut self, says: &[u8], then: Then) -> Result<bool> {
+    /// Runs its part until the server closes; returns whether an answer was cut short.
+    fn run(mut self, says: &[u8], then: Then) -> Result<bool> {
         let server = self.stream.peer_addr()?.port();
         // The server may have closed already.
         let _ = self.stream.write_all(says);

@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::RangeInclusive;
 
 use anyhow::{Context as _, Result, ensure};
-use tracer_lab::traffic::upstream::Account;
+use tracer_lab::traffic::upstream::Tally;
 
 use crate::server::{Answer, target};
 
@@ -17,13 +17,13 @@ pub(crate) const RATE_INTERVAL: f64 = 120.0;
 /// Buckets of a histogram of idle times, with the infinite one.
 const BUCKETS: usize = 27;
 
-/// Where the lab was played, and what its packets say.
+/// Where the lab was run, and what its packets say.
 pub(crate) struct Scene {
     /// The upstream's endpoint, which is its label.
     pub(crate) server: String,
     /// The tracer's port.
     pub(crate) tracer: u16,
-    pub(crate) wire: Account,
+    pub(crate) wire: Tally,
 }
 
 /// What a query must answer.
@@ -70,7 +70,7 @@ impl Expected {
 impl Scene {
     /// What a query of the dashboard must answer; nothing if nobody has said.
     pub(crate) fn answer(&self, place: &str) -> Option<Expected> {
-        let Account { races, refused, closed_by_server, closed_by_client, .. } = &self.wire;
+        let Tally { races, refused, closed_by_server, closed_by_client, .. } = &self.wire;
         let (lost, refused, closes) = (count(races), count(0..*refused), count(closed_by_server));
         let left = count(closed_by_client);
         let resets = lost + refused;
@@ -171,7 +171,7 @@ impl Scene {
         })
     }
 
-    /// What the expression of an alert must answer when all is played.
+    /// What the expression of an alert must answer when all is run.
     pub(crate) fn alert(&self, name: &str) -> Option<Expected> {
         let races = count(&self.wire.races);
         Some(match name {

@@ -9,7 +9,7 @@ use tracer_lab::lab;
 use tracer_lab::testbed::daemon::DaemonUnderTest;
 use tracer_lab::testbed::scrape::Scrape;
 use tracer_lab::testbed::wait::let_pass;
-use tracer_lab::traffic::upstream::{Account, Upstream};
+use tracer_lab::traffic::upstream::{Tally, Upstream};
 
 use crate::coverage;
 use crate::dashboard::Dashboard;
@@ -23,7 +23,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[test]
 fn every_query_answers_what_the_wire_showed() -> Result<()> {
-    if !lab::may_play("prometheus")? {
+    if !lab::may_run("prometheus")? {
         return Ok(());
     }
     // A port of its own: the tracer's metrics know servers, not namespaces.
@@ -51,10 +51,10 @@ fn every_query_answers_what_the_wire_showed() -> Result<()> {
     scene.wire.add(upstream.loses_requests(3)?);
     scene.wire.add(upstream.is_left_by_clients(3)?);
     scene.wire.add(upstream.refuses(2)?);
-    let Account { races, refused, closed_by_server, closed_by_client, .. } = &scene.wire;
+    let Tally { races, refused, closed_by_server, closed_by_client, .. } = &scene.wire;
     // The server closed first in two of the races as well.
-    let played = [races.len(), *refused, closed_by_server.len(), closed_by_client.len()];
-    assert_eq!(played, [5, 2, 1 + 16 + 2, 3], "{:?}", scene.wire);
+    let run = [races.len(), *refused, closed_by_server.len(), closed_by_client.len()];
+    assert_eq!(run, [5, 2, 1 + 16 + 2, 3], "{:?}", scene.wire);
 
     let dashboard = Dashboard::read()?;
     let questions = questions(&dashboard, &rules, &scene)?;

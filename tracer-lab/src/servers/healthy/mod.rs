@@ -14,8 +14,8 @@ use anyhow::{Result, anyhow, ensure};
 use tempfile::TempDir;
 
 use crate::servers::healthy::clients::Tally;
-use crate::servers::healthy::oracle::Judge;
-use crate::servers::healthy::topology::Places;
+use crate::servers::healthy::oracle::Oracle;
+use crate::servers::healthy::topology::Topology;
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
 use crate::testbed::wait::let_pass;
@@ -32,16 +32,16 @@ pub struct Health {
     took: Duration,
     traffic: String,
     disturbances: u32,
-    judge: Judge,
+    oracle: Oracle,
 }
 
 /// Lets clients and servers talk for `time`.
 pub fn healthy(tracer: &DaemonUnderTest, time: Duration) -> Result<Health> {
     let net = Network::build(Family::V4)?;
     let directory = TempDir::new()?;
-    let mut places = Places::start(&net, directory.path())?;
-    let mut judge = Judge::new(&net, places.truths());
-    let (addresses, tally, over) = (places.addresses, Tally::default(), AtomicBool::new(false));
+    let mut topology = Topology::start(&net, directory.path())?;
+    let mut oracle = Oracle::new(&net, topology.truths());
+    let (addresses, tally, over) = (topology.addresses, Tally::default(), AtomicBool::new(false));
     let began = Instant::now();
     let disturbances = thread::scope(|scope| {
         let traffic = scope.spawn(|| {
@@ -50,27 +50,32 @@ pub fn healthy(tracer: &DaemonUnderTest, time: Duration) -> Result<Health> {
                 Ok(())
             })
         });
-        let watched = watch(tracer, &mut judge, &mut places, time);
+        let watched = watch(tracer, &mut oracle, &mut topology, time);
         over.store(true, Ordering::Relaxed);
         traffic.join().unwrap_or_else(|_| Err(anyhow!("the traffic panicked"))).and(watched)
     })?;
     // What is closed by the end of the servers counts as well.
-    drop(places);
+    drop(topology);
     let_pass(LOOK * 4);
-    judge.look(tracer)?;
-    judge.sum_up(tracer)?;
-    Ok(Health { took: began.elapsed(), traffic: tally.to_string(), disturbances, judge })
+    oracle.look(tracer)?;
+    oracle.sum_up(tracer)?;
+    Ok(Health { took: began.elapsed(), traffic: tally.to_string(), disturbances, oracle })
 }
 
 /// Looks at the tracer and disturbs the servers now and then; returns how often.
-fn watch(tracer: &DaemonUnderTest, judge: &mut Judge, places: &mut Places, time: Duration) -> Result<u32> {
+fn watch(
+    tracer: &DaemonUnderTest,
+    oracle: &mut Oracle,
+    topology: &mut Topology,
+    time: Duration,
+) -> Result<u32> {
     let began = Instant::now();
     let rest = REST.min(time / (DISTURBANCES + 1));
     let mut disturbances = 0;
     while began.elapsed() < time {
-        judge.look(tracer)?;
+        oracle.look(tracer)?;
         if began.elapsed() > rest * (disturbances + 1) {
-            places.disturb(disturbances)?;
+            topology.disturb(disturbances)?;
             disturbances += 1;
         }
         let_pass(LOOK);
@@ -81,7 +86,11 @@ fn watch(tracer: &DaemonUnderTest, judge: &mut Judge, places: &mut Places, time:
 impl Health {
     /// No advice was given and no timeout was shown that is not true.
     pub fn is_ok(&self) -> Result<()> {
-        ensure!(self.judge.wrong.is_empty(), "wrong about healthy traffic: {}", self.judge.wrong.join("; "));
+        ensure!(
+            self.oracle.wrong.is_empty(),
+            "wrong about healthy traffic: {}",
+            self.oracle.wrong.join("; ")
+        );
         Ok(())
     }
 }
@@ -94,6 +103,6 @@ impl fmt::Display for Health {
             self.took.as_secs_f64(),
             self.disturbances
         )?;
-        write!(out, "{}{}", self.traffic, self.judge)
+        write!(out, "{}{}", self.traffic, self.oracle)
     }
 }

@@ -16,7 +16,7 @@ use crate::testbed::scrape::Scrape;
 const TOLERANCE: f64 = 0.02;
 
 /// What was seen of the servers.
-pub(crate) struct Judge {
+pub(crate) struct Oracle {
     began: Instant,
     netns: [u64; 2],
     truths: [(SocketAddr, Duration); 3],
@@ -29,7 +29,7 @@ pub(crate) struct Judge {
     idle_closes: Vec<(String, u64)>,
 }
 
-impl Judge {
+impl Oracle {
     pub(crate) fn new(net: &Network, truths: [(SocketAddr, Duration); 3]) -> Self {
         Self {
             began: Instant::now(),
@@ -97,7 +97,7 @@ impl Judge {
     }
 }
 
-impl fmt::Display for Judge {
+impl fmt::Display for Oracle {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "resets told:")?;
         for (kind, count) in &self.resets {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::servers::client::Visits;
+use crate::servers::client::Clients;
 use crate::servers::endpoint;
 use crate::testbed::network::Network;
 use crate::testbed::nginx;
@@ -40,7 +40,7 @@ pub(crate) struct Addresses {
 }
 
 /// The servers.
-pub(crate) struct Places<'net> {
+pub(crate) struct Topology<'net> {
     net: &'net Network,
     directory: PathBuf,
     pub(crate) addresses: Addresses,
@@ -52,7 +52,7 @@ pub(crate) struct Places<'net> {
     proxy_words: Vec<String>,
 }
 
-impl<'net> Places<'net> {
+impl<'net> Topology<'net> {
     pub(crate) fn start(net: &'net Network, directory: &Path) -> Result<Self> {
         let (node, pages) = (endpoint(net), endpoint(net));
         let proxy = SocketAddr::new(net.client_address().ip(), endpoint(net).port());
@@ -103,7 +103,7 @@ fn start_node(net: &Network, node: SocketAddr, directory: &Path) -> Result<Serve
 
 /// After how long Node closes an idle connection. The shortest counts: a busy machine only makes it later.
 fn measure(net: &Network, node: SocketAddr) -> Result<Duration> {
-    let idle = net.client.enter(|| Visits::spread(node, NODE_KEEPS).make(SAMPLES, || ()))?;
+    let idle = net.client.enter(|| Clients::spread(node, NODE_KEEPS).make(SAMPLES, || ()))?;
     idle.into_iter().min().context("Node closed no connection")
 }
 
