@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::composites::{COMPOSITES, Composite};
+use crate::composites::{COMPOSITES, Composite, machine_is_ours};
 use crate::privilege;
 use crate::scenarios::case::Case;
 use crate::scenarios::{self, batch, record};
@@ -71,7 +71,7 @@ pub fn run(args: Args) -> Result<()> {
     let (cases, composites) = select(&args.only, args.ipv6 || args.record.is_some())?;
     let cases = cases.repeat(args.repeat);
     ensure!(privilege::is_root(), "the lab makes network namespaces: run it as root");
-    prepare()?;
+    host::sweep()?;
     if let Some(into) = args.record {
         return record::record(&cases, &into);
     }
@@ -118,24 +118,14 @@ pub fn cases() -> Vec<Case> {
         .collect()
 }
 
-/// Every composite on IPv4 and IPv6.
+/// Every composite that may be run here, on IPv4 and IPv6.
 #[must_use]
 pub fn composites() -> Vec<(&'static Composite, Family)> {
-    COMPOSITES.iter().flat_map(|composite| [(composite, Family::V4), (composite, Family::V6)]).collect()
-}
-
-/// Whether a test may run: it needs root, and says so if it is skipped. What a killed lab left behind is removed.
-pub fn may_run(test: &str) -> Result<bool> {
-    let may = privilege::require_root(test);
-    if may {
-        prepare()?;
-    }
-    Ok(may)
-}
-
-/// Removes what a killed lab left behind. To be called before the first case.
-pub fn prepare() -> Result<()> {
-    host::sweep().context("namespaces of an earlier lab cannot be removed")
+    COMPOSITES
+        .iter()
+        .filter(|composite| !composite.alone || machine_is_ours())
+        .flat_map(|composite| [(composite, Family::V4), (composite, Family::V6)])
+        .collect()
 }
 
 type Told = (&'static Composite, Family);

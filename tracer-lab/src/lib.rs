@@ -9,6 +9,7 @@ pub mod fresh;
 pub mod lab;
 pub(crate) mod oracle;
 pub mod privilege;
+pub mod programs;
 pub mod proxy;
 pub mod requests;
 pub mod scenarios;

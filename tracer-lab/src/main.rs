@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("lab: {error:#}");
+            eprintln!("tracer-lab: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -1,4 +1,4 @@
-//! Where things are in this repository.
+//! Where things are in this repository. xtask includes this file.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,24 @@ pub fn target_dir() -> PathBuf {
     root().join(chosen)
 }
 
-/// The daemon that is tested: `TRACER_BIN`, else the one that `cargo xtask build` makes.
+/// The daemon as `cargo xtask build` makes it.
+#[must_use]
+pub fn daemon() -> PathBuf {
+    target_dir().join("release/tracer")
+}
+
+/// The daemon that is tested: `TRACER_BIN`, else [`daemon`].
 #[must_use]
 pub fn daemon_under_test() -> PathBuf {
-    env::var_os("TRACER_BIN").map_or_else(|| target_dir().join("release/tracer"), PathBuf::from)
+    env::var_os("TRACER_BIN").map_or_else(daemon, PathBuf::from)
+}
+
+/// The developer's own cargo with these blank-separated words.
+#[must_use]
+pub fn cargo_words(words: &str) -> Command {
+    let mut cargo = cargo();
+    cargo.args(words.split(' '));
+    cargo
 }
 
 /// The developer's own cargo, working in the repository.

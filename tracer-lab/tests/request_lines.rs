@@ -1,12 +1,12 @@
 //! With `--http` the tracer knows the last request where it can, and says nothing where it cannot.
 
 use anyhow::Result;
-use tracer_lab::lab;
 use tracer_lab::requests::lines;
 use tracer_lab::testbed::network::Family;
+use tracer_lab::testbed::permit::may_run;
 
 fn check(test: impl FnOnce() -> Result<()>) -> Result<()> {
-    if lab::may_run("request_lines")? { test() } else { Ok(()) }
+    if may_run("request_lines")? { test() } else { Ok(()) }
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! With `--requests` the tracer counts what clients, servers and the wire count.
 
 use anyhow::Result;
+use tracer_lab::requests;
 use tracer_lab::testbed::network::Family;
-use tracer_lab::{lab, requests};
+use tracer_lab::testbed::permit::may_run;
 
 fn check(test: impl FnOnce() -> Result<()>) -> Result<()> {
-    if lab::may_run("requests")? { test() } else { Ok(()) }
+    if may_run("requests")? { test() } else { Ok(()) }
 }
 
 #[test]

@@ -1,38 +1,18 @@
 //! The commands, one function each.
 
-use std::env;
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::lab::{Command as Lab, Words};
-use crate::{ebpf, fuzz, privilege, process, setup, workspace};
-
-/// Builds both sides.
-pub fn build() -> Result<()> {
-    ebpf::build()?;
-    process::step("building the daemon");
-    process::run(&mut cargo("build --release --locked --package tracer"))
-}
-
-/// Builds what is missing and becomes the daemon, as root: its signals and its exit code are the daemon's own.
-pub fn run(flags: &[OsString]) -> Result<()> {
-    privilege::obtain_root("the daemon")?;
-    build()?;
-    let variables = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let keep: Vec<_> = variables.filter(|name| name.starts_with("TRACER_")).collect();
-    let mut daemon = privilege::as_root(&workspace::daemon(), &keep)?;
-    let error = daemon.args(flags).env_remove("LD_LIBRARY_PATH").exec();
-    Err(error).with_context(|| format!("cannot start {}", daemon.get_program().display()))
-}
+use crate::workspace::cargo_words as cargo;
+use crate::{daemon, ebpf, fuzz, privilege, process, setup, workspace};
 
 /// Builds both sides and runs all tests, with `flags` for `cargo test`: as root where root can be had.
 pub fn test(flags: &[OsString]) -> Result<()> {
     let root = privilege::obtain_root("what the end-to-end tests do").and_then(|()| privilege::test_runner());
     setup::tests()?;
-    build()?;
+    daemon::build()?;
     process::step("testing");
     // The lab runs them, so that it can sum up what they say.
     let mut tests = cargo("run --quiet --locked --package tracer-lab -- test --workspace --locked");
@@ -60,7 +40,7 @@ const FUZZING: u64 = 15;
 pub fn ci() -> Result<()> {
     process::step("checking the format");
     process::run(&mut cargo("fmt --all --check"))?;
-    process::run(cargo("fmt --check").current_dir(workspace::ebpf_crate()))?;
+    process::run(cargo("fmt --check").current_dir(ebpf::source()))?;
     process::run(cargo("fmt --check").current_dir(workspace::root().join("fuzz")))?;
     // The daemon does not compile without the object.
     ebpf::build()?;
@@ -86,10 +66,4 @@ pub fn fuzz(arguments: &fuzz::Args) -> Result<()> {
     fuzz::setup()?;
     ebpf::build()?;
     fuzz::run(arguments)
-}
-
-fn cargo(words: &str) -> Command {
-    let mut cargo = workspace::cargo();
-    cargo.args(words.split(' '));
-    cargo
 }

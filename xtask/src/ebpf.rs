@@ -2,7 +2,7 @@
 
 use std::env::consts::ARCH;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -24,7 +24,7 @@ pub fn build() -> Result<()> {
     let target_dir = workspace::target_dir().join("bpf-build");
     let mut cargo = toolchain.cargo();
     cargo
-        .current_dir(workspace::ebpf_crate())
+        .current_dir(source())
         .args(["build", "--release", "--locked", "--target", "bpfel-unknown-none", "-Zbuild-std=core"])
         .arg("--target-dir")
         .arg(&target_dir);
@@ -38,11 +38,17 @@ pub fn build() -> Result<()> {
     publish(sources::STAMP, fingerprint.as_bytes())
 }
 
+/// The crate of the kernel side, which is a workspace of its own.
+#[must_use]
+pub fn source() -> PathBuf {
+    workspace::root().join("tracer-ebpf")
+}
+
 /// Runs clippy on the kernel side, as code for this machine: the compilers that know BPF come without clippy.
 pub fn clippy() -> Result<()> {
     let mut cargo = workspace::cargo();
     cargo
-        .current_dir(workspace::ebpf_crate())
+        .current_dir(source())
         .args(["clippy", "--locked", "--bins", "--target-dir"])
         .arg(workspace::target_dir().join("bpf-clippy"));
     rustflags(&mut cargo, &[]);

@@ -9,7 +9,7 @@ use std::process;
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use crate::{commands, process::run, setup, workspace};
+use crate::{daemon, process::run, setup, workspace};
 
 /// What the lab can do.
 #[derive(Debug, Subcommand)]
@@ -23,7 +23,7 @@ pub enum Command {
     /// Measure what tracer costs, beside what people use today
     #[command(disable_help_flag = true)]
     Bench(Words),
-    /// Play the lab under other kernels, in emulated machines
+    /// Run the lab under other kernels, in emulated machines
     #[command(disable_help_flag = true)]
     Vm(Words),
     /// Try the README's commands and CI on a machine that has nothing
@@ -31,7 +31,7 @@ pub enum Command {
     Fresh(Words),
 }
 
-/// Whatever follows: the lab reads it, after an own look at the command line, for clap takes a `--` away.
+/// Whatever follows: the lab reads it. It is taken from the command line as it is, for clap drops a `--`.
 #[derive(clap::Args, Debug, Default)]
 pub struct Words {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
@@ -40,7 +40,7 @@ pub struct Words {
 
 impl Command {
     /// Becomes the lab with these words: its signals and its exit code are the lab's own.
-    pub fn become_it(&self, words: Vec<OsString>) -> Result<()> {
+    pub fn exec(&self, words: Vec<OsString>) -> Result<()> {
         let error = self.prepared(words)?.exec();
         Err(error).context("cannot start cargo")
     }
@@ -54,25 +54,27 @@ impl Command {
     fn prepared(&self, words: Vec<OsString>) -> Result<process::Command> {
         let asked = |word: &str| words.iter().any(|given| given == word);
         if !asked("-h") && !asked("--help") {
-            self.install(asked("--instructions"))?;
-            // Under `TRACER_BIN` instead, if that is set.
-            if env::var_os("TRACER_BIN").is_none() && !matches!(self, Self::Fresh(_)) {
-                commands::build()?;
+            // The daemon of `TRACER_BIN` instead, if that is set: as where nothing can be built.
+            let is_given = env::var_os("TRACER_BIN").is_some();
+            match self {
+                Self::Lab(_) if is_given => {}
+                Self::Lab(_) | Self::Servers(_) => setup::tests()?,
+                Self::Bench(_) if asked("--instructions") => setup::bench()?,
+                Self::Bench(_) => setup::bench().and_then(|()| setup::tests())?,
+                Self::Vm(_) => setup::vm()?,
+                Self::Fresh(_) => return setup::fresh().map(|()| self.command(words)),
+            }
+            if !is_given {
+                daemon::build()?;
             }
         }
-        let mut cargo = workspace::cargo();
-        cargo.args(["run", "--locked", "--package", "tracer-lab", "--", self.name()]).args(words);
-        Ok(cargo)
+        Ok(self.command(words))
     }
 
-    fn install(&self, only_instructions: bool) -> Result<()> {
-        match self {
-            Self::Bench(_) if only_instructions => setup::bench(),
-            Self::Bench(_) => setup::bench().and_then(|()| setup::tests()),
-            Self::Lab(_) | Self::Servers(_) => setup::tests(),
-            Self::Vm(_) => setup::vm(),
-            Self::Fresh(_) => setup::fresh(),
-        }
+    fn command(&self, words: Vec<OsString>) -> process::Command {
+        let mut cargo = workspace::cargo_words("run --locked --package tracer-lab --");
+        cargo.arg(self.name()).args(words);
+        cargo
     }
 
     fn name(&self) -> &'static str {

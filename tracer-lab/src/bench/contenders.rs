@@ -67,7 +67,7 @@ fn bpftrace(_: &Testbed) -> Result<Attached> {
     Ok(Box::new(program))
 }
 
-/// Into a file that goes with the stage.
+/// Into a file that goes with the testbed.
 fn tcpdump(testbed: &Testbed, filter: &str) -> Result<Attached> {
     let mut command = Command::new("tcpdump");
     command

@@ -8,11 +8,13 @@ use anyhow::{Context as _, Result};
 use crate::testbed::daemon::{self, DaemonUnderTest};
 use crate::workspace;
 
-/// Starts it with these flags and default ones, and waits until it answers. What it prints goes nowhere.
+/// Starts it with these flags and default ones, and waits until its probes are attached. What it prints goes nowhere.
 pub(crate) fn start(flags: &[&str]) -> Result<DaemonUnderTest> {
     let mut command = daemon::command(&[], &[&["--log-level", "error"], flags].concat());
     command.stdout(Stdio::null()).stderr(Stdio::inherit());
-    DaemonUnderTest::of(command)
+    let daemon = DaemonUnderTest::of(command)?;
+    daemon.is_ready()?;
+    Ok(daemon)
 }
 
 /// CPU time that all its threads used so far, in nanoseconds.

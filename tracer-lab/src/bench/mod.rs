@@ -21,8 +21,8 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
 use crate::bench::probes::Statistics;
-use crate::testbed::process;
-use crate::{lab, privilege};
+use crate::privilege;
+use crate::testbed::{host, process};
 
 /// Measures what tracer costs, and writes the tables of docs/BENCHMARKS.md.
 #[derive(clap::Args, Debug)]
@@ -54,7 +54,7 @@ enum Section {
     Load,
     /// What the probes cost by the kernel's own statistics
     Probes,
-    /// A storm of RSTs, and the accounts of it
+    /// A storm of RSTs, and what was counted of it
     Storm,
     /// Start-up, memory, idle CPU, scrapes
     Figures,
@@ -75,12 +75,12 @@ pub fn run(arguments: &Args) -> Result<()> {
         return Ok(());
     }
     ensure!(privilege::is_root(), "the bench makes network namespaces and traces: run it as root");
-    lab::prepare()?;
+    host::sweep()?;
     // They cost something by themselves, on every run of every probe.
     let _statistics = Statistics::switch("0")?;
     for section in arguments.sections() {
         process::step(&format!("measuring: {}", section.name()));
-        let text = report::provenance()? + &section.measure(arguments)?;
+        let text = format!("{}{}", report::provenance()?, section.measure(arguments)?);
         println!("{text}");
         if !arguments.quick {
             report::write(section.name(), &text)?;
@@ -107,7 +107,7 @@ impl Section {
                 (0..arguments.runs).map(|_| Ok(compare::compare(rounds, seconds)? + "\n")).collect()
             }
             Self::Probes => probes::measure(2 * seconds),
-            Self::Storm => tally::account(Duration::from_secs(3 * seconds)),
+            Self::Storm => tally::tally(Duration::from_secs(3 * seconds)),
             Self::Figures => figures::measure(),
             Self::Pipeline => pipeline::measure(),
         }

@@ -44,8 +44,8 @@ impl Counts {
 /// The daemon's flags, a column each.
 const COLUMNS: [(&str, &[&str]); 2] = [("default flags", &[]), ("`--events off`", &["--events", "off"])];
 
-/// Storms for so long under a daemon that is scraped all the while, and shows the accounts.
-pub(crate) fn account(time: Duration) -> Result<String> {
+/// Storms for so long under a daemon that is scraped all the while, and shows what was counted.
+pub(crate) fn tally(time: Duration) -> Result<String> {
     let storm = Storm::prepare()?;
     let mut head = vec!["SYNs to a closed port and abortive closes".to_owned()];
     let mut rows: Vec<Vec<String>> = Vec::new();

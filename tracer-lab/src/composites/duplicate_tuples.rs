@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
+use crate::composites::steps::{close_unread, request_after_fin};
 use crate::composites::testbed::Testbed;
-use crate::composites::{close_unread, request_after_fin};
-use crate::scenarios::IDLE;
+use crate::scenarios::base::IDLE;
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
 use crate::testbed::wait::let_pass;

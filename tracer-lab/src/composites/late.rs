@@ -2,19 +2,20 @@
 
 use anyhow::Result;
 
+use crate::composites::steps;
 use crate::composites::testbed::Testbed;
-use crate::scenarios::IDLE;
+use crate::scenarios::base::IDLE;
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
 use crate::testbed::wait::let_pass;
 use crate::traffic::connection::Connection;
 
 pub(crate) fn close_unread(_: &DaemonUnderTest, family: Family) -> Result<()> {
-    late(family, crate::composites::close_unread, "unread-close-unacked")
+    late(family, steps::close_unread, "unread-close-unacked")
 }
 
 pub(crate) fn request_after_fin(_: &DaemonUnderTest, family: Family) -> Result<()> {
-    late(family, crate::composites::request_after_fin, "race-fin-unprocessed")
+    late(family, steps::request_after_fin, "race-fin-unprocessed")
 }
 
 fn late(family: Family, race: fn(&mut Connection) -> Result<()>, like: &str) -> Result<()> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::oracle::describe::describe;
-use crate::scenarios::IDLE;
+use crate::scenarios::base::IDLE;
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
 use crate::testbed::reset::Reset;

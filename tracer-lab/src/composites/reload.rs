@@ -6,7 +6,7 @@ use std::process;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::oracle::describe::describe;
-use crate::scenarios::IDLE;
+use crate::scenarios::base::IDLE;
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
 use crate::testbed::scrape::Scrape;
@@ -28,9 +28,9 @@ pub(crate) fn some_clients_race(tracer: &DaemonUnderTest, family: Family) -> Res
 
 fn reload(tracer: &DaemonUnderTest, family: Family, racers: usize) -> Result<()> {
     // A port of its own: the tracer's metrics know servers, not namespaces.
-    static PLAYED: AtomicU16 = AtomicU16::new(0);
+    static STARTED: AtomicU16 = AtomicU16::new(0);
     let port =
-        30_000 + u16::try_from(process::id() % 1000)? * 10 + PLAYED.fetch_add(1, Ordering::Relaxed) % 10;
+        30_000 + u16::try_from(process::id() % 1000)? * 10 + STARTED.fetch_add(1, Ordering::Relaxed) % 10;
     let net = Network::build_for_port(family, port)?;
     let netns = [net.server.inum(), net.client.inum()];
     tracer.lines.forget(&netns);

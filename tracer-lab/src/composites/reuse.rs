@@ -2,9 +2,9 @@
 
 use anyhow::{Result, ensure};
 
-use crate::composites::close_unread;
+use crate::composites::steps::close_unread;
 use crate::composites::testbed::Testbed;
-use crate::scenarios::{IDLE, idle_connection};
+use crate::scenarios::base::{IDLE, idle_connection};
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
 use crate::testbed::wait::let_pass;

@@ -56,9 +56,19 @@ impl<'a> Testbed<'a> {
     /// Of this connection the wire and the tracer show the same as in the scenario `like`, and nothing else is told of the hosts.
     pub(crate) fn end(self, tracer: &DaemonUnderTest, connection: &Connection, like: &str) -> Result<()> {
         let scenario = scenarios::all().find(|scenario| scenario.name == like);
-        let Scenario { rsts, server, client, .. } = scenario.context("there is no such scenario")?;
+        self.end_as(tracer, connection, scenario.context("there is no such scenario")?)
+    }
+
+    /// The same with a scenario that is not in the table.
+    pub(crate) fn end_as(
+        self,
+        tracer: &DaemonUnderTest,
+        connection: &Connection,
+        scenario: &Scenario,
+    ) -> Result<()> {
+        let Scenario { rsts, server, client, .. } = scenario;
         let resets = self.take(tracer, [server, client].into_iter().flatten().count())?;
-        let judge = |side, line: Option<&Line>, netns, errno, segments: &[Segment]| {
+        let compare = |side, line: Option<&Line>, netns, errno, segments: &[Segment]| {
             let evidence = weigh(segments, connection.client_endpoint, connection.server_endpoint, side);
             let resets: Vec<_> = resets.iter().filter(|reset| reset.netns == netns).cloned().collect();
             difference(
@@ -78,8 +88,8 @@ impl<'a> Testbed<'a> {
         let [on_server, on_client] = self.netns();
         let segments = [self.server.finish(self.net.nowhere())?, self.client.finish(self.net.nowhere())?];
         let differences = [
-            judge(Side::Server, server.as_ref(), on_server, connection.server_errno, &segments[0]),
-            judge(Side::Client, client.as_ref(), on_client, connection.client_errno, &segments[1]),
+            compare(Side::Server, server.as_ref(), on_server, connection.server_errno, &segments[0]),
+            compare(Side::Client, client.as_ref(), on_client, connection.client_errno, &segments[1]),
         ];
         let differences: Vec<_> = differences.into_iter().flatten().collect();
         self.net.cut()?;

@@ -52,9 +52,11 @@ pub(crate) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr
         [(client, server), (server, client)].contains(&(segment.source, segment.destination))
     };
     let segments: Vec<&Segment> = segments.iter().filter(of_connection).collect();
-    // The same endpoints may have had a connection before.
-    let opens = |segment: &&Segment| segment.has(SYN) && segment.source == client;
-    let segments = &segments[segments.iter().rposition(opens).unwrap_or(0)..];
+    // The same endpoints may have had a connection before; a SYN may have been sent more than once.
+    let opens = |segment: &&&Segment| segment.has(SYN) && segment.source == client;
+    let last = segments.iter().rfind(opens).map(|segment| segment.sequence);
+    let first = segments.iter().position(|segment| opens(&segment) && Some(segment.sequence) == last);
+    let segments = &segments[first.unwrap_or(0)..];
     let rsts = |which: &dyn Fn(&Segment) -> bool| {
         let count = segments.iter().filter(|segment| segment.has(RST) && which(segment)).count();
         u32::try_from(count).unwrap_or(u32::MAX)
@@ -284,6 +286,12 @@ mod tests {
     #[test]
     fn the_first_request_idles_from_establishment() {
         check(Side::Client, EXCHANGE, "R 0/0 idle 1 reset - fin - response - -");
+    }
+
+    #[test]
+    fn a_syn_that_is_sent_again_begins_no_other_connection() {
+        let lines = "C S 0 9 0 0\nS SA 1 1 1 0\nC R 1 1 0 0\nC S 9 9 0 0";
+        check(Side::Client, lines, "R 0/1 idle - reset - fin - response - -");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The story that the tracer exists for: a proxy's error log against the tracer's account of it.
+//! What the tracer exists for: a proxy's error log against what the tracer says.
 
 mod nginx;
 
@@ -78,8 +78,8 @@ pub fn race_with_nginx(tracer: &DaemonUnderTest) -> Result<Tally> {
         told: resets.len(),
         counted: races_received(&tracer.metrics()?, server),
     };
-    let accounts = [raced.len(), tally.captured, tally.told, tally.counted];
-    ensure!(accounts == [tally.complaints.total(); 4], "the accounts differ: {tally}");
+    let counts = [raced.len(), tally.captured, tally.told, tally.counted];
+    ensure!(counts == [tally.complaints.total(); 4], "the counts differ: {tally}");
     Ok(tally)
 }
 

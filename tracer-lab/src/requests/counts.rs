@@ -1,4 +1,4 @@
-//! The metrics against the clients' own account and the captures.
+//! The metrics against the clients' own count and the captures.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Runs one scenario on one address family and judges it.
+//! Runs one scenario on one address family and compares what is seen.
 
 use std::path::Path;
 use std::time::Duration;
@@ -96,13 +96,13 @@ impl Case {
                 .as_ref()
                 .map(|resets| resets.iter().filter(|&reset| of_host(reset)).cloned().collect());
             let coverage = tracer.map_or(Coverage::WHOLE, |tracer| tracer.coverage);
-            rows.extend(self.judge(side, &connection, &capture.finish(net.nowhere())?, resets, coverage));
+            rows.extend(self.compare(side, &connection, &capture.finish(net.nowhere())?, resets, coverage));
         }
         net.cut()?;
         Ok(rows)
     }
 
-    fn judge(
+    fn compare(
         &self,
         side: Side,
         connection: &Connection,

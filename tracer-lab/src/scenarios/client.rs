@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use crate::oracle::expectation::{BY_CLIENT, Line, RECEIVED, SENT};
+use crate::scenarios::base::{ROW, idle_connection};
 use crate::scenarios::scenario::Scenario;
-use crate::scenarios::{ROW, idle_connection};
 use crate::testbed::diag::State::TimeWaitForFin;
 use crate::testbed::network::Network;
 use crate::traffic::connection::Connection;

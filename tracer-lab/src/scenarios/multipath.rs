@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use crate::oracle::expectation::{BY_CLIENT, BY_SERVER, Line, RECEIVED, SENT};
+use crate::scenarios::base::{CLIENT_RACE, IDLE, ROW, SERVER_RACE};
 use crate::scenarios::scenario::Scenario;
-use crate::scenarios::{CLIENT_RACE, IDLE, ROW, SERVER_RACE};
 use crate::testbed::network::Network;
 use crate::testbed::wait::let_pass;
 use crate::traffic::connection::Connection;

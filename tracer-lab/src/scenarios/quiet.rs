@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::scenarios::base::{ROW, idle_connection};
 use crate::scenarios::scenario::Scenario;
-use crate::scenarios::{ROW, idle_connection};
 use crate::testbed::diag::State::TimeWait;
 use crate::testbed::network::Network;
 use crate::testbed::raw;

@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use crate::oracle::expectation::{BY_SERVER, Idle, Line, RECEIVED, Rsts};
+use crate::scenarios::base::{CLIENT_RACE, IDLE, NO_RACE, ROW, SERVER_RACE, idle_connection};
 use crate::scenarios::scenario::Scenario;
-use crate::scenarios::{CLIENT_RACE, IDLE, NO_RACE, ROW, SERVER_RACE, idle_connection};
 use crate::testbed::diag::State::{CloseWait, FinWait1, FinWait2, TimeWait, TimeWaitForFin};
 use crate::testbed::network::Network;
 use crate::testbed::wait::let_pass;

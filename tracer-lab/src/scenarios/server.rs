@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::oracle::expectation::{BY_SERVER, Idle, Line, RECEIVED, SENT};
+use crate::scenarios::base::{NO_RACE, ROW, idle_connection, idle_connection_after_slow_response};
 use crate::scenarios::scenario::Scenario;
-use crate::scenarios::{IDLE, NO_RACE, ROW, idle_connection};
 use crate::testbed::diag::State::Established;
 use crate::testbed::network::Network;
 use crate::testbed::wait::let_pass;
@@ -121,14 +121,7 @@ fn linger_reset_of_open_request(net: &Network) -> Result<Connection<'_>> {
 }
 
 fn no_fin_wait(net: &Network) -> Result<Connection<'_>> {
-    let mut connection = Connection::open(net)?;
-    connection.client_requests()?;
-    connection.server_reads_the_request()?;
-    // So that the client's kernel remembers in which order request and response came: the FIN hides what else tells it.
-    let_pass(NO_RACE);
-    connection.server_responds()?;
-    connection.client_reads_the_response()?;
-    let_pass(IDLE);
+    let mut connection = idle_connection_after_slow_response(net)?;
     connection.server_lingers_not_at_all()?;
     connection.server_closes();
     connection.client_is_gone()?;

@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use crate::oracle::expectation::{BY_SERVER, Line, RECEIVED, SENT};
+use crate::scenarios::base::{CLIENT_RACE, ROW, idle_connection};
 use crate::scenarios::scenario::Scenario;
-use crate::scenarios::{CLIENT_RACE, ROW, idle_connection};
 use crate::testbed::network::Network;
 use crate::traffic::connection::Connection;
 

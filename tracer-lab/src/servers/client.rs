@@ -1,19 +1,16 @@
 //! Clients that keep their connection until the server closes it: which measure its timeout.
 
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
-use crate::servers::setting::{Load, Setting};
+use crate::servers::setting::{Load, PACE, Setting};
 use crate::testbed::wait::let_pass;
 use crate::traffic::session::Session;
 
-/// Milliseconds from one client to the next: what closes within 100 ms counts as one moment.
-pub(crate) const PACE: RangeInclusive<u64> = 150..=250;
 /// No server takes longer than that beyond its timeout.
 const PATIENCE: Duration = Duration::from_secs(20);
 

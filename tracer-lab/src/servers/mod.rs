@@ -52,7 +52,7 @@ pub struct Args {
 /// Watches all servers or healthy traffic, prints what came of it, and fails if the tracer is wrong about it.
 pub fn run(args: &Args) -> Result<()> {
     ensure!(privilege::is_root(), "the servers run in network namespaces: run it as root");
-    crate::lab::prepare()?;
+    crate::testbed::host::sweep()?;
     let tracer = tracer()?;
     if let Some(seconds) = args.healthy {
         let health = healthy(&tracer, Duration::from_secs(seconds))?;
@@ -90,7 +90,13 @@ fn compare_once(tracer: &DaemonUnderTest, within: Duration) -> Result<Table> {
     let settings = SETTINGS.iter().filter(|setting| setting.lasts(CLOSES) <= within);
     let servers: Vec<(&Setting, Server)> = settings
         .map(|setting| {
-            let server = Server::start(&net.server, endpoint(&net), setting, directory.path());
+            let server = Server::start(
+                &net.server,
+                endpoint(&net),
+                setting.software,
+                setting.timeout,
+                directory.path(),
+            );
             Ok((setting, server.with_context(|| setting.to_string())?))
         })
         .collect::<Result<_>>()?;

@@ -1,11 +1,14 @@
 //! Which servers are watched, at which keep-alive timeouts, and how clients come.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::servers::client::PACE;
 use crate::servers::software::Software;
 use crate::servers::software::Software::{Apache, Gevent, Gthread, HAProxy, Nginx, Node, Plain};
+
+/// Milliseconds from one client to the next: what closes within 100 ms counts as one moment.
+pub(crate) const PACE: RangeInclusive<u64> = 150..=250;
 
 /// One server's setting.
 #[derive(Clone, Copy, Debug)]

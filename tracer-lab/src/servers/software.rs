@@ -5,11 +5,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use crate::servers::plain::Plain;
-use crate::servers::setting::Setting;
 use crate::testbed::host::Host;
 use crate::testbed::nginx;
 use crate::testbed::server::ServerProgram;
@@ -50,16 +50,16 @@ impl Server {
     pub(crate) fn start(
         host: &Host,
         endpoint: SocketAddr,
-        setting: &Setting,
+        software: Software,
+        timeout: Duration,
         directory: &Path,
     ) -> Result<Self> {
-        let Setting { software, timeout, .. } = *setting;
         let directory = directory.join(endpoint.port().to_string());
         fs::create_dir(&directory)?;
         let (version, runs) = if software == Software::Plain {
             (String::new(), Runs::Here(Plain::start(host, endpoint, move || timeout)?))
         } else {
-            let words = software.configure(setting, endpoint, &directory)?;
+            let words = software.configure(timeout, endpoint, &directory)?;
             let running = ServerProgram::start(host, endpoint, &words, &directory)
                 .with_context(|| format!("{} (Debian package {})", words[0], software.package()))?;
             (version(&words[0], software.version_flag())?, Runs::Program(running))
@@ -85,8 +85,8 @@ impl Software {
     }
 
     /// Writes its configuration and returns its command line.
-    fn configure(self, setting: &Setting, endpoint: SocketAddr, directory: &Path) -> Result<Vec<String>> {
-        let (milliseconds, files) = (setting.timeout.as_millis(), directory.display());
+    fn configure(self, timeout: Duration, endpoint: SocketAddr, directory: &Path) -> Result<Vec<String>> {
+        let (milliseconds, files) = (timeout.as_millis(), directory.display());
         let configuration = directory.join("configuration");
         let path = configuration.display().to_string();
         let words = |line: String| line.split(' ').map(str::to_owned).collect();
@@ -109,7 +109,7 @@ impl Software {
             Gevent | Gthread => {
                 fs::write(directory.join("app.py"), PYTHON)?;
                 let class = if self == Gevent { "gevent" } else { "gthread --threads 8" };
-                let seconds = setting.timeout.as_secs();
+                let seconds = timeout.as_secs();
                 words(format!(
                     "gunicorn --bind {endpoint} --worker-class {class} --keep-alive {seconds} --graceful-timeout 1 \
                      --log-level warning --chdir {files} app:answer"

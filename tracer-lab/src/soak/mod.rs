@@ -120,7 +120,7 @@ fn start(ring: &str, recording: &Path) -> Result<DaemonUnderTest> {
 }
 
 impl Soaked {
-    /// Every account is the same, and every cause is the scenario's, where the kernel shows every reset.
+    /// All count the same, and every cause is the scenario's, where the kernel shows every reset.
     pub fn is_exact(&self) -> Result<()> {
         if !self.all_shown {
             return Ok(());
@@ -144,7 +144,7 @@ impl fmt::Display for Soaked {
             writeln!(out, "            {mistake}")?;
         }
         if !self.all_shown {
-            writeln!(out, "this kernel hides resets: the accounts are not compared")?;
+            writeln!(out, "this kernel hides resets: the counts are not compared")?;
         }
         Ok(())
     }

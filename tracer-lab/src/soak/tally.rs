@@ -125,7 +125,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Where the accounts differ, in words.
+/// Where the counts differ, in words.
 pub(crate) fn differences(seen: &Evidence, large: &Counts, small: &Counts) -> Vec<String> {
     let received = seen.errors;
     let pairs = [

@@ -200,8 +200,8 @@ mod tests {
     use nix::unistd::Pid;
 
     use super::*;
-    use crate::lab::may_run;
     use crate::testbed::network::{Family, Network};
+    use crate::testbed::permit::may_run;
     use crate::testbed::sockets::{client_here, connect, listen};
 
     /// Each is a SYN and a RST.

@@ -119,12 +119,17 @@ impl DaemonUnderTest {
         let json = ["--events", "json", "--listen-address", "127.0.0.1"];
         let mut daemon = Self::of(command(&[], &[&json, flags].concat()))?;
         daemon.read_lines()?;
-        until("the daemon to be ready", || {
-            Ok(http::get(daemon.port, "/-/ready")?.status.eq(&200).then_some(()))
-        })?;
+        daemon.is_ready()?;
         let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
         daemon.coverage = Coverage::read(&daemon.metrics()?, &release);
         Ok(daemon)
+    }
+
+    /// Waits until all its probes are attached.
+    pub(crate) fn is_ready(&self) -> Result<()> {
+        until("the daemon to be ready", || {
+            Ok(http::get(self.port, "/-/ready")?.status.eq(&200).then_some(()))
+        })
     }
 
     fn spawn(mut command: Command, port: u16) -> Result<Self> {

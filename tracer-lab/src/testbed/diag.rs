@@ -26,6 +26,7 @@ const TIME_WAIT_TIMER: u8 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Established,
+    SynSent,
     SynReceived,
     FinWait1,
     /// A whole socket that waits for the other side's FIN.
@@ -109,6 +110,7 @@ fn answer(reply: &[u8]) -> Result<Option<Status>> {
     let (state, timer) = (reply[HEADER + 1], reply[HEADER + 2]);
     let state = match (state, timer) {
         (1, _) => State::Established,
+        (2, _) => State::SynSent,
         (3 | 12, _) => State::SynReceived,
         (4, _) => State::FinWait1,
         (5, TIME_WAIT_TIMER) => State::TimeWaitForFin,

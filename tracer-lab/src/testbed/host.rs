@@ -155,7 +155,7 @@ pub(crate) fn wire(host: &Host, other: &Host, link: &str) -> Result<()> {
     ip(None, &format!("link add {link} netns {other} type veth peer name eth0 netns {host}"))
 }
 
-/// Deletes namespaces that a killed lab left behind.
+/// Deletes namespaces that a killed lab left behind. To be called before the first one is made.
 pub(crate) fn sweep() -> Result<()> {
     let Ok(entries) = Path::new(NAMESPACES).read_dir() else {
         return Ok(());
@@ -164,7 +164,8 @@ pub(crate) fn sweep() -> Result<()> {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').nth(1));
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            ip(None, &format!("netns delete {name}"))?;
+            ip(None, &format!("netns delete {name}"))
+                .context("namespaces of an earlier lab cannot be removed")?;
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ pub mod moment;
 pub mod network;
 pub(crate) mod nginx;
 pub(crate) mod pcap;
+pub mod permit;
 pub mod process;
 pub(crate) mod raw;
 pub mod recording;

@@ -1,65 +1,23 @@
 //! Other programs: run to their end, or running beside a test.
 
-use std::env;
-use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+pub use crate::programs::{find, output, run, run_quietly, step};
 use crate::testbed::wait::{patience, until};
 
 /// How long a program has to end after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// Directories of system administration, which a user's `PATH` leaves out on Debian.
-const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
-
-/// Says what is being done, in one line. On stderr: stdout belongs to the daemon's events.
-pub fn step(what: &str) {
-    eprintln!("lab: {what}");
-}
-
-/// Runs `command` to its end, on this terminal; its failure is ours.
-pub fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .stdin(Stdio::null())
-        .status()
-        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-    ensure!(status.success(), "`{}` failed ({status})", line(command));
-    Ok(())
-}
-
-/// Like [`run`], for a program that reports on stdout: its words go to stderr with ours.
-pub fn run_quietly(command: &mut Command) -> Result<()> {
-    run(command.stdout(io::stderr()))
-}
-
-/// What `command` prints on stdout, or nothing when it cannot be started or fails.
-#[must_use]
-pub fn output(command: &mut Command) -> Option<String> {
-    let output = command.stdin(Stdio::null()).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then_some(text)
-}
-
-/// Where the program `name` is, in `PATH` or where Debian keeps programs for root.
-#[must_use]
-pub fn find(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(SBIN.map(PathBuf::from))
-        .map(|directory| directory.join(name))
-        .find(|program| is_program(program))
-}
 
 /// `program` under `timeout`, which passes signals on: should the lab be killed, it outlives it for so many seconds at most.
 #[must_use]
@@ -177,6 +135,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // Its id may be another's by now.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         self.signal(Signal::SIGTERM);
         // One that is stopped ends when it goes on.
         self.signal(Signal::SIGCONT);
@@ -190,28 +152,9 @@ impl Drop for Process {
     }
 }
 
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-}
-
-fn line(command: &Command) -> String {
-    let words: Vec<_> = std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(OsStr::to_string_lossy)
-        .collect();
-    words.join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_failure_names_the_command() {
-        let error = run(&mut Command::new("false")).unwrap_err().to_string();
-        assert_eq!(error, "`false` failed (exit status: 1)");
-    }
 
     #[test]
     fn a_process_ends_with_its_handle() {
@@ -220,11 +163,5 @@ mod tests {
         assert!(alive.exists());
         drop(process);
         assert!(!alive.exists());
-    }
-
-    #[test]
-    fn programs_are_found_by_name() {
-        assert!(find("sh").is_some());
-        assert_eq!(find("no-such-program-anywhere"), None);
     }
 }

@@ -8,11 +8,26 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::testbed::host::Host;
 
+const WINDOW: u16 = 1024;
+
 /// Sends payload with arbitrary sequence numbers from `host`. Unlike a TCP socket's it is in the packet's own memory.
 pub(crate) fn send_payload(host: &Host, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Result<()> {
-    let mut header = TcpHeader::new(from.port(), to.port(), 1, 1024);
+    let mut header = TcpHeader::new(from.port(), to.port(), 1, WINDOW);
     header.ack = true;
     header.psh = true;
+    send(host, from, to, header, payload)
+}
+
+/// Sends a SYN-ACK from `host` that acknowledges this sequence number.
+pub(crate) fn send_syn_ack(host: &Host, from: SocketAddr, to: SocketAddr, acknowledged: u32) -> Result<()> {
+    let mut header = TcpHeader::new(from.port(), to.port(), 1, WINDOW);
+    header.syn = true;
+    header.ack = true;
+    header.acknowledgment_number = acknowledged;
+    send(host, from, to, header, b"")
+}
+
+fn send(host: &Host, from: SocketAddr, to: SocketAddr, mut header: TcpHeader, payload: &[u8]) -> Result<()> {
     header.checksum = match (from, to) {
         (SocketAddr::V4(from), SocketAddr::V4(to)) => {
             header.calc_checksum_ipv4_raw(from.ip().octets(), to.ip().octets(), payload)?

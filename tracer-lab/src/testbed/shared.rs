@@ -22,8 +22,9 @@ impl SharedDaemon {
 
     /// The running tracer. What kept it from starting is told to each who asks.
     pub fn get(&self) -> Result<&DaemonUnderTest> {
-        let start =
-            || crate::lab::prepare().and_then(|()| (self.start)()).map_err(|error| format!("{error:#}"));
+        let start = || {
+            crate::testbed::host::sweep().and_then(|()| (self.start)()).map_err(|error| format!("{error:#}"))
+        };
         self.started.get_or_init(start).as_ref().map_err(|error| anyhow!("{error}"))
     }
 

@@ -1,13 +1,13 @@
 //! A keep-alive HTTP connection with both its ends in hand, so that a scenario can order every step.
 
 use std::cell::Cell;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::libc::{IPPROTO_TCP, TCP_LINGER2};
 use socket2::{SockRef, TcpKeepalive};
@@ -16,6 +16,7 @@ use crate::testbed::diag::{Diag, State, Status};
 use crate::testbed::network::Network;
 use crate::testbed::sockets::{accept, client, listen, multipath_client};
 use crate::testbed::wait::until;
+use crate::traffic::stream::{pending_error, present, read, read_end, start_to_connect};
 
 const REQUEST_LEN: usize = request(0).len();
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
@@ -103,6 +104,14 @@ impl<'net> Connection<'net> {
         Ok(connection)
     }
 
+    /// A client has sent its SYN, and nobody answers.
+    pub(crate) fn unanswered(net: &'net Network) -> Result<Self> {
+        let connection = Self::unconnected(net, net.client_address())?;
+        start_to_connect(connection.client()?, connection.server_endpoint)?;
+        connection.client_reaches(State::SynSent)?;
+        Ok(connection)
+    }
+
     /// Three connections wait to be accepted, and there is no place for this fourth one.
     pub(crate) fn overflow(net: &'net Network) -> Result<Self> {
         // It gives one place more. With a backlog of 1 the last SYN would get a cookie on 5.10.
@@ -117,12 +126,7 @@ impl<'net> Connection<'net> {
         let third = client(net, net.client_address())?;
         let mut fourth = Self::unconnected(net, net.client_address())?;
         for stream in [&third, present(fourth.client.as_ref())?] {
-            stream.set_nonblocking(true)?;
-            let started = SockRef::from(stream).connect(&server);
-            ensure!(
-                started.is_err_and(|error| error.raw_os_error() == Some(Errno::EINPROGRESS as i32)),
-                "a held handshake is complete"
-            );
+            start_to_connect(stream, fourth.server_endpoint)?;
             let from = stream.local_addr()?;
             until("the server to have the SYN", || {
                 fourth.server_kernel.socket(fourth.server_endpoint, from)
@@ -390,31 +394,4 @@ impl Connection<'_> {
 /// The request that comes next.
 fn next(number: &Cell<u8>) -> [u8; REQUEST_LEN] {
     request(number.replace(number.get() + 1))
-}
-
-fn present<T>(socket: Option<&T>) -> Result<&T> {
-    socket.context("the scenario uses a socket that is closed")
-}
-
-fn read(mut stream: &TcpStream, message: &[u8]) -> Result<()> {
-    let mut buffer = vec![0; message.len()];
-    stream.read_exact(&mut buffer)?;
-    ensure!(buffer == message, "an unexpected message arrived");
-    Ok(())
-}
-
-fn read_end(mut stream: &TcpStream) -> Result<()> {
-    match stream.read(&mut [0]) {
-        Ok(0) => Ok(()),
-        Ok(_) => bail!("payload arrived where the end of the connection was expected"),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            bail!("the other side did not close")
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn pending_error(stream: Option<&TcpStream>) -> Result<Option<Errno>> {
-    let error = stream.map(TcpStream::take_error).transpose()?.flatten();
-    Ok(error.and_then(|error| error.raw_os_error()).map(Errno::from_raw))
 }

@@ -4,4 +4,5 @@ pub mod connection;
 pub mod ends;
 pub mod exchange;
 pub(crate) mod session;
+pub(crate) mod stream;
 pub mod upstream;

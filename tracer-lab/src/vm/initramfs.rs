@@ -1,6 +1,5 @@
 //! The first and only file system of a guest: the lab, the daemon, and what they call.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -54,7 +53,9 @@ fn add_modules(archive: &mut Archive, kernel: &Kernel) -> Result<()> {
 
 /// Adds the programs to `/usr/bin`, and their libraries where the programs look for them.
 fn add_programs(archive: &mut Archive) -> Result<()> {
-    let mut programs = vec![("tracer", workspace::daemon_under_test()), ("tracer-lab", env::current_exe()?)];
+    // Not by its path: cargo may have built another one since.
+    let lab = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    let mut programs = vec![("tracer", workspace::daemon_under_test()), ("tracer-lab", lab)];
     for name in PROGRAMS {
         programs.push((name, process::find(name).with_context(|| format!("no {name}"))?));
     }

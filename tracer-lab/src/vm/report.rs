@@ -119,7 +119,7 @@ impl Report {
             report.problems.push(format!("it did not end; its last words: {last}"));
         } else if report.rows.is_empty() {
             // Not the table of scenarios: something else was asked of the lab.
-            let said = lab.lines().filter(|line| !line.starts_with("lab:"));
+            let said = lab.lines().filter(|line| !line.starts_with("tracer-lab:"));
             report.remarks.extend(said.map(str::to_owned));
         }
         report
@@ -140,7 +140,7 @@ impl Report {
             if let Some(row) = failing {
                 self.rows[row].wrong.push(line.to_owned());
             }
-            if line.starts_with("lab:") {
+            if line.starts_with("tracer-lab:") {
                 self.problems.push(line.to_owned());
             }
             // The last line below the table.
@@ -282,11 +282,11 @@ mod tests {
     use super::*;
 
     const LOG: &str = "::: tracer 6.1\n[2026 WARN tracer] probe x is not attached\ntracer_coverage{path=\"time_wait\"} 0\n\
-        ::: lab\nscenario  host  wire  tracer  verdict\nA1   S   S→C R×2   sent   ok\nA1   C   S→C R   received   FAIL\n    \
-        idle: wrong\nA2   S   S→C R   nothing   unseen\nA2   C   S→C R   received   ok\n2 cases, 1 ok, 1 FAIL in 3.0 s\n\
-        lab: 1 of 2 cases\n::: end 1\n";
+        ::: lab\nscenario  host  wire  tracer  verdict\none   S   S→C R×2   sent   ok\none   C   S→C R   received   FAIL\n    \
+        idle: wrong\ntwo   S   S→C R   nothing   unseen\ntwo   C   S→C R   received   ok\n2 cases, 1 ok, 1 FAIL in 3.0 s\n\
+        tracer-lab: 1 of 2 cases\n::: end 1\n";
     /// What a second boot says that ran only what had failed.
-    const AGAIN: &str = "::: tracer 6.1\n::: lab\nscenario  host  wire  tracer  verdict\nA1   S   S→C R×2   sent   ok\n\
+    const AGAIN: &str = "::: tracer 6.1\n::: lab\nscenario  host  wire  tracer  verdict\none   S   S→C R×2   sent   ok\n\
         one   C   S→C R   received   ok\n1 cases, 1 ok, 0 FAIL in 1.0 s\n::: end 0\n";
 
     fn first(log: &str) -> Report {
@@ -302,7 +302,7 @@ mod tests {
         let report = first(LOG);
         assert!(!report.is_ok());
         let details = "6.1: 9 s, sees time_wait 0\n    [2026 WARN tracer] probe x is not attached\n    \
-            one   C   S→C R   received   FAIL\n        idle: wrong\n    FAIL: lab: 1 of 2 cases\n    logs: /logs/first\n";
+            one   C   S→C R   received   FAIL\n        idle: wrong\n    FAIL: tracer-lab: 1 of 2 cases\n    logs: /logs/first\n";
         assert_eq!(report.details(), details);
     }
 
@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(report.to_run_again(), ["one"]);
         let report = report.then(second(AGAIN));
         assert!(report.is_ok());
-        let details = "6.1: 13 s in two boots\n    the first boot: lab: 1 of 2 cases\n    \
+        let details = "6.1: 13 s in two boots\n    the first boot: tracer-lab: 1 of 2 cases\n    \
             passed on the second boot: one (first: idle: wrong)\n    logs: /logs/first\n    logs: /logs/second\n";
         assert_eq!(report.details(), details);
         let table = "scenario                          6.1\n\
@@ -343,9 +343,10 @@ mod tests {
 
     #[test]
     fn a_boot_that_was_cut_short_is_played_again_as_a_whole() {
-        let short = LOG.replace("2 cases, 1 ok, 1 FAIL in 3.0 s\nlab: 1 of 2 cases\n::: end 1\n", "");
-        let whole =
-            LOG.replace("FAIL\n    idle: wrong", "ok").replace("lab: 1 of 2 cases\n::: end 1", "::: end 0");
+        let short = LOG.replace("2 cases, 1 ok, 1 FAIL in 3.0 s\ntracer-lab: 1 of 2 cases\n::: end 1\n", "");
+        let whole = LOG
+            .replace("FAIL\n    idle: wrong", "ok")
+            .replace("tracer-lab: 1 of 2 cases\n::: end 1", "::: end 0");
         assert!(first(&short).to_run_again().is_empty());
         let report = first(&short).then(second(&whole));
         assert!(report.is_ok());

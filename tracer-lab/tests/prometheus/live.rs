@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use aya::sys::{Stats, enable_stats};
-use tracer_lab::lab;
 use tracer_lab::testbed::daemon::DaemonUnderTest;
+use tracer_lab::testbed::permit::may_run;
 use tracer_lab::testbed::scrape::Scrape;
 use tracer_lab::testbed::wait::let_pass;
 use tracer_lab::traffic::upstream::{Tally, Upstream};
@@ -23,7 +23,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[test]
 fn every_query_answers_what_the_wire_showed() -> Result<()> {
-    if !lab::may_run("prometheus")? {
+    if !may_run("prometheus")? {
         return Ok(());
     }
     // A port of its own: the tracer's metrics know servers, not namespaces.

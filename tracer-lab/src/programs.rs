@@ -1,4 +1,4 @@
-//! Starting other programs.
+//! Running other programs to their end. xtask includes this file.
 
 use std::env;
 use std::ffi::OsStr;
@@ -13,7 +13,7 @@ const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 /// Says what is being done, in one line. On stderr: stdout belongs to the daemon's events.
 pub fn step(what: &str) {
-    eprintln!("xtask: {what}");
+    eprintln!("{}: {what}", env!("CARGO_PKG_NAME"));
 }
 
 /// Runs `command` to its end, on this terminal; its failure is ours.
