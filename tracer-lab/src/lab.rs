@@ -1,7 +1,9 @@
-//! The lab: real connections through network namespaces, reset on purpose, with a packet capture on every host as the judge.
+//! The lab: real connections through network namespaces, reset on purpose, with a packet capture on every host as the
+//! judge.
 //!
-//! `cargo xtask lab` runs every scenario under a running tracer and compares three kinds of evidence: the packets, the errors that the
-//! applications see, and the tracer's lines. Traffic never leaves the lab's own namespaces, which it removes again.
+//! `cargo xtask lab` runs every scenario under a running tracer and compares three kinds of evidence: the packets, the
+//! errors that the applications see, and the tracer's lines. Traffic never leaves the lab's own namespaces, which it
+//! removes again.
 
 use std::fs;
 use std::path::PathBuf;

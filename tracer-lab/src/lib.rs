@@ -1,5 +1,5 @@
-//! The lab: connections that are reset on purpose, packet captures that judge what the daemon says of them, other kernels,
-//! real servers, benchmarks, fresh machines.
+//! The lab: connections that are reset on purpose, packet captures that judge what the daemon says of them, other
+//! kernels, real servers, benchmarks, fresh machines.
 #![forbid(unsafe_code)]
 
 pub mod archive;

@@ -18,8 +18,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How tests that need root say that they are skipped, although their harness calls them passed.
 const SKIPPED: &str = ": skipped: needs root";
 
-/// Runs `cargo test --no-fail-fast` with these words to its end; every test that failed, and every binary that did not say how its tests went, is a
-/// failure. The last line on stdout is `N passed, N failed, N skipped`.
+/// Runs `cargo test --no-fail-fast` with these words to its end; every test that failed, and every binary that did not
+/// say how its tests went, is a failure. The last line on stdout is `N passed, N failed, N skipped`.
 pub fn run(words: &[OsString]) -> Result<()> {
     let mut cargo = workspace::cargo();
     cargo.args(["test", "--no-fail-fast"]).args(words);

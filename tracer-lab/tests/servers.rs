@@ -1,4 +1,5 @@
-//! The keep-alive timeouts of real servers are found, nothing else is taken for one, and healthy traffic gets no advice.
+//! The keep-alive timeouts of real servers are found, nothing else is taken for one, and healthy traffic gets no
+//! advice.
 
 use std::process::ExitCode;
 use std::time::Duration;

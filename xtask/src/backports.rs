@@ -1,4 +1,5 @@
-//! Packages of the backports of this machine's suite: where some of a source are from there already, others must be as well.
+//! Packages of the backports of this machine's suite: where some of a source are from there already, others must be as
+//! well.
 
 use std::fs;
 use std::path::Path;

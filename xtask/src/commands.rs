@@ -35,8 +35,8 @@ const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
 /// Seconds for each of the fuzzer's targets: enough for what is easy to find.
 const FUZZING: u64 = 15;
 
-/// What a change must pass, the quick parts first: formatting, lints, tests, inputs that nobody thought of, other kernels, and
-/// the longer keep-alive timeouts of real servers.
+/// What a change must pass, the quick parts first: formatting, lints, tests, inputs that nobody thought of, other
+/// kernels, and the longer keep-alive timeouts of real servers.
 pub fn ci() -> Result<()> {
     process::step("checking the format");
     process::run(&mut cargo("fmt --all --check"))?;

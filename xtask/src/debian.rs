@@ -120,8 +120,8 @@ fn apt_get() -> Result<Command> {
     Ok(command)
 }
 
-/// Installs servers whose packages would start them, now and at each boot, as services: they do neither. A service whose
-/// server was here before is left alone.
+/// Installs servers whose packages would start them, now and at each boot, as services: they do neither. A service
+/// whose server was here before is left alone.
 pub fn install_stopped(servers: &[(Needed, &str)], others: &[Needed]) -> Result<()> {
     let (missing, services): (Vec<_>, Vec<_>) =
         servers.iter().copied().filter(|(server, _)| server.is_missing()).unzip();

@@ -55,7 +55,8 @@ pub fn clippy() -> Result<()> {
     process::run(cargo.args(["--", "-D", "warnings"]))
 }
 
-/// The flags that every compilation of the kernel side needs, and `more`. Set this way they outrank a developer's own `RUSTFLAGS`.
+/// The flags that every compilation of the kernel side needs, and `more`. Set this way they outrank a developer's own
+/// `RUSTFLAGS`.
 fn rustflags(cargo: &mut Command, more: &[&str]) {
     // Which registers hold a probe's arguments depends on the machine whose kernel is traced.
     let arch = format!("--cfg=bpf_target_arch=\"{ARCH}\"");
@@ -63,8 +64,8 @@ fn rustflags(cargo: &mut Command, more: &[&str]) {
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
 }
 
-/// The object as the daemon needs it. BTF was made from the debug information; from here on that only takes room, in the daemon's
-/// file and in its memory.
+/// The object as the daemon needs it. BTF was made from the debug information; from here on that only takes room, in
+/// the daemon's file and in its memory.
 fn without_debug_information(object: &[u8]) -> Result<Vec<u8>> {
     let mut builder = Builder::read(object).context("bpf-linker made no ELF file")?;
     for section in &mut builder.sections {

@@ -1,4 +1,5 @@
-//! What does not fit into one connection through one network: several connections, networks or tracers, or a whole machine.
+//! What does not fit into one connection through one network: several connections, networks or tracers, or a whole
+//! machine.
 
 mod duplicate_tuples;
 mod late;

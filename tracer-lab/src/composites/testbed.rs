@@ -53,7 +53,8 @@ impl<'a> Testbed<'a> {
         Ok(resets)
     }
 
-    /// Of this connection the wire and the tracer show the same as in the scenario `like`, and nothing else is told of the hosts.
+    /// Of this connection the wire and the tracer show the same as in the scenario `like`, and nothing else is told of
+    /// the hosts.
     pub(crate) fn end(self, tracer: &DaemonUnderTest, connection: &Connection, like: &str) -> Result<()> {
         let scenario = scenarios::all().find(|scenario| scenario.name == like);
         self.end_as(tracer, connection, scenario.context("there is no such scenario")?)

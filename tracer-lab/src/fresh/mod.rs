@@ -1,4 +1,5 @@
-//! The README's two commands, and CI's, on a machine that has nothing: a Debian of its own with rustup's toolchain and a clone.
+//! The README's two commands, and CI's, on a machine that has nothing: a Debian of its own with rustup's toolchain and
+//! a clone.
 //!
 //! A developer's machine hides what a new user meets: programs installed long ago, warm caches, another Node.
 
@@ -24,7 +25,8 @@ use crate::{privilege, workspace};
 /// Longer than any step takes here.
 const LIMIT: Duration = Duration::from_mins(90);
 
-/// Makes a Debian with nothing but rustup's toolchain and a clone of HEAD, and tries the README's commands and CI in it.
+/// Makes a Debian with nothing but rustup's toolchain and a clone of HEAD, and tries the README's commands and CI in
+/// it.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Debian's release: bookworm, trixie

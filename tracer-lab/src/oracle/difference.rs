@@ -106,7 +106,8 @@ fn wrong_request_line(line: &Line, reset: &Reset, view: &View) -> Option<String>
     (!is_right).then(|| format!("request: the wire says {wire:?}, the tracer {told:?}"))
 }
 
-/// A client counts the responses that its application has read: one that met its close, or was left there, may be missing.
+/// A client counts the responses that its application has read: one that met its close, or was left there, may be
+/// missing.
 fn answered(line: &Line, view: &View, counted: u32) -> u32 {
     let answered = view.evidence.answered;
     let may_be_unread = view.side == Side::Client && ["client_abort", "early_close"].contains(&line.cause);

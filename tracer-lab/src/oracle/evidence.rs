@@ -123,8 +123,8 @@ fn answered(segments: &[&Segment], client: SocketAddr) -> u32 {
     answered
 }
 
-/// The segments with payload, and where they are. A retransmission is not when something was said: a kernel makes one of what lies
-/// in a held queue for 200 ms.
+/// The segments with payload, and where they are. A retransmission is not when something was said: a kernel makes one
+/// of what lies in a held queue for 200 ms.
 fn with_payload<'a>(segments: &[&'a Segment]) -> impl Iterator<Item = (usize, &'a Segment)> {
     segments.iter().copied().enumerate().filter(|&(at, segment)| {
         segment.payload > 0 && !segments[..at].iter().any(|earlier| earlier.repeats(segment))

@@ -30,7 +30,8 @@ enum Way {
     Splice,
 }
 
-/// The next request on a connection that the server has closed, and what both ends must say of it: method and path, or `-`.
+/// The next request on a connection that the server has closed, and what both ends must say of it: method and path, or
+/// `-`.
 struct Row {
     payload: Vec<u8>,
     way: Way,

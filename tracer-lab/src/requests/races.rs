@@ -19,7 +19,8 @@ const RACES: u64 = 7;
 /// How far half of the times may be from the capture's; with ticks alone they would be off by up to 4 or 10 ms.
 const CLOSE: f64 = 0.001;
 
-/// Each race knows how many requests came before it, but not on a connection that is older than the tracer; its times are exact.
+/// Each race knows how many requests came before it, but not on a connection that is older than the tracer; its times
+/// are exact.
 pub fn races_know_what_came_before(family: Family) -> Result<()> {
     let port = own_port()?;
     let net = Network::build_for_port(family, port)?;

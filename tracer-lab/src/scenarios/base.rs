@@ -40,8 +40,8 @@ pub(crate) fn idle_connection(net: &Network) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
-/// The same with a slow response, so that the client's kernel remembers in which order request and response came: a FIN hides
-/// what else tells it.
+/// The same with a slow response, so that the client's kernel remembers in which order request and response came: a FIN
+/// hides what else tells it.
 pub(crate) fn idle_connection_after_slow_response(net: &Network) -> Result<Connection<'_>> {
     let connection = Connection::open(net)?;
     connection.client_requests()?;

@@ -22,8 +22,8 @@ use crate::workspace;
 
 /// After this long a tracer knows that a connection it has not seen was not closed before it started.
 const MOMENT: Duration = Duration::from_millis(1100);
-/// What is recorded on every address family, the rest on IPv4 only: between them the kernel side reads addresses in all the ways
-/// it can, from sockets, time-wait mini-sockets and segments.
+/// What is recorded on every address family, the rest on IPv4 only: between them the kernel side reads addresses in all
+/// the ways it can, from sockets, time-wait mini-sockets and segments.
 const ON_EVERY_FAMILY: [&str; 6] = [
     "race-fin-in-flight",
     "race-fin-unprocessed",

@@ -7,7 +7,8 @@ use crate::soak::pair::Pair;
 /// A kind of connection.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    /// What happens, on a connection that is not open yet. The number is that of the exchanges before the last, at least one.
+    /// What happens, on a connection that is not open yet. The number is that of the exchanges before the last, at
+    /// least one.
     pub(crate) run: fn(&mut Pair, usize) -> Result<()>,
     /// The causes that are right for the server's line and the client's; none where there must be no line.
     pub(crate) server: &'static [&'static str],

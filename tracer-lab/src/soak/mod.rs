@@ -55,7 +55,8 @@ pub struct Soaked {
 pub fn soak(connections: usize, seed: u64) -> Result<Soaked> {
     let directory = TempDir::new().context("no temporary directory for the captures")?;
     let networks = [Network::build(Family::V4)?, Network::build(Family::V6)?];
-    // In one of them whole sockets wait for the other side's FIN, in the other time-wait ones: both ways of a late request.
+    // In one of them whole sockets wait for the other side's FIN, in the other time-wait ones: both ways of a late
+    // request.
     networks[1].server.sysctl("net.ipv4.tcp_fin_timeout", "120")?;
     let mut captures = Vec::new();
     for net in &networks {

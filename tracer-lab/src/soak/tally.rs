@@ -19,13 +19,14 @@ use crate::testbed::recording::Recording;
 pub(crate) struct Evidence {
     /// SNMP `OutRsts` of all hosts: RST segments sent (RFC 4022 counts IPv6 with IPv4).
     out_rsts: u64,
-    /// SNMP `AttemptFails` and `EstabResets`: sockets that went to CLOSE from `SYN_SENT`, and from `ESTABLISHED` or `CLOSE_WAIT`.
-    /// That is what a received RST does to a socket that nobody has closed yet, but an abrupt end by its own application, too.
+    /// SNMP `AttemptFails` and `EstabResets`: sockets that went to CLOSE from `SYN_SENT`, and from `ESTABLISHED` or
+    /// `CLOSE_WAIT`. That is what a received RST does to a socket that nobody has closed yet, but an abrupt end by its
+    /// own application, too.
     ended: u64,
     /// RST segments in the captures of the hosts that sent them.
     captured_sent: u64,
-    /// Connections that a RST reached, in the captures of the hosts that received them. In every kind that is completed the first
-    /// RST meets a live socket, and no later one does.
+    /// Connections that a RST reached, in the captures of the hosts that received them. In every kind that is completed
+    /// the first RST meets a live socket, and no later one does.
     captured_received: u64,
     /// Sockets in which the application found the error that a RST leaves.
     errors: u64,

@@ -76,7 +76,8 @@ impl Verdicts {
         format!("{lines} lines, {missing} missing, {} unknown, {mistaken} wrong", wrong.len() - mistaken)
     }
 
-    /// What a tracer that lost records may not say either: a cause that is wrong, where it could have said that it does not know.
+    /// What a tracer that lost records may not say either: a cause that is wrong, where it could have said that it does
+    /// not know.
     pub(crate) fn mistakes(&self) -> impl Iterator<Item = &String> {
         self.wrong
             .iter()

@@ -24,9 +24,11 @@ const RESETS: &str = "tcp[13] & 4 != 0 or (ip6[6] == 6 and ip6[40 + 13] & 4 != 0
 
 /// Bytes of payload that are kept.
 const BEGIN: usize = 256;
-/// Bytes of a packet that tcpdump keeps: the longest headers of Ethernet, IPv6 and TCP, which are 114, and the payload's beginning.
+/// Bytes of a packet that tcpdump keeps: the longest headers of Ethernet, IPv6 and TCP, which are 114, and the
+/// payload's beginning.
 const SNAP_LENGTH: &str = "512";
-/// Memory for packets that tcpdump has not read, in KiB: room for so many of [`SNAP_LENGTH`] each, but for 128 whole ones.
+/// Memory for packets that tcpdump has not read, in KiB: room for so many of [`SNAP_LENGTH`] each, but for 128 whole
+/// ones.
 const RING_KIB: &str = "8192";
 
 /// Where the flags are in a TCP header, and which bits they are.

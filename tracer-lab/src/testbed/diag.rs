@@ -1,7 +1,7 @@
 //! Asks a host's kernel for one TCP socket by its endpoints, orphans and time-wait sockets included.
 //!
-//! `NETLINK_SOCK_DIAG`, see `man 7 sock_diag`: unlike `/proc/net/tcp` it costs microseconds, so that it can be asked between two
-//! steps of a race.
+//! `NETLINK_SOCK_DIAG`, see `man 7 sock_diag`: unlike `/proc/net/tcp` it costs microseconds, so that it can be asked
+//! between two steps of a race.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd as _, OwnedFd};

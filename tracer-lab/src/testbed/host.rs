@@ -28,8 +28,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Makes the namespace, with its IPv6 ready for addresses that need no duplicate detection. A lab that is killed leaves it
-    /// behind, to be removed by [`sweep`].
+    /// Makes the namespace, with its IPv6 ready for addresses that need no duplicate detection. A lab that is killed
+    /// leaves it behind, to be removed by [`sweep`].
     pub fn create(role: &str) -> Result<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let name = format!("{PREFIX}-{}-{}-{role}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
@@ -68,7 +68,8 @@ impl Host {
         self.inum
     }
 
-    /// Runs `work` on a thread inside the namespace: sockets, children and `/proc` it opens there belong to this host for good.
+    /// Runs `work` on a thread inside the namespace: sockets, children and `/proc` it opens there belong to this host
+    /// for good.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         inside(&self.namespace, work)
     }

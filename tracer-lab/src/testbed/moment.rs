@@ -33,8 +33,9 @@ pub struct Moment {
 }
 
 impl Recorded<'_> {
-    /// Waits for a moment at which every record taken is counted and written down, and every reset is counted and `printed`, or its
-    /// line lost; where nothing is printed, resets are not compared. Two scrapes say the same of segments: so it was between them.
+    /// Waits for a moment at which every record taken is counted and written down, and every reset is counted and
+    /// `printed`, or its line lost; where nothing is printed, resets are not compared. Two scrapes say the same of
+    /// segments: so it was between them.
     pub fn moment(&self, printed: impl Fn() -> Option<Printed>) -> Result<Moment> {
         let mut differences = String::new();
         let agreed = until("a moment of agreement", || {
@@ -107,8 +108,8 @@ pub struct Own {
 }
 
 impl Own {
-    /// What happened in the namespaces `netns`, of a tracer that took the records `taken`. What others did is what the reference saw:
-    /// a tracer that lost nothing.
+    /// What happened in the namespaces `netns`, of a tracer that took the records `taken`. What others did is what the
+    /// reference saw: a tracer that lost nothing.
     pub fn between(
         before: &Moment,
         after: &Moment,
@@ -145,8 +146,8 @@ impl Own {
     }
 }
 
-/// How often the kernel skipped one of the tracer's programs, because it was running on that CPU already: an interrupt in the
-/// middle of it (`__bpf_trace_run`, `kernel/trace/bpf_trace.c`).
+/// How often the kernel skipped one of the tracer's programs, because it was running on that CPU already: an interrupt
+/// in the middle of it (`__bpf_trace_run`, `kernel/trace/bpf_trace.c`).
 fn skipped_runs(pid: u32) -> Result<u64> {
     let mut skipped = 0;
     for descriptor in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {

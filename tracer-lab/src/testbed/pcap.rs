@@ -1,4 +1,5 @@
-//! The classic pcap file format, as tcpdump writes it while one reads along: <https://www.tcpdump.org/manpages/pcap-savefile.5.html>.
+//! The classic pcap file format, as tcpdump writes it while one reads along:
+//! <https://www.tcpdump.org/manpages/pcap-savefile.5.html>.
 
 use std::time::Duration;
 

@@ -19,7 +19,8 @@ use crate::testbed::wait::{patience, until};
 const GRACE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// `program` under `timeout`, which passes signals on: should the lab be killed, it outlives it for so many seconds at most.
+/// `program` under `timeout`, which passes signals on: should the lab be killed, it outlives it for so many seconds at
+/// most.
 #[must_use]
 pub fn bounded(program: &str, seconds: u32) -> Command {
     let mut command = Command::new("timeout");

@@ -1,7 +1,7 @@
 //! What a tracer wrote down with `--record`: every record that it took from the ring, with its time and its namespace.
 //!
-//! A tracer counts for the whole host. A recording tells what others on the host added between two moments; what is left must be
-//! one's own, to the last segment.
+//! A tracer counts for the whole host. A recording tells what others on the host added between two moments; what is
+//! left must be one's own, to the last segment.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -13,8 +13,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tracer_common::{KIND_RECEIVE_RESET, KIND_SEND_RESET, Record};
 
-/// States in which data for an orphan makes the kernel reset it, which its tracepoint calls a receive as well: `FIN_WAIT1`,
-/// `FIN_WAIT2`, `LAST_ACK` and `CLOSING` (`include/net/tcp_states.h`).
+/// States in which data for an orphan makes the kernel reset it, which its tracepoint calls a receive as well:
+/// `FIN_WAIT1`, `FIN_WAIT2`, `LAST_ACK` and `CLOSING` (`include/net/tcp_states.h`).
 const ORPHANS: [u8; 4] = [4, 5, 9, 11];
 /// The RST that the orphan sends follows at once.
 const AT_ONCE_NS: u64 = 1_000_000;

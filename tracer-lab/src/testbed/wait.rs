@@ -18,8 +18,8 @@ pub fn patience() -> Duration {
     stretched(PATIENCE)
 }
 
-/// The bound `time` of a machine of ordinary speed, on this one: `TRACER_LAB_SLOWNESS` times as long, where an emulated machine
-/// sets that.
+/// The bound `time` of a machine of ordinary speed, on this one: `TRACER_LAB_SLOWNESS` times as long, where an emulated
+/// machine sets that.
 #[must_use]
 pub fn stretched(time: Duration) -> Duration {
     let slowness = env::var("TRACER_LAB_SLOWNESS").ok().and_then(|times| times.parse().ok());
@@ -41,7 +41,8 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Resu
     }
 }
 
-/// Takes `steps` that are what the scenario says only if they take no longer than `limit`; else the error is [`TooSlow`].
+/// Takes `steps` that are what the scenario says only if they take no longer than `limit`; else the error is
+/// [`TooSlow`].
 pub fn together<T>(what: &'static str, limit: Duration, steps: impl FnOnce() -> Result<T>) -> Result<T> {
     let began = Instant::now();
     let taken = steps()?;

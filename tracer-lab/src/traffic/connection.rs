@@ -20,7 +20,8 @@ use crate::traffic::stream::{pending_error, present, read, read_end, start_to_co
 
 const REQUEST_LEN: usize = request(0).len();
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
-/// A socket that takes nothing when asked so often, once a millisecond, is full: acknowledgements are delayed for up to 200 ms.
+/// A socket that takes nothing when asked so often, once a millisecond, is full: acknowledgements are delayed for up to
+/// 200 ms.
 const FULL: u32 = 250;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 16;
@@ -121,7 +122,8 @@ impl<'net> Connection<'net> {
         for stream in &first {
             SockRef::from(stream).connect(&server)?;
         }
-        // The last two SYNs arrive while there is still a place, the ACKs that complete the handshakes when there is but one.
+        // The last two SYNs arrive while there is still a place, the ACKs that complete the handshakes when there is
+        // but one.
         net.hold_packets_to_client()?;
         let third = client(net, net.client_address())?;
         let mut fourth = Self::unconnected(net, net.client_address())?;

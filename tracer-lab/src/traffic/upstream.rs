@@ -88,7 +88,8 @@ impl Upstream {
         self.net.server_endpoint()
     }
 
-    /// The upstream closes `count` connections after its timeout, one after the other, while their clients would keep them.
+    /// The upstream closes `count` connections after its timeout, one after the other, while their clients would keep
+    /// them.
     pub fn closes_idle_connections(&self, count: usize) -> Result<Tally> {
         self.captured(|| {
             let listener = self.listen()?;

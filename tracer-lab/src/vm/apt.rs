@@ -1,4 +1,5 @@
-//! Packages of other Debian suites, by apt with lists and settings of its own. Apt checks the archive's signatures as ever.
+//! Packages of other Debian suites, by apt with lists and settings of its own. Apt checks the archive's signatures as
+//! ever.
 
 use std::fs;
 use std::path::{Path, PathBuf};

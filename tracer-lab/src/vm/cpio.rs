@@ -61,7 +61,8 @@ impl Archive {
         let name_size = u32::try_from(path.len() + 1).with_context(|| format!("{path} is too long"))?;
         self.entries += 1;
         let mut header = "070701".to_owned();
-        // Inode, mode, owner, group, links, time, size, device and device number in two parts each, length of the name, checksum.
+        // Inode, mode, owner, group, links, time, size, device and device number in two parts each, length of the name,
+        // checksum.
         for field in [self.entries, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0] {
             write!(header, "{field:08X}")?;
         }

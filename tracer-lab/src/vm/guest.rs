@@ -12,14 +12,16 @@ use crate::vm::kernel::Kernel;
 use crate::vm::recordings;
 
 const MEMORY: &str = "768";
-/// The guest's clock goes by what it executes, 4 ns an instruction, and leaps over idle time: a busy host makes a guest take
-/// longer, but nothing in it late. With such a clock a second processor would only be waited for in turns.
+/// The guest's clock goes by what it executes, 4 ns an instruction, and leaps over idle time: a busy host makes a guest
+/// take longer, but nothing in it late. With such a clock a second processor would only be waited for in turns.
 const CLOCK: &str = "shift=2,sleep=off";
 const PROCESSORS: &str = "1";
-/// A panic ends the machine; what the kernel says goes to the first serial port. Emulation is slow enough without mitigations.
+/// A panic ends the machine; what the kernel says goes to the first serial port. Emulation is slow enough without
+/// mitigations.
 const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 panic=-1 mitigations=off";
 
-/// Boots `kernel` and returns what the guest's init said. What it and the kernel say is kept in `logs`, as are its recordings.
+/// Boots `kernel` and returns what the guest's init said. What it and the kernel say is kept in `logs`, as are its
+/// recordings.
 pub(crate) fn run(kernel: &Kernel, initramfs: &Path, logs: &Path, limit: Duration) -> Result<String> {
     let (init, complaints) = (logs.join("lab"), logs.join("qemu"));
     // What comes out of the serial ports, in their order.

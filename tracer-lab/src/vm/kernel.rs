@@ -32,7 +32,8 @@ pub(crate) fn usual() -> Vec<String> {
 }
 
 impl Kernel {
-    /// The kernel of this name or path. What is fetched is kept under `directory`, and fetched again only for an `update`.
+    /// The kernel of this name or path. What is fetched is kept under `directory`, and fetched again only for an
+    /// `update`.
     pub(crate) fn get(name: &str, directory: &Path, update: bool) -> Result<Self> {
         if let Some(suite) = suite(name) {
             let tree = directory.join("kernels").join(suite);

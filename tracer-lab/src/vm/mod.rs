@@ -1,7 +1,8 @@
 //! The lab under other kernels: each boots in an emulated machine that needs no KVM, with an init that runs the lab.
 //!
-//! `cargo xtask vm` fetches Debian's kernels, checks their signatures with the machine's own archive keys, and keeps everything
-//! it makes under `target/vm/`. Nothing of the machine's own configuration is read or changed, but for the address of its mirror.
+//! `cargo xtask vm` fetches Debian's kernels, checks their signatures with the machine's own archive keys, and keeps
+//! everything it makes under `target/vm/`. Nothing of the machine's own configuration is read or changed, but for the
+//! address of its mirror.
 
 mod apt;
 mod cpio;
@@ -34,8 +35,8 @@ const TIME_LIMIT: u64 = 1800;
 /// Runs the lab under other kernels, in emulated machines.
 #[derive(clap::Args, Debug, Default)]
 pub struct Args {
-    /// A kernel version or Debian suite (5.10, 6.1, 6.12, 7, sid), a kernel's .deb, or a directory it is unpacked in; the first
-    /// four unless told
+    /// A kernel version or Debian suite (5.10, 6.1, 6.12, 7, sid), a kernel's .deb, or a directory it is unpacked in;
+    /// the first four unless told
     #[arg(value_name = "KERNEL")]
     kernels: Vec<String>,
     /// Look for newer kernels than those fetched before
@@ -53,7 +54,8 @@ pub struct Args {
 }
 
 impl Args {
-    /// The flags that the guest's lab gets, if it is to run these scenarios; all that it was asked for, if there are none.
+    /// The flags that the guest's lab gets, if it is to run these scenarios; all that it was asked for, if there are
+    /// none.
     fn lab_flags(&self, scenarios: &[&str]) -> Vec<String> {
         let mut flags = self.lab.clone();
         if !scenarios.is_empty() {

@@ -35,8 +35,8 @@ fn a_seccomp_filter_is_named_with_what_to_do() -> Result<()> {
     Ok(())
 }
 
-/// The daemon with all capabilities, behind a filter that refuses `bpf`. Filters belong to threads, and children inherit
-/// them.
+/// The daemon with all capabilities, behind a filter that refuses `bpf`. Filters belong to threads, and children
+/// inherit them.
 fn run_without_bpf() -> Result<Ended> {
     let refuse = SeccompAction::Errno(EPERM.unsigned_abs());
     let refused = [(SYS_bpf, Vec::new())].into_iter().collect();

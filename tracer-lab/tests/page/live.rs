@@ -36,7 +36,8 @@ fn the_page_shows_a_mismatch_and_its_races_as_they_happen() -> Result<()> {
     traffic.closes_until(|| has_advice(&daemon))?;
     browser.until("document.querySelector('#advice [data-severity=notice]')")?;
     browser.until("document.querySelectorAll('#servers .mark.server:not([hidden])').length === 2")?;
-    // Timers are late, not early, and the later the busier the machine; the kernel's clock ticks in steps of up to 10 ms.
+    // Timers are late, not early, and the later the busier the machine; the kernel's clock ticks in steps of up to 10
+    // ms.
     browser.until(
         "/^server closes after (39|4\\d)\\d ms$/.test(document.querySelector('.mark.server').innerText)",
     )?;

@@ -19,8 +19,8 @@ pub(crate) struct StandIn {
 }
 
 impl StandIn {
-    /// Serves the page, these JSON answers of the API and this one of `/-/ready`, without the headers that would protect
-    /// the page.
+    /// Serves the page, these JSON answers of the API and this one of `/-/ready`, without the headers that would
+    /// protect the page.
     pub(crate) fn serve(
         api: impl IntoIterator<Item = (&'static str, String)>,
         ready: (u16, &str),

@@ -44,8 +44,8 @@ impl<'network> Traffic<'network> {
         Ok(self.listener.local_addr()?.to_string())
     }
 
-    /// The server closes idle connections until it `is_known` when it does so: on a busy machine it is late now and then, and closes
-    /// at ages that do not agree.
+    /// The server closes idle connections until it `is_known` when it does so: on a busy machine it is late now and
+    /// then, and closes at ages that do not agree.
     pub(crate) fn closes_until(&self, is_known: impl Fn() -> Result<bool>) -> Result<()> {
         for _ in 0..ATTEMPTS {
             self.closes(CLOSES)?;

@@ -1,5 +1,5 @@
-//! The dashboard, the rules and the alerts in `deploy/`: as text, under promtool, and in a Prometheus that scrapes a tracer
-//! while the lab's upstream loses requests.
+//! The dashboard, the rules and the alerts in `deploy/`: as text, under promtool, and in a Prometheus that scrapes a
+//! tracer while the lab's upstream loses requests.
 
 mod coverage;
 mod dashboard;

@@ -1,5 +1,5 @@
-//! Traffic that needs no advice: clients close idle connections before their servers do, in every way that is usual, and
-//! servers are reloaded and restarted meanwhile. Whatever timeout is shown must be a true one.
+//! Traffic that needs no advice: clients close idle connections before their servers do, in every way that is usual,
+//! and servers are reloaded and restarted meanwhile. Whatever timeout is shown must be a true one.
 
 mod clients;
 mod oracle;
