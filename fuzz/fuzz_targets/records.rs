@@ -56,8 +56,8 @@ const MAX_RECORDS: usize = 200;
 /// Machines that records can be from: the oldest kernel gives no reasons.
 static MACHINES: LazyLock<[Machine; 2]> = LazyLock::new(|| {
     [
-        machine(include_bytes!("../../tracer/tests/fixtures/7.2/A1.rec")),
-        machine(include_bytes!("../../tracer/tests/fixtures/5.10/A1.rec")),
+        machine(include_bytes!("../../tracer/tests/fixtures/7.2/race-fin-in-flight.rec")),
+        machine(include_bytes!("../../tracer/tests/fixtures/5.10/race-fin-in-flight.rec")),
     ]
 });
 

@@ -50,7 +50,7 @@ pub fn install(needed: &[Needed]) -> Result<()> {
         bail!("there is no sudo here: run `apt-get install {names}` as root");
     }
     // Old lists offer old versions, or ones that are gone. When some source cannot be reached the install may still do.
-    if let Err(why) = update() {
+    if let Err(why) = update_with(&[]) {
         process::step(&format!("going on with the package lists there are: {why:#}"));
     }
     install_with(&[], needed)
@@ -68,8 +68,9 @@ pub fn install_with(options: &[String], needed: &[Needed]) -> Result<()> {
     process::run_quietly(&mut install).with_context(|| format!("could not install {}", names.join(" ")))
 }
 
-fn update() -> Result<()> {
-    process::run_quietly(apt_get()?.args(["update", "-qq"]))
+/// Fetches the package lists, with more options for apt-get.
+pub fn update_with(options: &[String]) -> Result<()> {
+    process::run_quietly(apt_get()?.args(["update", "-qq"]).args(options))
 }
 
 /// Says what is about to be installed: its size, and each package with its purpose.
@@ -119,8 +120,8 @@ fn apt_get() -> Result<Command> {
     Ok(command)
 }
 
-/// Installs servers whose packages would start them, now and at each boot, as services: they do neither. A service whose
-/// server was here before is left alone.
+/// Installs servers whose packages would start them, now and at each boot, as services: they do neither. A service
+/// whose server was here before is left alone.
 pub fn install_stopped(servers: &[(Needed, &str)], others: &[Needed]) -> Result<()> {
     let (missing, services): (Vec<_>, Vec<_>) =
         servers.iter().copied().filter(|(server, _)| server.is_missing()).unzip();

@@ -2,7 +2,7 @@
 
 use std::env::consts::ARCH;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -24,7 +24,7 @@ pub fn build() -> Result<()> {
     let target_dir = workspace::target_dir().join("bpf-build");
     let mut cargo = toolchain.cargo();
     cargo
-        .current_dir(workspace::ebpf_crate())
+        .current_dir(source())
         .args(["build", "--release", "--locked", "--target", "bpfel-unknown-none", "-Zbuild-std=core"])
         .arg("--target-dir")
         .arg(&target_dir);
@@ -38,18 +38,25 @@ pub fn build() -> Result<()> {
     publish(sources::STAMP, fingerprint.as_bytes())
 }
 
+/// The crate of the kernel side, which is a workspace of its own.
+#[must_use]
+pub fn source() -> PathBuf {
+    workspace::root().join("tracer-ebpf")
+}
+
 /// Runs clippy on the kernel side, as code for this machine: the compilers that know BPF come without clippy.
 pub fn clippy() -> Result<()> {
     let mut cargo = workspace::cargo();
     cargo
-        .current_dir(workspace::ebpf_crate())
+        .current_dir(source())
         .args(["clippy", "--locked", "--bins", "--target-dir"])
         .arg(workspace::target_dir().join("bpf-clippy"));
     rustflags(&mut cargo, &[]);
     process::run(cargo.args(["--", "-D", "warnings"]))
 }
 
-/// The flags that every compilation of the kernel side needs, and `more`. Set this way they outrank a developer's own `RUSTFLAGS`.
+/// The flags that every compilation of the kernel side needs, and `more`. Set this way they outrank a developer's own
+/// `RUSTFLAGS`.
 fn rustflags(cargo: &mut Command, more: &[&str]) {
     // Which registers hold a probe's arguments depends on the machine whose kernel is traced.
     let arch = format!("--cfg=bpf_target_arch=\"{ARCH}\"");
@@ -57,8 +64,8 @@ fn rustflags(cargo: &mut Command, more: &[&str]) {
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
 }
 
-/// The object as the daemon needs it. BTF was made from the debug information; from here on that only takes room, in the daemon's
-/// file and in its memory.
+/// The object as the daemon needs it. BTF was made from the debug information; from here on that only takes room, in
+/// the daemon's file and in its memory.
 fn without_debug_information(object: &[u8]) -> Result<Vec<u8>> {
     let mut builder = Builder::read(object).context("bpf-linker made no ELF file")?;
     for section in &mut builder.sections {

@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: libFuzzer on what reads bytes that strangers choose.
 //!
-//! cargo-fuzz knows the same targets, but needs a nightly compiler for its sanitizer. Code that is safe shows its mistakes as
-//! panics, and the coverage that libFuzzer is led by is an LLVM pass that any compiler has.
+//! cargo-fuzz knows the same targets, but needs a nightly compiler for its sanitizer. Code that is safe shows its
+//! mistakes as panics, and the coverage that libFuzzer is led by is an LLVM pass that any compiler has.
 
 mod seeds;
 

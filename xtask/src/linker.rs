@@ -51,7 +51,8 @@ fn with_path(bin: &Path) -> Result<OsString> {
     env::join_paths(all).context("a directory of cargo's home has a colon in its name")
 }
 
-/// One directory for each LLVM library, so that compilers do not share a linker by mistake; under cargo's home, so that clones do.
+/// One directory for each LLVM library, so that compilers do not share a linker by mistake; under cargo's home, so that
+/// clones do.
 fn home(toolchain: &Toolchain) -> Result<PathBuf> {
     let cargo_home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -61,8 +62,8 @@ fn home(toolchain: &Toolchain) -> Result<PathBuf> {
     Ok(cargo_home.join("bpf-linker").join(format!("{VERSION}-{}", llvm.display())))
 }
 
-/// Gives the compiler's LLVM library the name the linker looks for when it builds, beside the one it looks for when it starts.
-/// This is all that bpf-linker needs of an LLVM installation, and it needs no `-dev` package.
+/// Gives the compiler's LLVM library the name the linker looks for when it builds, beside the one it looks for when it
+/// starts. This is all that bpf-linker needs of an LLVM installation, and it needs no `-dev` package.
 fn link_llvm(libllvm: &Path, lib: &Path) -> Result<()> {
     fs::create_dir_all(lib).with_context(|| format!("cannot create {}", lib.display()))?;
     let own_name = libllvm.file_name().context("the LLVM library has no name")?;

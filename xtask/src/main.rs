@@ -1,11 +1,12 @@
 //! `cargo xtask`: the developer's commands of tracer.
 #![forbid(unsafe_code)]
 
+use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
-use xtask::{bench, commands, fresh, fuzz, lab, setup, vm};
+use xtask::{commands, daemon, fuzz, lab, setup};
 
 /// Build, run and test tracer. Everything needed is found or installed on the way.
 #[derive(Parser)]
@@ -33,39 +34,55 @@ enum Xtask {
     },
     /// Check the format, lint, and test
     Ci,
-    /// Make real resets on this machine and watch tracer explain them
-    Lab(lab::Args),
-    /// Watch real servers close idle connections and compare the timeouts that tracer infers
-    Servers(lab::servers::Args),
-    /// Measure what tracer costs, beside what people use today
-    Bench(bench::Args),
-    /// Play the lab under other kernels, in emulated machines
-    Vm(vm::Args),
+    #[command(flatten)]
+    Lab(lab::Command),
     /// Throw inputs that nobody thought of at what reads bytes that strangers choose
     Fuzz(fuzz::Args),
-    /// Try the README's commands and CI on a machine that has nothing
-    Fresh(fresh::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Xtask::parse() {
         Xtask::Setup { tests } => setup::build().and_then(|_| if tests { setup::tests() } else { Ok(()) }),
-        Xtask::Build => commands::build(),
-        Xtask::Run { flags } => commands::run(&flags),
+        Xtask::Build => daemon::build(),
+        Xtask::Run { flags } => daemon::run(&flags),
         Xtask::Test { flags } => commands::test(&flags),
         Xtask::Ci => commands::ci(),
-        Xtask::Lab(arguments) => commands::lab(arguments),
-        Xtask::Servers(arguments) => commands::servers(&arguments),
-        Xtask::Bench(arguments) => commands::bench(&arguments),
-        Xtask::Vm(arguments) => commands::vm(&arguments),
+        Xtask::Lab(command) => command.exec(env::args_os().skip(2).collect()),
         Xtask::Fuzz(arguments) => commands::fuzz(&arguments),
-        Xtask::Fresh(arguments) => fresh::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::Xtask;
+
+    #[test]
+    fn the_labs_flags_are_none_of_ours() {
+        for words in ["lab --only unread-close --help", "vm 6.1 -- --http", "vm -- --http", "bench"] {
+            let words = std::iter::once("xtask").chain(words.split(' '));
+            assert!(matches!(Xtask::try_parse_from(words), Ok(Xtask::Lab(_))));
+        }
+    }
+
+    #[test]
+    fn no_line_of_help_is_longer_than_a_terminal() {
+        let mut xtask = Xtask::command();
+        xtask.build();
+        let mut help = vec![xtask.render_help(), xtask.render_long_help()];
+        for command in xtask.get_subcommands_mut() {
+            help.extend([command.render_help(), command.render_long_help()]);
+        }
+        for text in help.iter().map(ToString::to_string) {
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         }
     }
 }

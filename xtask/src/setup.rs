@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 
 use crate::debian::{self, Needed};
 use crate::toolchain::{self, Toolchain};
-use crate::{linker, process};
+use crate::{backports, linker, process, workspace};
 
 /// Debian's newest Rust: unlike its other packages it is kept up to date for the browsers. It installs beside rustup.
 const RUST: [Needed; 3] = [
@@ -43,6 +43,28 @@ const TEST_PROGRAMS: [Needed; 6] = [
     Needed::new("chromedriver", "chromium-driver", "opens the live page"),
 ];
 
+/// What emulated machines need besides what the lab needs.
+const VM_PROGRAMS: [Needed; 6] = [
+    Needed::new("qemu-system-x86_64", "qemu-system-x86", "emulates machines with other kernels"),
+    Needed::new("busybox", "busybox-static", "what those machines start with"),
+    Needed::new("ldd", "libc-bin", "finds what their programs need"),
+    Needed::new("timeout", "coreutils", "bounds captures"),
+    Needed::new("xz", "xz-utils", "unpacks kernels"),
+    Needed::new("dpkg-deb", "dpkg", "unpacks kernels"),
+];
+
+/// What tracer is compared with and measured with, besides what the tests need.
+const BENCH_PROGRAMS: [Needed; 3] = [
+    Needed::new("wrk", "wrk", "makes the load"),
+    Needed::new("bpftrace", "bpftrace", "what tracer is compared with"),
+    Needed::new("valgrind", "valgrind", "counts instructions"),
+];
+
+const FRESH_PROGRAMS: [Needed; 2] = [
+    Needed::new("debootstrap", "debootstrap", "makes the fresh machine"),
+    Needed::new("unshare", "util-linux", "keeps the fresh machine's mounts and processes apart"),
+];
+
 const WATCHED: &str = "a server whose keep-alive timeout is measured";
 
 /// What the eBPF build needs: a compiler, and a linker that reads what it writes.
@@ -67,9 +89,23 @@ fn add_rust(lacking: &anyhow::Error) -> Result<Toolchain> {
     })
 }
 
-/// What the lab needs besides.
-pub fn lab() -> Result<()> {
-    debian::ensure(&LAB_PROGRAMS)
+/// What emulated machines and the lab in them need.
+pub fn vm() -> Result<()> {
+    debian::ensure(&LAB_PROGRAMS)?;
+    let Err(why) = debian::ensure(&VM_PROGRAMS) else { return Ok(()) };
+    process::step(&format!("{why:#}: trying with backports"));
+    let missing: Vec<_> = VM_PROGRAMS.into_iter().filter(Needed::is_missing).collect();
+    backports::install(&missing, &workspace::target_dir().join("backports"))
+}
+
+/// What the bench measures with.
+pub fn bench() -> Result<()> {
+    debian::ensure(&BENCH_PROGRAMS)
+}
+
+/// What fresh machines are made with.
+pub fn fresh() -> Result<()> {
+    debian::ensure(&FRESH_PROGRAMS)
 }
 
 /// What the tests need besides.

@@ -1,7 +1,8 @@
 //! The fingerprint of the sources of the eBPF object.
 //!
-//! xtask writes it next to the object, and `tracer/build.rs` (which includes this file) compares it with the sources it finds,
-//! so that the daemon never carries an object of other sources. Times of files cannot tell: git sets them in any order.
+//! xtask writes it next to the object, and `tracer/build.rs` (which includes this file) compares it with the sources it
+//! finds, so that the daemon never carries an object of other sources. Times of files cannot tell: git sets them in any
+//! order.
 
 use std::fs;
 use std::io;
@@ -47,7 +48,8 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(nested.concat())
 }
 
-/// The 64-bit FNV-1a hash (draft-eastlake-fnv): a few lines, and the same whatever compiler built us, unlike the standard hasher.
+/// The 64-bit FNV-1a hash (draft-eastlake-fnv): a few lines, and the same whatever compiler built us, unlike the
+/// standard hasher.
 fn fnv1a(start: u64, bytes: &[u8]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     bytes.iter().fold(start, step)

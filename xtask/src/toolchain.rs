@@ -1,7 +1,8 @@
 //! Finding a Rust compiler that can build for BPF.
 //!
-//! `bpfel-unknown-none` has no prebuilt `core`, so the compiler must come with the source of the standard library. What it makes
-//! is LLVM bitcode, which only the same LLVM reads reliably: bpf-linker is linked to the very library the compiler uses.
+//! `bpfel-unknown-none` has no prebuilt `core`, so the compiler must come with the source of the standard library. What
+//! it makes is LLVM bitcode, which only the same LLVM reads reliably: bpf-linker is linked to the very library the
+//! compiler uses.
 
 use std::fs;
 use std::ops::RangeInclusive;
@@ -58,7 +59,8 @@ pub fn find() -> Result<Toolchain> {
     })
 }
 
-/// Has rustup add the source of the standard library to its nightly, else to its default toolchain, where that is all they lack.
+/// Has rustup add the source of the standard library to its nightly, else to its default toolchain, where that is all
+/// they lack.
 pub fn add_source() -> Result<Toolchain> {
     let nightly = || add_source_to(&["--toolchain", "nightly"]);
     let default = || add_source_to(&[]);

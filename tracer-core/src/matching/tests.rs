@@ -64,7 +64,7 @@ fn received(socket: SocketSnapshot) -> EventKind {
     EventKind::ReceiveReset { socket, request_line: None }
 }
 
-/// A1 as the server host sees it.
+/// race-fin-in-flight as the server host sees it.
 fn crossing() -> Vec<Event> {
     vec![
         at(3_000, fin(Side::Local, server())),

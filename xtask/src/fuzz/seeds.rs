@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 use tracer_common::{METHODS, Record};
 
 use crate::workspace;
@@ -44,16 +43,22 @@ pub(super) fn recordings() -> Result<Vec<Vec<u8>>> {
 fn records(recording: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(recording)?;
     let end = bytes.iter().position(|&byte| byte == b'\n').context("it has no header")?;
-    let header: Value = serde_json::from_slice(&bytes[..end])?;
-    let recorded = header["record_bytes"].as_u64().context("its header names no size of a record")?;
+    let recorded = record_bytes(&String::from_utf8_lossy(&bytes[..end]));
+    let recorded = recorded.context("its header names no size of a record")?;
     let mut records = vec![0; OPTIONS];
-    for record in bytes[end + 1..].chunks(usize::try_from(recorded)?.max(1)) {
+    for record in bytes[end + 1..].chunks(recorded.max(1)) {
         let whole = records.len() + size_of::<Record>();
         records.extend_from_slice(record);
         // What its version did not know yet is 0.
         records.resize(whole, 0);
     }
     Ok(records)
+}
+
+/// Of a recording's header, a JSON object.
+fn record_bytes(header: &str) -> Option<usize> {
+    let (_, rest) = header.split_once("\"record_bytes\":")?;
+    rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// What a directory holds, in order.

@@ -1,0 +1,162 @@
+//! Recordings of scenarios, one file each, for tests of the tracer that need no kernel.
+//!
+//! Each scenario is run under a tracer of its own that records, and must be right. What is kept are the records of the
+//! scenario's own hosts, and what `tracer replay` makes of them.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tempfile::TempDir;
+
+use crate::scenarios::case::Case;
+use crate::testbed::daemon::{DaemonUnderTest, RACE_WINDOW};
+use crate::testbed::network::Family;
+use crate::testbed::recording;
+use crate::testbed::recording::Parts;
+use crate::testbed::reset::Reset;
+use crate::testbed::wait::let_pass;
+use crate::workspace;
+
+/// After this long a tracer knows that a connection it has not seen was not closed before it started.
+const MOMENT: Duration = Duration::from_millis(1100);
+/// What is recorded on every address family, the rest on IPv4 only: between them the kernel side reads addresses in all
+/// the ways it can, from sockets, time-wait mini-sockets and segments.
+const ON_EVERY_FAMILY: [&str; 6] = [
+    "race-fin-in-flight",
+    "race-fin-unprocessed",
+    "unread-close",
+    "syn-to-closed-port",
+    "failover-to-nobody",
+    "response-after-close",
+];
+
+/// Records those of `cases` that tell something new into `directory/<kernel>/`: `<case>.rec` with what the kernel said,
+/// `<case>.ndjson` with what is right to say of it.
+pub(crate) fn record(cases: &[Case], directory: &Path) -> Result<()> {
+    let directory = directory.join(series(fs::read_to_string("/proc/sys/kernel/osrelease")?.trim()));
+    fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let mut missing = Vec::new();
+    // One after the other: the number of a namespace that is gone comes again at once.
+    for case in cases.iter().filter(|case| is_worth_it(case)) {
+        // What others do on this machine can disturb a case, but hardly twice.
+        let attempt = || record_case(case, &directory).inspect_err(|why| say(case, &format!("{why:#}")));
+        match attempt().or_else(|_| attempt()) {
+            Ok(what_came_of_it) => say(case, what_came_of_it),
+            Err(_) => missing.push(case.name()),
+        }
+    }
+    ensure!(missing.is_empty(), "not recorded: {}", missing.join(", "));
+    Ok(())
+}
+
+fn is_worth_it(case: &Case) -> bool {
+    case.family == Family::V4 || ON_EVERY_FAMILY.contains(&case.scenario.name)
+}
+
+/// Further lines are indented.
+fn say(case: &Case, what: &str) {
+    println!("{:<32} {}", case.name(), what.trim_end().replace('\n', "\n    "));
+}
+
+/// The part of a kernel's release that recordings go by: `6.12` of `6.12.107+deb13-amd64`.
+fn series(release: &str) -> String {
+    release.split('.').take(2).collect::<Vec<_>>().join(".")
+}
+
+/// Returns what came of it.
+fn record_case(case: &Case, directory: &Path) -> Result<&'static str> {
+    let scratch = TempDir::new().context("no temporary directory for the recording")?;
+    let all = scratch.path().join("all");
+    let flag = all.to_str().context("a temporary directory with a strange name")?;
+    let tracer = DaemonUnderTest::start_with(&["--race-window", RACE_WINDOW, "--record", flag])?;
+    let_pass(MOMENT);
+    let outcome = case.run(Some(&tracer), None);
+    let told = tracer.lines.resets(&outcome.netns, 0);
+    tracer.stop()?;
+    if outcome.is_unsupported() {
+        return Ok("is nothing this kernel can do");
+    }
+    ensure!(outcome.is_ok(), "not as expected:\n{outcome}");
+
+    let file = directory.join(case.name().replace('/', "-"));
+    let recording = file.with_extension("rec");
+    fs::write(&recording, cut(&fs::read(&all)?, &outcome.netns)?)?;
+    let lines = replay(&recording)?;
+    let replayed = lines.lines().map(Reset::parse).collect::<Result<Vec<_>>>()?;
+    ensure!(
+        replayed.len() == told.len() && told.iter().all(|reset| replayed.contains(reset)),
+        "the tracer said {told:?}, its replay {replayed:?}"
+    );
+    fs::write(file.with_extension("ndjson"), lines)?;
+    Ok("recorded")
+}
+
+/// The header and the records of these namespaces.
+fn cut(recording: &[u8], netns: &[u64]) -> Result<Vec<u8>> {
+    let Parts { mut header, size, records } = Parts::of(recording)?;
+    // Which machine it was is nobody's business; the version is.
+    let release = header["kernel"].as_str().context("a header without the kernel's release")?;
+    header["kernel"] = series(release).into();
+    let mut kept = serde_json::to_vec(&header)?;
+    kept.push(b'\n');
+    for record in records.chunks_exact(size) {
+        let number = recording::netns(record).context("a record without a namespace")?;
+        if netns.contains(&number) {
+            kept.extend(record);
+        }
+    }
+    Ok(kept)
+}
+
+/// What the tracer makes of a recording.
+fn replay(recording: &Path) -> Result<String> {
+    let output = Command::new(workspace::daemon_under_test())
+        .arg("replay")
+        .arg(recording)
+        .args(["--events", "json", "--race-window", RACE_WINDOW])
+        .output()?;
+    if !output.status.success() {
+        bail!("the recording cannot be replayed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+    use std::ops::Range;
+
+    use tracer_common::Record;
+
+    use super::*;
+    use crate::lab::cases;
+    use crate::scenarios;
+
+    /// Where a record has the number of its network namespace, in the machine's byte order.
+    const NETNS: Range<usize> = offset_of!(Record, netns)..offset_of!(Record, netns) + size_of::<u32>();
+
+    #[test]
+    fn every_scenario_is_recorded_on_ipv4_and_six_on_every_family() {
+        let recorded: Vec<_> = cases().into_iter().filter(is_worth_it).collect();
+        let on = |family| recorded.iter().filter(|case| case.family == family).count();
+        let all = scenarios::all().count();
+        assert_eq!([Family::V4, Family::V6, Family::Mapped].map(on), [all, 6, 6]);
+    }
+
+    #[test]
+    fn a_recording_keeps_the_records_of_the_cases_own_namespaces_and_no_name_of_the_machine() {
+        let record = |netns: u32| {
+            let mut bytes = vec![0; size_of::<Record>()];
+            bytes[NETNS].copy_from_slice(&netns.to_ne_bytes());
+            bytes
+        };
+        let header =
+            |kernel: &str| format!("{{\"kernel\":\"{kernel}\",\"record_bytes\":{}}}\n", size_of::<Record>());
+        let all = [header("6.12.107+deb13-amd64").into_bytes(), record(7), record(8), record(7)].concat();
+        let kept = [header("6.12").into_bytes(), record(7), record(7)].concat();
+        assert_eq!(cut(&all, &[7, 9]).unwrap(), kept);
+    }
+}

@@ -1,0 +1,108 @@
+//! Traffic that needs no advice: clients close idle connections before their servers do, in every way that is usual,
+//! and servers are reloaded and restarted meanwhile. Whatever timeout is shown must be a true one.
+
+mod clients;
+mod oracle;
+mod topology;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, ensure};
+use tempfile::TempDir;
+
+use crate::servers::healthy::clients::Tally;
+use crate::servers::healthy::oracle::Oracle;
+use crate::servers::healthy::topology::Topology;
+use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::network::{Family, Network};
+use crate::testbed::wait::let_pass;
+
+/// From one look at the tracer to the next.
+const LOOK: Duration = Duration::from_millis(500);
+/// From one reload or restart to the next, at the most.
+const REST: Duration = Duration::from_secs(10);
+/// So many there are at least.
+const DISTURBANCES: u32 = 6;
+
+/// What came of it.
+pub struct Health {
+    took: Duration,
+    traffic: String,
+    disturbances: u32,
+    oracle: Oracle,
+}
+
+/// Lets clients and servers talk for `time`.
+pub fn healthy(tracer: &DaemonUnderTest, time: Duration) -> Result<Health> {
+    let net = Network::build(Family::V4)?;
+    let directory = TempDir::new()?;
+    let mut topology = Topology::start(&net, directory.path())?;
+    let mut oracle = Oracle::new(&net, topology.truths());
+    let (addresses, tally, over) = (topology.addresses, Tally::default(), AtomicBool::new(false));
+    let began = Instant::now();
+    let disturbances = thread::scope(|scope| {
+        let traffic = scope.spawn(|| {
+            net.client.enter(|| {
+                clients::run(addresses, &tally, &over);
+                Ok(())
+            })
+        });
+        let watched = watch(tracer, &mut oracle, &mut topology, time);
+        over.store(true, Ordering::Relaxed);
+        traffic.join().unwrap_or_else(|_| Err(anyhow!("the traffic panicked"))).and(watched)
+    })?;
+    // What is closed by the end of the servers counts as well.
+    drop(topology);
+    let_pass(LOOK * 4);
+    oracle.look(tracer)?;
+    oracle.sum_up(tracer)?;
+    Ok(Health { took: began.elapsed(), traffic: tally.to_string(), disturbances, oracle })
+}
+
+/// Looks at the tracer and disturbs the servers now and then; returns how often.
+fn watch(
+    tracer: &DaemonUnderTest,
+    oracle: &mut Oracle,
+    topology: &mut Topology,
+    time: Duration,
+) -> Result<u32> {
+    let began = Instant::now();
+    let rest = REST.min(time / (DISTURBANCES + 1));
+    let mut disturbances = 0;
+    while began.elapsed() < time {
+        oracle.look(tracer)?;
+        if began.elapsed() > rest * (disturbances + 1) {
+            topology.disturb(disturbances)?;
+            disturbances += 1;
+        }
+        let_pass(LOOK);
+    }
+    Ok(disturbances)
+}
+
+impl Health {
+    /// No advice was given and no timeout was shown that is not true.
+    pub fn is_ok(&self) -> Result<()> {
+        ensure!(
+            self.oracle.wrong.is_empty(),
+            "wrong about healthy traffic: {}",
+            self.oracle.wrong.join("; ")
+        );
+        Ok(())
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            out,
+            "{:.0} s of healthy traffic, {} reloads and restarts",
+            self.took.as_secs_f64(),
+            self.disturbances
+        )?;
+        write!(out, "{}{}", self.traffic, self.oracle)
+    }
+}

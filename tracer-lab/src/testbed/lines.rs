@@ -1,0 +1,114 @@
+//! What a daemon prints: a line of JSON for each reset, kept by network namespace.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::testbed::reset::Reset;
+use crate::testbed::wait::{let_pass, stretched};
+
+/// The daemon holds an incident for about 100 ms, so that RST segments that follow are counted with it.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// After the last step of a scenario, no line may come that is not expected, and it would have come by then.
+const SETTLED: Duration = Duration::from_millis(300);
+
+/// The lines of one daemon; clones are the same ones.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<Mutex<Told>>);
+
+#[derive(Default)]
+struct Told {
+    /// By network namespace: others on this machine may reset much more than the lab.
+    resets: HashMap<u64, Vec<Reset>>,
+    /// How many there were, whether forgotten or not.
+    printed: Printed,
+    /// What was wrong with a line.
+    unreadable: Vec<String>,
+}
+
+/// Lines about resets that a tracer has printed.
+#[derive(Clone, Copy, Default)]
+pub struct Printed {
+    /// All of them.
+    pub lines: u64,
+    /// Those about resets that no connection was found for.
+    pub unmatched: u64,
+}
+
+impl Lines {
+    /// Reads lines from now on, until they end.
+    pub(crate) fn read(&self, from: impl Read + Send + 'static) {
+        let lines = self.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(from).lines().map_while(Result::ok) {
+                lines.told().take(&line);
+            }
+        });
+    }
+
+    /// The lines about these network namespaces so far.
+    #[must_use]
+    pub fn about(&self, netns: &[u64]) -> Vec<Reset> {
+        self.told().about(netns).cloned().collect()
+    }
+
+    /// Forgets the lines about these network namespaces: their numbers may have had another meaning before.
+    pub(crate) fn forget(&self, netns: &[u64]) {
+        self.told().resets.retain(|number, _| !netns.contains(number));
+    }
+
+    /// The lines about these network namespaces: as soon as `expected` are there and no more come.
+    pub(crate) fn resets(&self, netns: &[u64], expected: usize) -> Vec<Reset> {
+        let (asked, told_within) = (Instant::now(), stretched(TOLD_WITHIN));
+        loop {
+            let found = self.about(netns);
+            let waited = asked.elapsed();
+            if waited >= told_within || (found.len() >= expected && waited >= SETTLED) {
+                return found;
+            }
+            let_pass(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until `expected` lines about these network namespaces are there and no more come.
+    pub(crate) fn settle(&self, netns: &[u64], expected: usize) {
+        let asked = Instant::now();
+        while asked.elapsed() < stretched(TOLD_WITHIN) && self.told().about(netns).count() < expected {
+            let_pass(Duration::from_millis(5));
+        }
+        let_pass(SETTLED);
+    }
+
+    /// How many were printed so far.
+    pub(crate) fn printed(&self) -> Printed {
+        self.told().printed
+    }
+
+    /// What was wrong with lines that are not of the contract.
+    pub(crate) fn unreadable(&self) -> Vec<String> {
+        self.told().unreadable.clone()
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Told {
+    fn about(&self, netns: &[u64]) -> impl Iterator<Item = &Reset> {
+        netns.iter().filter_map(|number| self.resets.get(number)).flatten()
+    }
+
+    fn take(&mut self, line: &str) {
+        match Reset::parse(line) {
+            Ok(reset) => {
+                self.printed.lines += 1;
+                self.printed.unmatched += u64::from(reset.matched == "none");
+                self.resets.entry(reset.netns).or_default().push(reset);
+            }
+            Err(error) => self.unreadable.push(format!("{error:#}")),
+        }
+    }
+}
