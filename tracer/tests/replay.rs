@@ -135,7 +135,7 @@ fn a_tick_that_no_kernel_has_is_refused_with_a_sentence() -> Result<()> {
 }
 
 /// A recording in which a server closed an idle connection.
-const IDLE_CLOSE: &str = "tests/fixtures/6.18/NONE-server.rec";
+const IDLE_CLOSE: &str = "tests/fixtures/6.18/server-closes.rec";
 
 /// The records of [`IDLE_CLOSE`], each time from another client 10 s later: enough closes at one age for a timeout.
 fn many_idle_closes() -> Result<Vec<u8>> {

@@ -155,8 +155,16 @@ mod tests {
         let args =
             |lab: &[&str]| Args { lab: lab.iter().map(ToString::to_string).collect(), ..Args::default() };
         for (lab, again, flags) in [
-            (&["--request-lines", "--only", "one,two", "--ipv6"][..], &[][..], "--request-lines --only one,two --ipv6"),
-            (&["--request-lines", "--only", "one,two", "--ipv6"], &["two", "two/v6"], "--request-lines --ipv6 --only two"),
+            (
+                &["--request-lines", "--only", "one,two", "--ipv6"][..],
+                &[][..],
+                "--request-lines --only one,two --ipv6",
+            ),
+            (
+                &["--request-lines", "--only", "one,two", "--ipv6"],
+                &["two", "two/v6"],
+                "--request-lines --ipv6 --only two",
+            ),
             (&["--only=one", "--only=two"], &["two"], "--only two"),
             (&["--request-lines"], &["one", "three"], "--request-lines --only one,three"),
         ] {

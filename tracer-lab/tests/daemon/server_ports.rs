@@ -36,7 +36,7 @@ fn a_port_that_nobody_uses_costs_no_event_and_no_memory() -> Result<()> {
     end_connections(&network, network.port, CONNECTIONS)?;
 
     // The host's segments are counted all the same.
-    let due = sent_before + network.tcp_counter("OutRsts")?;
+    let due = sent_before + network.host.tcp_counter("OutRsts")?;
     let scrape = until("all RST segments to be counted", || {
         Ok(Some(Scrape::take(daemon.port)?).filter(|scrape| sent(scrape).is_ok_and(|count| count >= due)))
     })?;

@@ -71,7 +71,7 @@ fn a_variables_former_name_counts_where_the_new_one_is_not_set() -> Result<()> {
         (&[("TRACER_MAX_CLOSED_CONNECTIONS", "1")], "1"),
         (&[("TRACER_MAX_CLOSED_CONNECTIONS", "1"), ("TRACER_MAX_CONNECTIONS", "0")], "1"),
     ] {
-        let mut command = tracer(&[], &[]);
+        let mut command = command(&[], &[]);
         command.envs(variables.iter().copied());
         let ended = run_as_is(command)?;
         assert_eq!(ended.code, Some(2), "{ended:?}");
@@ -81,7 +81,7 @@ fn a_variables_former_name_counts_where_the_new_one_is_not_set() -> Result<()> {
     for (variable, shown) in
         [("TRACER_HTTP", "[env: TRACER_HTTP=1]"), ("TRACER_REQUEST_LINES", "[env: TRACER_REQUEST_LINES=1]")]
     {
-        let mut command = tracer(&[], &["--help"]);
+        let mut command = command(&[], &["--help"]);
         command.env(variable, "1");
         let ended = run_as_is(command)?;
         assert!(ended.stdout.contains(shown), "{ended:?}");

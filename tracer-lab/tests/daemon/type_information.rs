@@ -131,9 +131,9 @@ fn a_field_that_can_be_done_without_takes_its_part_with_it() -> Result<()> {
         (without(&["iov_offset"])?, "has no field msg_iter.iov_offset"),
         (retyped("iter_type", "bytes_acked")?, "iter_type of struct msghdr is 8 bytes wide, not 1"),
     ] {
-        let daemon = Daemon::start(on(&btf, &["--request-lines"]))?;
+        let daemon = DaemonUnderTest::of(on(&btf, &["--request-lines"]))?;
         assert_eq!(http::get(daemon.port, "/-/ready")?.status, 200);
-        let ended = daemon.stop(Signal::SIGTERM)?;
+        let ended = daemon.end(Signal::SIGTERM)?;
         let warned =
             |line: &str| line.contains("WARN") && line.contains("no request line") && line.contains(why);
         ensure!(ended.stderr.lines().any(warned) && ended.code == Some(0), "{ended:?}");

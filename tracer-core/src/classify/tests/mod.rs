@@ -108,14 +108,19 @@ fn each_reset_is_called_by_its_first_matching_rule() {
     let syn = Segment { opening: true, len: 0, ..request(0) };
     let rows = [
         (
-            "D: a SYN to a closed port",
+            "syn-to-closed-port: a SYN to a closed port",
             unknown(syn, Found::NoSocket, Unmatched::NoSocket),
             Refused,
             Some(By::NoSocket),
         ),
-        ("D, client", received(in_state(TcpState::SynSent, unused(client()))), Refused, None),
         (
-            "I: the accept queue overflowed",
+            "syn-to-closed-port, client",
+            received(in_state(TcpState::SynSent, unused(client()))),
+            Refused,
+            None,
+        ),
+        (
+            "accept-queue-full: the accept queue overflowed",
             Incident {
                 reason: reason("INVALID_SYN"),
                 ..unknown(bare_ack(), Found::Listener, Unmatched::NoSocket)
@@ -123,7 +128,7 @@ fn each_reset_is_called_by_its_first_matching_rule() {
             BacklogOverflow,
             Some(By::Listener),
         ),
-        ("K: ss -K", alive("TCP_STATE", server()), Killed, Some(By::Abort)),
+        ("socket-killed: ss -K", alive("TCP_STATE", server()), Killed, Some(By::Abort)),
         (
             "the listener was closed before it accepted",
             closed("TCP_STATE", SocketSnapshot { detached: true, ..unused(server()) }),
@@ -136,7 +141,12 @@ fn each_reset_is_called_by_its_first_matching_rule() {
             OutOfResources,
             Some(By::Memory),
         ),
-        ("H: keepalive gave up", alive("TCP_KEEPALIVE_TIMEOUT", server()), TcpKeepalive, Some(By::Keepalive)),
+        (
+            "keepalive-unanswered: keepalive gave up",
+            alive("TCP_KEEPALIVE_TIMEOUT", server()),
+            TcpKeepalive,
+            Some(By::Keepalive),
+        ),
         (
             "a wrong ACK",
             Incident {
@@ -148,25 +158,25 @@ fn each_reset_is_called_by_its_first_matching_rule() {
             Some(By::Protocol),
         ),
         (
-            "E: nobody knows the segment",
+            "failover: nobody knows the segment",
             unknown(request(0), Found::NoSocket, Unmatched::NoSocket),
             StaleConnection,
             Some(By::NoSocket),
         ),
         (
-            "E, the listener lives",
+            "failover, the listener lives",
             unknown(request(0), Found::Listener, Unmatched::NoSocket),
             StaleConnection,
             Some(By::Listener),
         ),
         (
-            "E, just started",
+            "failover, just started",
             unknown(request(0), Found::NoSocket, Unmatched::NotSeen),
             Unknown,
             Some(By::NoSocket),
         ),
         (
-            "E, the table was full",
+            "failover, the table was full",
             unknown(request(0), Found::NoSocket, Unmatched::Evicted),
             Unknown,
             Some(By::NoSocket),
@@ -177,9 +187,9 @@ fn each_reset_is_called_by_its_first_matching_rule() {
             StaleConnection,
             Some(By::NoSocket),
         ),
-        ("HC: a health check, server", received(unused(server())), NoRequest, None),
+        ("connect-and-reset: a health check, server", received(unused(server())), NoRequest, None),
         (
-            "HC: a health check, client",
+            "connect-and-reset: a health check, client",
             closed("TCP_STATE", SocketSnapshot { linger_zero: true, ..unused(client()) }),
             NoRequest,
             Some(By::Linger),
@@ -201,39 +211,39 @@ fn each_reset_is_called_by_its_first_matching_rule() {
             Some(By::OrphanData),
         ),
         (
-            "G: the client did not read the response",
+            "response-unread: the client did not read the response",
             closed("TCP_ABORT_ON_CLOSE", change(client(), |s| s.traffic.unread = 9)),
             ClientAbort,
             Some(By::UnreadClose),
         ),
-        ("G, server", received(server()), AfterResponse, None),
+        ("response-unread, server", received(server()), AfterResponse, None),
         (
-            "G2: the response met a client that had closed",
+            "response-after-close: the response met a client that had closed",
             answered(request(1), time_wait, client()),
             ClientAbort,
             Some(By::TimeWait),
         ),
         (
-            "G2, server",
+            "response-after-close, server",
             received(in_state(TcpState::CloseWait, change(server(), |s| s.traffic.unacknowledged = 50))),
             ClientAbort,
             None,
         ),
         ("the client gave up waiting, server", received(asked()), ClientAbort, None),
         (
-            "C: reset while the server worked",
+            "linger-reset: reset while the server worked",
             closed("TCP_STATE", SocketSnapshot { linger_zero: true, ..asked() }),
             AwaitingResponse,
             Some(By::Linger),
         ),
         (
-            "C: reset while idle",
+            "linger-reset: reset while idle",
             closed("TCP_STATE", SocketSnapshot { linger_zero: true, ..server() }),
             AfterResponse,
             Some(By::Linger),
         ),
         (
-            "C2: linger2 below 0",
+            "linger2-negative: linger2 below 0",
             Incident {
                 reason: reason("TCP_ABORT_ON_DATA"),
                 ..answered(bare_ack(), Found::Connection, orphan(TcpState::FinWait2))

@@ -18,39 +18,49 @@ fn races_tell_which_crossing_they_were() {
     let acknowledged = || change(client(), |s| s.traffic.unacknowledged = 0);
     let rows = [
         (
-            "A1: sent before the FIN arrived",
+            "race-fin-in-flight: sent before the FIN arrived",
             answered(request(0), Found::Connection, orphan(TcpState::FinWait1)),
             Crossing::FinInFlight,
             Some(By::OrphanData),
         ),
         (
-            "A2: the client's kernel had the FIN",
+            "race-fin-unprocessed: the client's kernel had the FIN",
             answered(request(1), time_wait, in_state(TcpState::TimeWait, server())),
             Crossing::FinUnprocessed,
             Some(By::TimeWait),
         ),
         (
-            "A3: likewise, in a full FIN_WAIT2",
+            "race-fin-wait2: likewise, in a full FIN_WAIT2",
             answered(request(1), Found::Connection, orphan(TcpState::FinWait2)),
             Crossing::FinUnprocessed,
             Some(By::OrphanData),
         ),
         (
-            "J: likewise, after the time-wait ended",
+            "race-time-wait-expired: likewise, after the time-wait ended",
             answered(request(1), listener, server()),
             Crossing::FinUnprocessed,
             Some(By::Listener),
         ),
         (
-            "B: queued before the close",
+            "unread-close: queued before the close",
             closed("TCP_ABORT_ON_CLOSE", change(asked(), |s| s.traffic.unread = 100)),
             Crossing::FinNotSent,
             Some(By::UnreadClose),
         ),
-        ("A1, client", with_fin(true, received(close_wait())), Crossing::FinInFlight, None),
-        ("A2, client", with_fin(false, received(close_wait())), Crossing::FinUnprocessed, None),
-        ("B, client, the request was acknowledged", received(acknowledged()), Crossing::FinNotSent, None),
-        ("B, client, it was not", received(client()), Crossing::Unknown, None),
+        ("race-fin-in-flight, client", with_fin(true, received(close_wait())), Crossing::FinInFlight, None),
+        (
+            "race-fin-unprocessed, client",
+            with_fin(false, received(close_wait())),
+            Crossing::FinUnprocessed,
+            None,
+        ),
+        (
+            "unread-close, client, the request was acknowledged",
+            received(acknowledged()),
+            Crossing::FinNotSent,
+            None,
+        ),
+        ("unread-close, client, it was not", received(client()), Crossing::Unknown, None),
     ];
     for (name, reset, crossing, mechanism) in rows {
         check(name, &reset, Cause::KeepaliveRace(crossing), mechanism);
