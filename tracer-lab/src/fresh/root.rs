@@ -20,15 +20,23 @@ const PACKAGES: &str = "ca-certificates,git";
 /// What the README asks for.
 const COMPILER: &str = "apt-get update -qq && apt-get install -qq -y build-essential";
 
-/// Mounts what a machine has and enters it. All of it ends with the processes in it.
+/// Mounts what a machine has and makes the directory the root of all mounts: in a mere chroot no user namespace can be
+/// made, and none of mounts left. All of it ends with the processes in it.
 const ENTER: &str = r#"
 set -e
 root=$1 user=$2 home=$3 script=$4 server=$5
-mount --rbind /sys "$root/sys"
-mount --rbind /dev "$root/dev"
-mount -t proc proc "$root/proc"
-mount -t tmpfs tmpfs "$root/run"
-exec chroot --userspec="$user" "$root" /usr/bin/env -i HOME="$home" USER="$user" LANG=C.UTF-8 \
+mount --bind "$root" "$root"
+cd "$root"
+mount --rbind /sys sys
+mount --rbind /dev dev
+mount -t proc proc proc
+mount -t tmpfs tmpfs run
+mkdir run/outside
+pivot_root . run/outside
+cd /
+umount --lazy /run/outside
+rmdir /run/outside
+exec chroot --userspec="$user" / /usr/bin/env -i HOME="$home" USER="$user" LANG=C.UTF-8 \
     PATH="$home/.cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
     RUSTUP_HOME=/home/dev/.rustup $server sh -c "cd /home/dev/tracer && $script"
 "#;

@@ -112,14 +112,14 @@ fn end_connections(network: &Network, port: u16, times: usize) -> Result<()> {
             let (mut client, server) = exchange(&listener)?;
             SockRef::from(&server).set_linger(Some(Duration::ZERO))?;
             drop(server);
-            reset(client.read(&mut [0]))?;
+            reset(&client.read(&mut [0]))?;
 
             let (mut client, server) = exchange(&listener)?;
             drop(server);
             ensure!(client.read(&mut [0])? == 0, "the server said more");
             client.write_all(b"?")?;
             // On loopback the answer is there before the call returns.
-            reset(client.write(b"?"))?;
+            reset(&client.write(b"?"))?;
         }
         Ok(())
     })
@@ -136,7 +136,7 @@ fn exchange(listener: &TcpListener) -> Result<(TcpStream, TcpStream)> {
     Ok((client, server))
 }
 
-fn reset(done: std::io::Result<usize>) -> Result<()> {
+fn reset(done: &std::io::Result<usize>) -> Result<()> {
     let reset = |kind| matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
     ensure!(done.as_ref().is_err_and(|error| reset(error.kind())), "the connection was not reset: {done:?}");
     Ok(())
