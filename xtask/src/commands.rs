@@ -15,7 +15,7 @@ pub fn test(flags: &[OsString]) -> Result<()> {
     daemon::build()?;
     process::step("testing");
     // The lab runs them, so that it can sum up what they say.
-    let mut tests = cargo("run --quiet --locked --package tracer-lab -- test --workspace --locked");
+    let mut tests = cargo("run --locked --package tracer-lab -- test --workspace --locked");
     match root {
         // A list: the words may hold blanks, and it is for every target.
         Ok(words) if !words.is_empty() => {
