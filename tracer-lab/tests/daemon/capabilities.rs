@@ -20,7 +20,7 @@ const CAP_BPF: u64 = 1 << 39;
 const AS_NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// The binary where every user can reach it.
-fn public_binary() -> Result<(TempDir, PathBuf)> {
+pub(crate) fn public_binary() -> Result<(TempDir, PathBuf)> {
     let directory = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir()?;
     let binary = directory.path().join("tracer");
     fs::copy(workspace::daemon_under_test(), &binary).context("`cargo xtask build` makes the daemon")?;

@@ -7,12 +7,15 @@ use anyhow::{Result, anyhow};
 use nix::libc::{EPERM, SYS_bpf};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
+use crate::capabilities::public_binary;
 use crate::turn;
-use tracer_lab::testbed::daemon::{Ended, command, run};
+use tracer_lab::testbed::daemon::{Ended, command, command_of, run};
 
 #[test]
 fn a_user_namespace_is_named_with_what_to_do() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    // Such a root cannot open another user's home.
+    let (_directory, binary) = public_binary()?;
     for wrapper in [
         // Root in it, as in a rootless container.
         &["unshare", "--user", "--map-root-user"][..],
@@ -21,7 +24,7 @@ fn a_user_namespace_is_named_with_what_to_do() -> Result<()> {
         // Nobody.
         &["unshare", "--user"],
     ] {
-        let ended = run(command(wrapper, &[]))?;
+        let ended = run(command_of(&binary, wrapper, &[]))?;
         ended.is_one_sentence(&["user namespace", "run it in the host's", "hostUsers: true"]);
         assert!(!ended.stderr.contains("locked memory"), "{ended:?}");
     }
