@@ -22,6 +22,9 @@ const START_NS: u64 = 3_600_000_000_000;
 const SERVER_PORT: u16 = 8080;
 const AF_INET: u16 = 2;
 
+/// Scenarios in which nobody sends a RST.
+const GOOD_ORDER: [&str; 3] = ["client-closes", "server-closes", "user-timeout"];
+
 /// A record, as it stands in the ring.
 type Bytes = [u8; size_of::<Record>()];
 
@@ -82,8 +85,9 @@ fn read(path: &Path) -> Result<Kind> {
         records.push(record);
     }
     ensure!(!records.is_empty(), "{} is empty", path.display());
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Ok(Kind { header: recording.header, closes_in_good_order: name.starts_with("NONE"), records })
+    let closes_in_good_order =
+        path.file_stem().is_some_and(|name| GOOD_ORDER.iter().any(|good_order| name == *good_order));
+    Ok(Kind { header: recording.header, closes_in_good_order, records })
 }
 
 /// When the record was made.
