@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::lab::{Command as Lab, Words};
 use crate::workspace::cargo_words as cargo;
@@ -26,6 +26,7 @@ pub fn test(flags: &[OsString]) -> Result<()> {
     }
     // The end-to-end tests start the daemon that users get.
     process::run(tests.args(flags).env("TRACER_BIN", workspace::daemon()))
+        .map_err(|_| anyhow!("the tests did not all pass, see above"))
 }
 
 /// The kernels that a change must pass on besides the machine's own: the oldest supported, and the last ones before and

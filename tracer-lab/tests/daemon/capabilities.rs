@@ -3,8 +3,9 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, ensure};
 use tempfile::TempDir;
 use tracer_lab::workspace;
 
@@ -23,8 +24,10 @@ const AS_NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--cl
 pub(crate) fn public_binary() -> Result<(TempDir, PathBuf)> {
     let directory = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir()?;
     let binary = directory.path().join("tracer");
-    fs::copy(workspace::daemon_under_test(), &binary).context("`cargo xtask build` makes the daemon")?;
-    fs::set_permissions(&binary, Permissions::from_mode(0o755))?;
+    // By another process: a file that this one writes is busy for as long as a child of another test may have it open.
+    let mut install = Command::new("install");
+    let status = install.args(["-m", "755"]).arg(workspace::daemon_under_test()).arg(&binary).status()?;
+    ensure!(status.success(), "there is no daemon: `cargo xtask build` makes it");
     Ok((directory, binary))
 }
 
