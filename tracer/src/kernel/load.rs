@@ -50,7 +50,7 @@ const MAX_REMEMBERED: u32 = 65_536;
 const FALLBACKS: [&str; 2] = [program::tcp_v4_send_reset, program::tcp_v6_send_reset];
 
 /// The loaded kernel side. Dropping `programs` detaches the probes; the ring can still be drained then.
-pub struct Tracer {
+pub(crate) struct Tracer {
     /// Keeps the probes attached.
     pub programs: Ebpf,
     /// The records.
@@ -136,7 +136,7 @@ impl ProbeReport {
 
 impl Tracer {
     /// Checks the machine, loads everything and attaches what can be attached. Fails when nothing can.
-    pub fn start(options: &LoadOptions) -> Result<Self> {
+    pub(crate) fn start(options: &LoadOptions) -> Result<Self> {
         let btf = preflight::check()?;
         let fields = Fields::resolve(&btf, options.request_lines)?;
         for (part, why) in &fields.lost {
