@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::servers::client;
 use crate::servers::client::Clients;
 use crate::servers::plain::Plain;
-use crate::servers::watch::{SETTLED, timeout};
+use crate::servers::watch::{JUDGED_WITHIN, timeout};
 use crate::servers::{TRIES, endpoint};
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
@@ -319,7 +319,7 @@ impl Testbed<'_> {
     /// No timeout is shown and no advice is given, now or when all closes so far are judged.
     fn shows_nothing(&self) -> Result<()> {
         let began = Instant::now();
-        while began.elapsed() < SETTLED {
+        while began.elapsed() < JUDGED_WITHIN {
             let shown = self.timeouts()?;
             ensure!(shown == [None; 2], "timeouts are shown: {shown:?}");
             let advice = self.tracer.json("/api/v1/advice")?;

@@ -72,8 +72,8 @@ impl Session {
 
     /// Reads what follows.
     pub(crate) fn rest(&mut self, head: &Head) -> io::Result<()> {
-        let wanted = head.length.unwrap_or(u64::MAX);
-        let got = io::copy(&mut (&mut self.stream).take(wanted), &mut io::sink())?;
+        let limit = head.length.unwrap_or(u64::MAX);
+        let got = io::copy(&mut (&mut self.stream).take(limit), &mut io::sink())?;
         if head.length.is_some_and(|length| got < length) {
             Err(ErrorKind::UnexpectedEof.into())
         } else {
