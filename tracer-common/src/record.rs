@@ -32,8 +32,8 @@ pub struct Record {
     pub since_ack: u32,
     /// Segments with payload sent, retransmissions included (`__tcp_transmit_skb`, `net/ipv4/tcp_output.c`).
     pub data_segs_out: u32,
-    /// Segments with payload received, in order or not (`tcp_segs_in`, `include/net/tcp.h`): counted before anything else, so one
-    /// that is answered with a RST is among them.
+    /// Segments with payload received, in order or not (`tcp_segs_in`, `include/net/tcp.h`): counted before anything
+    /// else, so one that is answered with a RST is among them.
     pub data_segs_in: u32,
     /// Oldest unacknowledged sequence number.
     pub snd_una: u32,
@@ -83,8 +83,8 @@ pub struct Record {
     pub padding: [u8; 3],
     // What follows is not in older recordings, where it reads as 0: unknown.
     /// When the oldest segment in flight was sent, or the latest that was acknowledged: with payload or a FIN
-    /// (`first_tx_mstamp`, `tcp_rate_skb_sent`, `net/ipv4/tcp_rate.c`); on the clock of `at_ns`, to the microsecond, and with
-    /// pacing in the future.
+    /// (`first_tx_mstamp`, `tcp_rate_skb_sent`, `net/ipv4/tcp_rate.c`); on the clock of `at_ns`, to the microsecond,
+    /// and with pacing in the future.
     pub sent_ns: u64,
     /// When the application last read payload; on the clock of `at_ns`, 0 when not seen.
     pub read_ns: u64,

@@ -34,8 +34,8 @@ pub(crate) struct Setting {
     pub(crate) likely: bool,
 }
 
-/// Who keeps connections, and where that is set. Node keeps them for 5 s by default, for 65 s in the newest releases; and
-/// newer ones (20.20, not 18.20) a second longer than the setting says.
+/// Who keeps connections, and where that is set. Node keeps them for 5 s by default, for 65 s in the newest releases;
+/// and newer ones (20.20, not 18.20) a second longer than the setting says.
 const SOFTWARE: [Software; 17] = [
     server("Node.js", &[5, 6, 65, 66], |t| format!("server.keepAliveTimeout = {}", t.as_millis())),
     server("nginx", &[75], |t| format!("keepalive_timeout {};", short(t))),

@@ -1,4 +1,4 @@
-//! Both sockets on one host: each side is told of once.
+//! Both sockets on one host: each side is reported once.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::time::{Duration, Instant};

@@ -26,7 +26,7 @@ pub(crate) enum Side {
 pub(crate) struct Evidence {
     pub(crate) rsts_from_server: u32,
     pub(crate) rsts_from_client: u32,
-    /// RSTs so long after the first that the tracer's line may not count them.
+    /// RSTs that come later than the tracer's hold, which its line may not count.
     pub(crate) late_rsts: u32,
     /// From the last payload in either direction, else the establishment, to the first payload of the last request.
     pub(crate) idle: Option<f64>,

@@ -24,7 +24,7 @@ use crate::testbed::sockets::{accept, listen};
 use crate::testbed::wait::{let_pass, until};
 use crate::traffic::session::Session;
 
-/// So many errors are provoked, and at most so many requests are sent for it.
+/// How many errors are provoked, and upper bound on the requests sent for it.
 const ERRORS: usize = 20;
 const REQUESTS: usize = 60;
 /// How long the proxy's connection to its upstream idles before it races: many jiffies.

@@ -1,4 +1,4 @@
-//! What a tracer with `--request-lines` makes of payload from friends and foes, sent for real.
+//! What a tracer with `--request-lines` makes of payload from well-behaved and hostile clients, sent for real.
 
 use std::io::{IoSlice, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -22,7 +22,7 @@ use crate::traffic::ends::is_reset;
 enum Way {
     /// In one piece.
     Write,
-    /// In pieces of so many bytes, in one call.
+    /// In pieces of this many bytes, in one call.
     Scatter(usize),
     /// In such pieces, each with a call of its own.
     Dribble(usize),

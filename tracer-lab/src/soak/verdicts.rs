@@ -8,7 +8,7 @@ use crate::soak::kinds::KINDS;
 use crate::soak::run::{Completed, End};
 use crate::testbed::reset::Reset;
 
-/// Of the lines that are not as they should be, so many are shown.
+/// Upper bound on the wrong lines that are shown.
 const SHOWN: usize = 5;
 
 /// How often each cause was given to each kind, on each side.

@@ -30,7 +30,7 @@ impl Session {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
-    /// The server has so long for whatever it does next.
+    /// Bounds whatever the server does next.
     pub(crate) fn wait_for(&self, patience: Duration) -> io::Result<()> {
         self.stream.get_ref().set_read_timeout(Some(patience))
     }

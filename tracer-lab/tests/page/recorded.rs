@@ -1,4 +1,4 @@
-//! What the API of a busy daemon says, to be told again with other words in it.
+//! What the API of a busy daemon says, to be replayed with other strings in it.
 
 use std::collections::HashMap;
 use std::iter::repeat_n;

@@ -60,7 +60,7 @@ impl<'network> Traffic<'network> {
         bail!("{} closes of idle connections show no timeout", ATTEMPTS * CLOSES)
     }
 
-    /// The server closes so many idle connections, one after the other.
+    /// The server closes `times` idle connections, one after the other.
     fn closes(&self, times: usize) -> Result<()> {
         let idle = |ends: Ends| {
             let_pass(TIMEOUT);

@@ -22,9 +22,9 @@ use crate::testbed::wait::let_pass;
 
 /// From one poll of the tracer to the next.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// From one reload or restart to the next, at the most.
+/// Upper bound on the time between two reloads or restarts.
 const REST: Duration = Duration::from_secs(10);
-/// So many there are at least.
+/// Lower bound on reloads and restarts.
 const DISTURBANCES: u32 = 6;
 
 /// What came of it.
