@@ -25,8 +25,9 @@ use super::{
     reasons, refusal,
     requests::{LateMarks, RequestCounters},
     server_ports::set_port_filter,
+    take_map,
 };
-use crate::{clock::jiffy, sources::ring::Ring};
+use crate::clock::jiffy;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACER_EBPF_OBJECT"));
 
@@ -147,7 +148,7 @@ impl Tracer {
             let sentence = refusal::explain(&error, locked_memory);
             error.context(sentence)
         })?;
-        let ring = Ring::take(&mut programs)?;
+        let ring = RingBuf::try_from(take_map(&mut programs, map::EVENTS)?)?;
         let counters = KernelCounters::take(&mut programs)?;
         let diagnostics = if options.diagnostics {
             Some(EbpfLogger::init(&mut programs).context("cannot read the kernel side's diagnostics")?)
