@@ -128,7 +128,7 @@ pub const FLAG_PEER_FIN: u16 = 1 << 2;
 /// `SO_LINGER` with a timeout of 0.
 pub const FLAG_LINGER_ZERO: u16 = 1 << 3;
 /// The socket was never accepted (no `struct socket`), or is an orphan.
-pub const FLAG_NO_FILE: u16 = 1 << 4;
+pub const FLAG_DETACHED: u16 = 1 << 4;
 /// Unacknowledged payload was sent more than once, so `since_sent` counts from a later time than the first.
 pub const FLAG_RETRANSMITTING: u16 = 1 << 5;
 /// `requests` counts from the connection's first one.
