@@ -65,7 +65,8 @@ fn revision(root: &Path) -> Option<String> {
     if !git(&["rev-parse", "--show-prefix"])?.is_empty() {
         return None;
     }
-    // Checkouts and commits of this worktree write both. A path that does not exist would make cargo run this every time.
+    // Checkouts and commits of this worktree write both. A path that does not exist would make cargo run this every
+    // time.
     let moves = ["HEAD", "logs/HEAD"].into_iter().filter_map(|name| git(&["rev-parse", "--git-path", name]));
     let sources = [&DAEMON[..], &sources::SOURCES].concat();
     let watched = moves.chain(sources.iter().map(|&source| source.to_owned())).map(|path| root.join(path));

@@ -1,4 +1,5 @@
-// A server with a short keep-alive timeout: 500 ms, to which newer releases of Node add a second (20.20 does, 18.20 not).
+// A server with a short keep-alive timeout: 500 ms, to which newer releases of Node add a second (20.20 does, 18.20
+// not).
 const http = require('node:http');
 
 const server = http.createServer((request, response) => {

@@ -30,7 +30,7 @@ struct Options {
     race_window: u8,
     /// Whether only few connections are remembered.
     little_room: u8,
-    /// Which of [`PORTS`] are wanted.
+    /// Which of [`PORTS`] are selected.
     ports: u8,
     /// How often they come again, each time from other clients: a timeout shows only in many closes.
     rounds: u8,
@@ -47,7 +47,7 @@ const METHODS: [&str; 10] =
 /// Milliseconds between two rounds: within and beyond what the matcher waits for and remembers.
 const STEPS: [u64; 8] = [150, 0, 1, 20, 99, 1_000, 5_000, 70_000];
 
-/// Server ports that are asked for.
+/// Server ports that may be selected.
 const PORTS: [&[u16]; 3] = [&[], &[8080], &[9]];
 
 /// Upper bound on the records that one input comes to, all rounds together.
@@ -142,14 +142,14 @@ fn run(records: &[Record], engine: &mut Engine, clock: WallClock) {
     for record in records {
         // What makes no sense is refused, and counted.
         let _ = engine.record(record.as_bytes());
-        judge_all(engine, clock);
+        check_all(engine, clock);
         for sentence in engine.review(KernelNs(record.at_ns)).into_iter().flat_map(|review| review.announced)
         {
             harmless(&sentence);
         }
     }
     engine.finish();
-    judge_all(engine, clock);
+    check_all(engine, clock);
     for server in engine.servers(usize::MAX) {
         json(&server);
     }
@@ -158,16 +158,16 @@ fn run(records: &[Record], engine: &mut Engine, clock: WallClock) {
     }
 }
 
-fn judge_all(engine: &mut Engine, clock: WallClock) {
+fn check_all(engine: &mut Engine, clock: WallClock) {
     for outcome in engine.outcomes() {
         if let Outcome::Incident(reset) = outcome {
-            judge(&ResetView::new(&reset, clock));
+            check(&ResetView::new(&reset, clock));
         }
     }
 }
 
 /// Panics where a reset is shown as it must not be.
-fn judge(reset: &ResetView) {
+fn check(reset: &ResetView) {
     harmless(&reset.to_string());
     let object = json(reset);
     let is = |field: &str, value: &str| object[field] == value;

@@ -5,6 +5,6 @@
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../tracer-core/tests/support/request_line.rs"]
-mod judge;
+mod oracle;
 
-fuzz_target!(|payload: &[u8]| judge::judge_request_line(payload));
+fuzz_target!(|payload: &[u8]| oracle::check_request_line(payload));

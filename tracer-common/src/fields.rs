@@ -43,7 +43,7 @@ pub struct Row {
     pub places: &'static [Place],
     /// How many bytes of it are read; 0 where only its place counts.
     pub width: usize,
-    /// What for.
+    /// What it is needed for.
     pub need: Need,
 }
 
@@ -110,7 +110,7 @@ macro_rules! fields {
         #[expect(clippy::upper_case_acronyms, reason = "likewise")]
         enum Index { $($name),* }
 
-        /// Each field by its name.
+        /// The fields, by name.
         pub mod field {
             use super::{Field, Index, PhantomData};
             $(
@@ -119,7 +119,7 @@ macro_rules! fields {
             )*
         }
 
-        /// All of them.
+        /// Every field's row, in the order of the list.
         pub const ROWS: &[Row] = &[$(Row {
             places: &[$(Place { of: stringify!($of), path: &[$(stringify!($step)),+] }),+],
             width: size_of::<$read_as>(),

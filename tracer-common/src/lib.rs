@@ -1,7 +1,7 @@
 //! The records that cross from the kernel side of tracer to its user side.
 //!
 //! Everything here is plain integers and byte arrays with explicit padding: any bit pattern is a valid
-//! value, so neither side can break the other. Meaning is given to them once, in `tracer::decode`.
+//! value, so neither side can break the other. Meaning is given to them once, in `tracer_core::decode`.
 
 #![no_std]
 #![forbid(unsafe_code)]

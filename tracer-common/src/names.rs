@@ -11,7 +11,7 @@ macro_rules! names {
                 pub const $name: &str = stringify!($name);
             )*
 
-            /// All of them.
+            /// Every name of the list.
             pub const ALL: &[&str] = &[$($name),*];
         }
     };

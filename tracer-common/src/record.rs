@@ -32,8 +32,8 @@ pub struct Record {
     pub since_ack: u32,
     /// Segments with payload sent, retransmissions included (`__tcp_transmit_skb`, `net/ipv4/tcp_output.c`).
     pub data_segs_out: u32,
-    /// Segments with payload received, in order or not (`tcp_segs_in`, `include/net/tcp.h`): counted before anything else, so one
-    /// that is answered with a RST is among them.
+    /// Segments with payload received, in order or not (`tcp_segs_in`, `include/net/tcp.h`): counted before anything
+    /// else, so one that is answered with a RST is among them.
     pub data_segs_in: u32,
     /// Oldest unacknowledged sequence number.
     pub snd_una: u32,
@@ -83,8 +83,8 @@ pub struct Record {
     pub padding: [u8; 3],
     // What follows is not in older recordings, where it reads as 0: unknown.
     /// When the oldest segment in flight was sent, or the latest that was acknowledged: with payload or a FIN
-    /// (`first_tx_mstamp`, `tcp_rate_skb_sent`, `net/ipv4/tcp_rate.c`); on the clock of `at_ns`, to the microsecond, and with
-    /// pacing in the future.
+    /// (`first_tx_mstamp`, `tcp_rate_skb_sent`, `net/ipv4/tcp_rate.c`); on the clock of `at_ns`, to the microsecond,
+    /// and with pacing in the future.
     pub sent_ns: u64,
     /// When the application last read payload; on the clock of `at_ns`, 0 when not seen.
     pub read_ns: u64,
@@ -128,7 +128,7 @@ pub const FLAG_PEER_FIN: u16 = 1 << 2;
 /// `SO_LINGER` with a timeout of 0.
 pub const FLAG_LINGER_ZERO: u16 = 1 << 3;
 /// The socket was never accepted (no `struct socket`), or is an orphan.
-pub const FLAG_NO_FILE: u16 = 1 << 4;
+pub const FLAG_DETACHED: u16 = 1 << 4;
 /// Unacknowledged payload was sent more than once, so `since_sent` counts from a later time than the first.
 pub const FLAG_RETRANSMITTING: u16 = 1 << 5;
 /// `requests` counts from the connection's first one.

@@ -1,10 +1,10 @@
-//! What is taken for a request line, and what is shown of it: the code that runs in the kernel, on payload from friends
-//! and foes.
+//! What is taken for a request line, and what is shown of it: the code that runs in the kernel, on payload from
+//! well-behaved and from hostile clients.
 
 #[path = "support/request_line.rs"]
-mod judge;
+mod oracle;
 
-use judge::{judge_request_line, request_line};
+use oracle::{check_request_line, request_line};
 use proptest::prelude::*;
 
 /// Method and path as JSON shows them; `-` where there is none.
@@ -140,6 +140,6 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn whatever_is_sent_only_a_clean_prefix_of_the_target_is_shown(payload in payload()) {
-        judge_request_line(&payload);
+        check_request_line(&payload);
     }
 }

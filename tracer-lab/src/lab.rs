@@ -84,7 +84,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let keep = args.keep.map(directory).transpose()?;
     let flags = [("--requests", args.requests), ("--request-lines", args.request_lines)];
-    let flags: Vec<_> = flags.into_iter().filter_map(|(flag, wanted)| wanted.then_some(flag)).collect();
+    let flags: Vec<_> = flags.into_iter().filter_map(|(flag, is_set)| is_set.then_some(flag)).collect();
     let tracer = if args.wire_only { None } else { Some(DaemonUnderTest::start_for_lab(&flags)?) };
     let began = Instant::now();
     let mut failed = batch::run(&cases, tracer.as_ref(), keep.as_deref());
@@ -92,7 +92,7 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(tracer) = &tracer {
         failed += composites
             .iter()
-            .map(|(composite, family)| tell(composite, *family, tracer))
+            .map(|(composite, family)| run_composite(composite, *family, tracer))
             .filter(|ok| !ok)
             .count();
         run += composites.len();
@@ -105,10 +105,10 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// Runs a composite, prints what came of it, and says whether it went well.
-fn tell(composite: &Composite, family: Family, tracer: &DaemonUnderTest) -> bool {
-    let told = composite.run(tracer, family);
-    println!("{:<26} {} {}", composite.name, composite.says, if told.is_ok() { "ok" } else { "FAIL" });
-    told.inspect_err(|error| println!("    {error:#}")).is_ok()
+fn run_composite(composite: &Composite, family: Family, tracer: &DaemonUnderTest) -> bool {
+    let result = composite.run(tracer, family);
+    println!("{:<26} {} {}", composite.name, composite.says, if result.is_ok() { "ok" } else { "FAIL" });
+    result.inspect_err(|error| println!("    {error:#}")).is_ok()
 }
 
 /// Every scenario on every address family.
@@ -130,10 +130,10 @@ pub fn composites() -> Vec<(&'static Composite, Family)> {
         .collect()
 }
 
-type Told = (&'static Composite, Family);
+type CompositeCase = (&'static Composite, Family);
 
 /// The cases and composites named, or all, on IPv4 and perhaps the rest.
-fn select(only: &[String], ipv6: bool) -> Result<(Vec<Case>, Vec<Told>)> {
+fn select(only: &[String], ipv6: bool) -> Result<(Vec<Case>, Vec<CompositeCase>)> {
     let named = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
     let known: Vec<_> =
         scenarios::all().map(|row| row.name).chain(COMPOSITES.iter().map(|row| row.name)).collect();

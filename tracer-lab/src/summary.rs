@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::workspace;
 
-/// Once cargo has ended, whoever else holds its output may be silent for so long before nobody listens any more.
+/// How long to wait for more output once cargo has ended and another process still holds the pipe.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How tests that need root say that they are skipped, although their harness calls them passed.

@@ -46,7 +46,7 @@ const FOLLOW_UP: Duration = Duration::from_millis(100);
 const MAX_QUERIES: usize = 16;
 
 /// Traces this host, and serves what it finds on `listener`, until `shutdown` ends.
-pub async fn run(
+pub(crate) async fn run(
     options: DaemonOptions,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,

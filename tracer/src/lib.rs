@@ -5,12 +5,12 @@
 pub mod clock;
 pub mod commands;
 pub mod config;
-pub mod daemon;
-pub mod http;
-pub mod kernel;
+mod daemon;
+mod http;
+mod kernel;
 pub mod lines;
 pub mod log;
 pub mod pipeline;
-pub mod query;
+mod query;
 pub mod sinks;
 pub mod sources;

@@ -27,7 +27,7 @@ pub struct Log(LineWriter);
 /// Starts the writer and logs to it.
 pub fn start(level: LevelFilter) -> io::Result<Log> {
     let lines = LineWriter::start("stderr", io::stderr(), QUEUE, WhenFull::Drop)?;
-    logger(level, Pipe { lines: lines.clone(), told: 0 }).init();
+    logger(level, Pipe { lines: lines.clone(), announced: 0 }).init();
     Ok(Log(lines))
 }
 
@@ -53,13 +53,13 @@ fn logger(level: LevelFilter, out: impl Write + Send + 'static) -> Builder {
 /// Takes whole lines, as `env_logger` writes them.
 struct Pipe {
     lines: LineWriter,
-    /// Lost lines that the log has told of.
-    told: u64,
+    /// Lost lines that the log has announced.
+    announced: u64,
 }
 
 impl Write for Pipe {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let lost = self.lines.dropped() - self.told;
+        let lost = self.lines.dropped() - self.announced;
         let queued = self.lines.print(|text| {
             if lost > 0 {
                 // To write into memory cannot fail.
@@ -68,7 +68,7 @@ impl Write for Pipe {
             *text += String::from_utf8_lossy(line).trim_end_matches('\n');
         });
         if queued {
-            self.told += lost;
+            self.announced += lost;
         }
         self.lines.flush();
         Ok(line.len())
@@ -133,7 +133,7 @@ mod tests {
         const LINE: &str = "a line that nobody reads";
         let (reader, out) = UnixStream::pair().unwrap();
         let lines = LineWriter::start("test", out, 10, WhenFull::Drop).unwrap();
-        let mut log = Pipe { lines: lines.clone(), told: 0 };
+        let mut log = Pipe { lines: lines.clone(), announced: 0 };
         let mut written = 0;
         let mut write_until = |done: fn(&Pipe) -> bool| {
             while !done(&log) {
@@ -144,12 +144,12 @@ mod tests {
         write_until(|log| log.lines.dropped() > 0);
         let reader =
             thread::spawn(|| BufReader::new(reader).lines().map_while(Result::ok).collect::<Vec<_>>());
-        write_until(|log| log.told > 0);
+        write_until(|log| log.announced > 0);
         while !lines.finish(SHUTDOWN_TIMEOUT) {}
 
         let read = reader.join().unwrap();
-        let told = format!("{} lines of this log were lost: nobody read it", log.told);
-        assert!(read.contains(&told), "{told}");
+        let sentence = format!("{} lines of this log were lost: nobody read it", log.announced);
+        assert!(read.contains(&sentence), "{sentence}");
         assert_eq!(read.iter().filter(|line| *line == LINE).count() as u64 + lines.dropped(), written);
     }
 }

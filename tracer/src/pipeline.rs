@@ -18,19 +18,19 @@ use crate::{
 
 /// The engine, and where its outcomes go; one task owns it.
 pub struct Pipeline {
-    /// Says what records mean.
+    /// The core.
     pub engine: Engine,
-    /// Counts.
+    /// The metrics sink.
     pub metrics: Metrics,
-    /// Prints.
+    /// The stdout sink.
     pub stdout: Stdout,
-    /// Keeps the latest.
+    /// The sink of the latest resets.
     pub recent: Recent,
     /// What the kernel side counts of requests, if it does.
     pub requests: Option<(Arc<RequestCounters>, LateMarks)>,
-    /// Writes down what comes in.
+    /// The recording of the records that come in.
     pub recorder: Option<Recorder>,
-    /// Tells the time of day of what comes out.
+    /// Translates kernel times to wall-clock time.
     pub clock: WallClock,
 }
 

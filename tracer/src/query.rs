@@ -13,7 +13,6 @@ use tracer_core::{
 use crate::sinks::metrics::Server;
 
 /// A question, with where the answer goes. `limit` bounds a list.
-#[expect(missing_docs, reason = "the same fields in each")]
 pub enum Query {
     /// The newest resets.
     Resets { limit: usize, answer: oneshot::Sender<Vec<ResetView>> },

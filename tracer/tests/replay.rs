@@ -1,8 +1,8 @@
 //! Recordings of real resets, replayed: what the tracer says of them needs neither root nor the kernel they are from.
 //!
 //! `cargo xtask lab --record tracer/tests/fixtures` makes those of the machine's own kernel, `cargo xtask vm --record
-//! tracer/tests/fixtures` those of the others, each checked against the wire. A line may get more fields, but none that it has may
-//! change.
+//! tracer/tests/fixtures` those of the others, each checked against the wire. A line may get more fields, but none that
+//! it has may change.
 
 use std::{
     env, fs,

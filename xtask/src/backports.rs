@@ -13,7 +13,7 @@ use crate::debian::{self, Needed};
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Installs `packages` of the machine's suite or its backports, by lists of its own in `directory`.
-pub fn install(packages: &[Needed], directory: &Path) -> Result<()> {
+pub(crate) fn install(packages: &[Needed], directory: &Path) -> Result<()> {
     let Archive { mirror, suite, .. } = Archive::of_this_machine()?;
     let sources = directory.join("backports.sources");
     let write = || {

@@ -36,7 +36,7 @@ const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
 /// Seconds for each of the fuzzer's targets: enough for what is easy to find.
 const FUZZING: u64 = 15;
 
-/// What a change must pass, the quick parts first: formatting, lints, tests, inputs that nobody thought of, other
+/// What a change must pass, the quick parts first: formatting, lints, tests, fuzzing, other
 /// kernels, and the longer keep-alive timeouts of real servers.
 pub fn ci() -> Result<()> {
     process::step("checking the format");
@@ -62,7 +62,7 @@ pub fn ci() -> Result<()> {
     Lab::Servers(Words::default()).run(&[])
 }
 
-/// Throws inputs that nobody thought of at what reads bytes that strangers choose.
+/// Fuzzes what reads untrusted bytes.
 pub fn fuzz(arguments: &fuzz::Args) -> Result<()> {
     fuzz::setup()?;
     fuzz::run(arguments)

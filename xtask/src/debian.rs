@@ -11,7 +11,7 @@ use crate::{privilege, process};
 
 /// Something that must be here: a program, the Debian package it comes in, and what it is for.
 #[derive(Clone, Copy, Debug)]
-pub struct Needed {
+pub(crate) struct Needed {
     /// How `PATH` knows it.
     pub program: &'static str,
     /// What brings it.
@@ -23,25 +23,25 @@ pub struct Needed {
 impl Needed {
     /// `program` of the package `package`, which serves `purpose`.
     #[must_use]
-    pub const fn new(program: &'static str, package: &'static str, purpose: &'static str) -> Self {
+    pub(crate) const fn new(program: &'static str, package: &'static str, purpose: &'static str) -> Self {
         Self { program, package, purpose }
     }
 
     /// Whether the program cannot be found.
     #[must_use]
-    pub fn is_missing(&self) -> bool {
+    pub(crate) fn is_missing(&self) -> bool {
         process::find(self.program).is_none()
     }
 }
 
 /// Installs the packages of those programs that are missing, if any are.
-pub fn ensure(needed: &[Needed]) -> Result<()> {
+pub(crate) fn ensure(needed: &[Needed]) -> Result<()> {
     let missing: Vec<_> = needed.iter().copied().filter(Needed::is_missing).collect();
     if missing.is_empty() { Ok(()) } else { install(&missing) }
 }
 
 /// Installs packages without a question, and without taking another package away.
-pub fn install(needed: &[Needed]) -> Result<()> {
+pub(crate) fn install(needed: &[Needed]) -> Result<()> {
     let names = packages(needed).join(" ");
     if process::find("apt-get").is_none() {
         bail!("missing here, and there is no apt-get to install it with: {names}");
@@ -57,7 +57,7 @@ pub fn install(needed: &[Needed]) -> Result<()> {
 }
 
 /// The same with more options for apt-get, and with the package lists as they are.
-pub fn install_with(options: &[String], needed: &[Needed]) -> Result<()> {
+pub(crate) fn install_with(options: &[String], needed: &[Needed]) -> Result<()> {
     let words = ["install", "--no-install-recommends", "--no-remove"].map(str::to_owned);
     let names = packages(needed);
     let arguments: Vec<_> =
@@ -69,7 +69,7 @@ pub fn install_with(options: &[String], needed: &[Needed]) -> Result<()> {
 }
 
 /// Fetches the package lists, with more options for apt-get.
-pub fn update_with(options: &[String]) -> Result<()> {
+pub(crate) fn update_with(options: &[String]) -> Result<()> {
     process::run_quietly(apt_get()?.args(["update", "-qq"]).args(options))
 }
 
@@ -122,7 +122,7 @@ fn apt_get() -> Result<Command> {
 
 /// Installs servers whose packages would start them, now and at each boot, as services: they do neither. A service
 /// whose server was here before is left alone.
-pub fn install_stopped(servers: &[(Needed, &str)], others: &[Needed]) -> Result<()> {
+pub(crate) fn install_stopped(servers: &[(Needed, &str)], others: &[Needed]) -> Result<()> {
     let (missing, services): (Vec<_>, Vec<_>) =
         servers.iter().copied().filter(|(server, _)| server.is_missing()).unzip();
     // A mask below /run is gone after the next boot, whatever becomes of us.

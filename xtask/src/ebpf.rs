@@ -12,7 +12,7 @@ use object::elf::SHT_STRTAB;
 use crate::{process, setup, sources, workspace};
 
 /// Builds the eBPF object, and puts it where `tracer/build.rs` looks for it.
-pub fn build() -> Result<()> {
+pub(crate) fn build() -> Result<()> {
     let (toolchain, linker) = setup::build()?;
     process::step(&format!(
         "building the eBPF object (rustc {}, LLVM {})",
@@ -40,12 +40,12 @@ pub fn build() -> Result<()> {
 
 /// The crate of the kernel side, which is a workspace of its own.
 #[must_use]
-pub fn source() -> PathBuf {
+pub(crate) fn source() -> PathBuf {
     workspace::root().join("tracer-ebpf")
 }
 
 /// Runs clippy on the kernel side, as code for this machine: the compilers that know BPF come without clippy.
-pub fn clippy() -> Result<()> {
+pub(crate) fn clippy() -> Result<()> {
     let mut cargo = workspace::cargo();
     cargo
         .current_dir(source())

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: libFuzzer on what reads bytes that strangers choose.
+//! `cargo xtask fuzz`: libFuzzer on what reads untrusted bytes.
 //!
 //! cargo-fuzz knows the same targets, but needs a nightly compiler for its sanitizer. Code that is safe shows its
 //! mistakes as panics, and the coverage that libFuzzer is led by is an LLVM pass that any compiler has.
@@ -31,7 +31,7 @@ const FLAGS: [&str; 7] = [
     "-Ccodegen-units=1",
 ];
 
-/// Throws inputs that nobody thought of at what reads bytes that strangers choose.
+/// Fuzzes what reads untrusted bytes.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Seconds for each target
@@ -46,7 +46,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Every target, for so many seconds.
+    /// Every target, for `seconds` each.
     #[must_use]
     pub fn all(seconds: u64) -> Self {
         Self { seconds, target: None, replay: None }

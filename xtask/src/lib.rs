@@ -9,15 +9,15 @@ pub mod process;
 #[path = "../../tracer-lab/src/workspace.rs"]
 pub mod workspace;
 
-pub mod backports;
+mod backports;
 pub mod commands;
 pub mod daemon;
-pub mod debian;
-pub mod ebpf;
+mod debian;
+mod ebpf;
 pub mod fuzz;
 pub mod lab;
-pub mod linker;
-pub mod privilege;
+mod linker;
+mod privilege;
 pub mod setup;
 pub mod sources;
-pub mod toolchain;
+mod toolchain;

@@ -17,7 +17,7 @@ use crate::workspace;
 const VERSION: &str = "0.13.0";
 
 /// A bpf-linker that reads what `toolchain` writes, built now if it never was.
-pub fn ensure(toolchain: &Toolchain) -> Result<PathBuf> {
+pub(crate) fn ensure(toolchain: &Toolchain) -> Result<PathBuf> {
     let home = home(toolchain)?;
     let linker = home.join("bin/bpf-linker");
     // It does not start when the LLVM it was built with is gone.

@@ -36,7 +36,7 @@ enum Xtask {
     Ci,
     #[command(flatten)]
     Lab(lab::Command),
-    /// Throw inputs that nobody thought of at what reads bytes that strangers choose
+    /// Fuzz what reads untrusted bytes
     Fuzz(fuzz::Args),
 }
 

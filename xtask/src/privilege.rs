@@ -11,19 +11,19 @@ use anyhow::{Context, Result, bail};
 
 /// Whether this process is root.
 #[must_use]
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     // A process owns its own directory, by the user that it acts as.
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 /// Whether [`as_root`] will find a way.
 #[must_use]
-pub fn can_be_root() -> bool {
+pub(crate) fn can_be_root() -> bool {
     is_root() || process::find("sudo").is_some()
 }
 
 /// Makes sure that `what` can be run as root: sudo asks for a password now, rather than after a build of minutes.
-pub fn obtain_root(what: &str) -> Result<()> {
+pub(crate) fn obtain_root(what: &str) -> Result<()> {
     if is_root() {
         return Ok(());
     }
@@ -32,7 +32,7 @@ pub fn obtain_root(what: &str) -> Result<()> {
 }
 
 /// A command that runs `program` as root, through sudo when we are not root ourselves, keeping the named variables.
-pub fn as_root(program: &Path, keep: &[String]) -> Result<Command> {
+pub(crate) fn as_root(program: &Path, keep: &[String]) -> Result<Command> {
     if is_root() {
         return Ok(Command::new(program));
     }
@@ -48,7 +48,7 @@ pub fn as_root(program: &Path, keep: &[String]) -> Result<Command> {
 }
 
 /// The words that start a test program as root, for cargo to put before its path: none when we are root.
-pub fn test_runner() -> Result<Vec<String>> {
+pub(crate) fn test_runner() -> Result<Vec<String>> {
     if is_root() {
         return Ok(Vec::new());
     }

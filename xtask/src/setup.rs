@@ -18,7 +18,7 @@ const RUST: [Needed; 3] = [
 const BUILD_PROGRAMS: [Needed; 1] = [Needed::new("cc", "build-essential", "links what cargo builds")];
 
 const LAB_PROGRAMS: [Needed; 5] = [
-    Needed::new("tcpdump", "tcpdump", "captures packets: the judge of the tests"),
+    Needed::new("tcpdump", "tcpdump", "captures packets: the oracle of the tests"),
     Needed::new("ip", "iproute2", "makes network namespaces and shows sockets"),
     Needed::new("ss", "iproute2", "makes network namespaces and shows sockets"),
     Needed::new("sysctl", "procps", "reads kernel settings and processes"),

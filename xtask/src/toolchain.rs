@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use crate::process;
 
 /// The LLVM versions that the bpf-linker we install can be built with.
-pub const LLVM_SUPPORTED: RangeInclusive<u32> = 21..=23;
+pub(crate) const LLVM_SUPPORTED: RangeInclusive<u32> = 21..=23;
 
 /// A Rust compiler that can build for BPF.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Toolchain {
 }
 
 /// The first that will do of: rustup's nightly, rustup's default, the system's. The error says what each one lacks.
-pub fn find() -> Result<Toolchain> {
+pub(crate) fn find() -> Result<Toolchain> {
     let nightly = || inspect(&rustup_sysroot(&["--toolchain", "nightly"])?);
     let default = || inspect(&rustup_sysroot(&[])?);
     let system = || inspect(Path::new("/usr"));
@@ -61,7 +61,7 @@ pub fn find() -> Result<Toolchain> {
 
 /// Has rustup add the source of the standard library to its nightly, else to its default toolchain, where that is all
 /// they lack.
-pub fn add_source() -> Result<Toolchain> {
+pub(crate) fn add_source() -> Result<Toolchain> {
     let nightly = || add_source_to(&["--toolchain", "nightly"]);
     let default = || add_source_to(&[]);
     nightly().or_else(|no_nightly| {
@@ -81,7 +81,7 @@ fn add_source_to(which: &[&str]) -> Result<Toolchain> {
 }
 
 /// The toolchain in `sysroot`, or what it lacks.
-pub fn inspect(sysroot: &Path) -> Result<Toolchain> {
+pub(crate) fn inspect(sysroot: &Path) -> Result<Toolchain> {
     let rustc = sysroot.join("bin/rustc");
     ensure!(rustc.exists() && sysroot.join("bin/cargo").exists(), "no rustc and cargo");
     let core = sysroot.join("lib/rustlib/src/rust/library/core/Cargo.toml");

@@ -26,7 +26,8 @@ pub(super) fn crossing(incident: &Incident) -> Crossing {
         Reset::Received(_) if incident.peer_fin_arrived() => match incident.fin {
             Some(FirstFin { crossed: true, .. }) => Crossing::FinInFlight,
             Some(_) => Crossing::FinUnprocessed,
-            // A FIN that payload was crossing would have been reported: see `lifecycle.rs` of the kernel side.
+            // A FIN that payload was crossing would have been reported: see `probes/state_change.rs` of the kernel
+            // side.
             None if traffic.last_sent > traffic.last_ack => Crossing::FinUnprocessed,
             None => Crossing::Unknown,
         },

@@ -24,7 +24,7 @@ const AF_INET6: u16 = 10;
 const TCP_SYN: u8 = 0x02;
 const TCP_ACK: u8 = 0x10;
 
-/// Why bytes from the ring were not taken: counted, never fatal.
+/// Why a record of the ring was refused: counted, never fatal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// Not the size of a [`Record`].

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tracer_common::{
-    FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_REQUESTS, FLAG_RETRANSMITTING, Record,
+    FLAG_DETACHED, FLAG_LINGER_ZERO, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_REQUESTS, FLAG_RETRANSMITTING, Record,
 };
 
 use crate::model::{Jiffy, KernelNs, LastPayload, Role, SocketSnapshot, TcpState, Traffic};
@@ -22,7 +22,7 @@ pub(super) fn snapshot(record: &Record, jiffy: Jiffy) -> Option<SocketSnapshot> 
         orphan: flag(FLAG_ORPHAN),
         peer_fin: flag(FLAG_PEER_FIN),
         linger_zero: flag(FLAG_LINGER_ZERO),
-        detached: flag(FLAG_NO_FILE),
+        detached: flag(FLAG_DETACHED),
         probes_out: record.probes_out,
         traffic: traffic(record, state, jiffy),
     })

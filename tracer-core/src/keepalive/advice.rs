@@ -166,8 +166,9 @@ fn text(server: &Server, known: &ServerProfile, finding: Finding, suggested: &Su
     match finding {
         Finding::ServerClosesFirst(timeout) => closes_first(server, known, timeout, suggested),
         Finding::RequestLimit(requests) => format!(
-            "{endpoint} ends connections after about {requests} requests, right behind a response, and the next request \
-             is reset: a limit on requests, not a timeout. Raise or remove it (nginx keepalive_requests, Apache MaxKeepAliveRequests), or let clients retry."
+            "{endpoint} ends connections after about {requests} requests, right behind a response, and the next \
+             request is reset: a limit on requests, not a timeout. Raise or remove it (nginx keepalive_requests, \
+             Apache MaxKeepAliveRequests), or let clients retry."
         ),
     }
 }
@@ -190,8 +191,8 @@ fn closes_first(server: &Server, known: &ServerProfile, timeout: Timeout, sugges
         .server_timeout_seconds
         .map_or_else(|| String::from("longer than its clients do"), |longer| format!("{longer} s"));
     let mut text = format!(
-        "{} closes connections that were idle for {} ({} seen) while {} still keep them{clients}{late}{races}. Let the client \
-         close first: let it keep idle connections for {} at most, or let the server wait {longer}.",
+        "{} closes connections that were idle for {} ({} seen) while {} still keep them{clients}{late}{races}. Let the \
+         client close first: let it keep idle connections for {} at most, or let the server wait {longer}.",
         server.endpoint,
         spoken(timeout.value),
         counted(timeout.samples, "close"),

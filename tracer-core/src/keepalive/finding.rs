@@ -15,7 +15,7 @@ pub(super) enum Finding {
     RequestLimit(u32),
 }
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Severity {
     /// Requests can fail, and none did within the last hour.
@@ -37,9 +37,9 @@ impl Severity {
 /// What was found of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advice {
-    /// What.
+    /// The kind of finding.
     pub(super) finding: Finding,
-    /// How bad it is.
+    /// Its severity.
     pub(super) severity: Severity,
     /// Since when it stands.
     pub(super) since: KernelNs,

@@ -81,7 +81,7 @@ pub(super) struct ServerProfile {
 /// A request that met a close of the server's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LostRequest {
-    /// When.
+    /// When it met the close.
     pub at: KernelNs,
     /// How long no payload had passed, if that is known.
     pub rest: Option<Duration>,

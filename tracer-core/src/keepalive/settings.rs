@@ -12,7 +12,7 @@ struct Software {
     name: &'static str,
     /// Which end of the connection it is.
     end: Role,
-    /// What it closes at unless told otherwise, in seconds; empty where it has no default.
+    /// Its defaults in seconds, of all its versions; empty where it has none.
     defaults: &'static [u64],
     /// The line that sets it, for a value.
     line: fn(Duration) -> String,
@@ -34,8 +34,8 @@ pub(crate) struct Setting {
     pub(crate) likely: bool,
 }
 
-/// Who keeps connections, and where that is set. Node keeps them for 5 s by default, for 65 s in the newest releases; and
-/// newer ones (20.20, not 18.20) a second longer than the setting says.
+/// Who keeps connections, and where that is set. Node keeps them for 5 s by default, for 65 s in the newest releases;
+/// and newer ones (20.20, not 18.20) a second longer than the setting says.
 const SOFTWARE: [Software; 17] = [
     server("Node.js", &[5, 6, 65, 66], |t| format!("server.keepAliveTimeout = {}", t.as_millis())),
     server("nginx", &[75], |t| format!("keepalive_timeout {};", short(t))),
@@ -88,12 +88,12 @@ fn short(timeout: Duration) -> String {
     }
 }
 
-/// The lines that set the idle timeout of one end to `wanted`, where this host has `role`; first those of the software
+/// The lines that set the idle timeout of one end to `timeout`, where this host has `role`; first those of the software
 /// whose default is what was `seen` there.
 #[must_use]
-pub(super) fn settings(end: Role, role: Role, wanted: Duration, seen: Option<Duration>) -> Vec<Setting> {
+pub(super) fn settings(end: Role, role: Role, timeout: Duration, seen: Option<Duration>) -> Vec<Setting> {
     let is_this_host = end == role;
-    let fits = |software: &&Software| !software.cloud || (!is_this_host && wanted >= Duration::from_secs(1));
+    let fits = |software: &&Software| !software.cloud || (!is_this_host && timeout >= Duration::from_secs(1));
     let is_default = |software: &Software| {
         seen.is_some_and(|seen| software.defaults.iter().any(|&s| agree(seen, Duration::from_secs(s))))
     };
@@ -104,7 +104,7 @@ pub(super) fn settings(end: Role, role: Role, wanted: Duration, seen: Option<Dur
         .map(|software| Setting {
             software: software.name,
             side: end.name(),
-            line: (software.line)(wanted),
+            line: (software.line)(timeout),
             likely: is_default(software),
         })
         .collect();

@@ -205,7 +205,8 @@ impl ClosedConnections {
         self.queue.len()
     }
 
-    /// The connection known at these addresses, if `is_same` says that it is the same one; kept for [`RETENTION`] from now.
+    /// The connection known at these addresses, if `is_same` says that it is the same one; kept for [`RETENTION`] from
+    /// now.
     pub(super) fn find(
         &mut self,
         flow: &Flow,

@@ -7,13 +7,13 @@ use crate::model::{Flow, KernelNs, Role, Side};
 /// A FIN on a connection that rested for at least [`super::IDLE`] with no request open.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct IdleClose {
-    /// When.
+    /// When the FIN was seen.
     pub(crate) at: KernelNs,
     /// The connection.
     pub(crate) flow: Flow,
     /// What this host is on it.
     pub role: Option<Role>,
-    /// Who closed.
+    /// Which side sent the FIN.
     pub(crate) by: Side,
     /// From the last payload, or from establishment if there was none, to the FIN. With a last word, from the last
     /// payload of the side that did not say it.

@@ -245,10 +245,10 @@ fn a_new_connection_on_the_same_ports_is_not_blamed_for_the_old_one() {
 
 #[test]
 fn a_segment_of_another_connection_does_not_match_the_one_that_closed() {
-    let stranger = Segment { seq: 1, ack: 3_000_000_000, len: 10, opening: false };
+    let unknown = Segment { seq: 1, ack: 3_000_000_000, len: 10, opening: false };
     let reset = only([
         at(3_000, fin(Side::Local, server())),
-        at(4_000, passive(SocketKind::NoSocket, stranger, "NO_SOCKET")),
+        at(4_000, passive(SocketKind::NoSocket, unknown, "NO_SOCKET")),
     ]);
     assert_eq!(reset.known(), Some(&Known::Nothing(Unmatched::NoSocket)));
     assert_eq!(verdict(reset).cause, Cause::StaleConnection);

@@ -28,8 +28,9 @@ impl Server {
 
 /// The ports of the servers whose connections are selected; empty means all.
 ///
-/// A connection is selected if the port of its server end is listed. While it is not known which end that is, either port
-/// may be the server's, so one of them is enough. The kernel side filters by the same rule before it writes a record.
+/// A connection is selected if the port of its server end is listed. While it is not known which end that is, either
+/// port may be the server's, so one of them is enough. The kernel side filters by the same rule before it writes a
+/// record.
 #[derive(Clone, Debug, Default)]
 pub struct ServerPorts(Vec<u16>);
 

@@ -1,5 +1,5 @@
-//! What must hold of a request line taken from any payload, said without the code that takes it. The fuzzer judges by
-//! this as well.
+//! What must hold of a request line taken from any payload, said without the code that takes it. The fuzzer
+//! checks by this as well.
 
 use tracer_common::{BY_PEER, INSPECTED, MAX_PATH, METHOD_NONE, METHOD_OTHER, METHODS, Prefix};
 use tracer_core::{decode, model::RequestLine};
@@ -21,7 +21,7 @@ pub(crate) fn request_line(payload: &[u8]) -> Option<RequestLine> {
 }
 
 /// Panics where more is taken than may be, or less.
-pub(crate) fn judge_request_line(payload: &[u8]) {
+pub(crate) fn check_request_line(payload: &[u8]) {
     let line = raw(payload);
     let shown = request_line(payload);
     let mut parts = payload.split(|&byte| byte == b' ');

@@ -61,8 +61,8 @@ fn report<const KIND: u32>(sk: Typed, old: u8, new: u8) {
 }
 
 /// The peer closed first: its FIN is of interest when this end had sent nothing for a while (an idle close, with or
-/// without a farewell) or when payload of ours is crossing it or still to leave (a race). Otherwise a later reset finds
-/// all there is to know in the socket.
+/// without a last word) or when payload of ours is crossing it or still to leave (a race). Otherwise a later reset
+/// finds all there is to know in the socket.
 #[inline(always)]
 fn may_explain_a_reset(sk: Typed) -> bool {
     sock::unfinished(sk) || sock::silent(sk, idle_jiffies())

@@ -4,7 +4,7 @@ pub mod request_line;
 pub mod requests;
 
 use tracer_common::{
-    FLAG_LINGER_ZERO, FLAG_NO_FILE, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_RETRANSMITTING, FLAG_SEGMENT, Record,
+    FLAG_DETACHED, FLAG_LINGER_ZERO, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_RETRANSMITTING, FLAG_SEGMENT, Record,
     SOCKET_FULL, SOCKET_LISTENER, SOCKET_TIME_WAIT, field,
 };
 
@@ -69,7 +69,7 @@ pub fn connection(record: &mut Record, sk: impl Object) {
         record.flags |= FLAG_RETRANSMITTING;
     }
     if read(sk, field::SK_SOCKET) == 0 {
-        record.flags |= FLAG_NO_FILE;
+        record.flags |= FLAG_DETACHED;
     }
 }
 

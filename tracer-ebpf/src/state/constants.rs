@@ -26,7 +26,7 @@ constants! {
     COUNTS_REQUESTS: u32 = 0;
     /// 1 where request lines are read.
     READS_REQUEST_LINES: u32 = 0;
-    /// 1 where only connections with certain server ports are asked for.
+    /// 1 where only connections with certain server ports are reported.
     FILTERS_PORTS: u32 = 0;
     /// How many times as large as its `struct page` a page is; 0 where that is unknown.
     PAGE_RATIO: u64 = 0;

@@ -1,4 +1,4 @@
-//! The server ports that are asked for: the first question of every hook.
+//! The filter of server ports, which every hook asks first.
 
 use aya_ebpf::{macros::map, maps::Array};
 use tracer_common::{PORT_WORDS, map};
@@ -11,7 +11,7 @@ use crate::kernel::Ports;
 static SERVER_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 const _: &str = map::SERVER_PORTS;
 
-/// Whether a connection may be one that is asked for. Either of its ports can be the server's: which one is left to
+/// Whether a connection passes the filter. Either of its ports can be the server's: which one is left to
 /// user space, which knows the roles. Where nothing is filtered the verifier prunes all of this, and the ports are not
 /// even read.
 #[inline(always)]
@@ -23,7 +23,7 @@ pub fn admit(ports: impl FnOnce() -> Ports) -> bool {
     is_listed(local) || is_listed(remote)
 }
 
-/// Whether servers with this port are asked for.
+/// Whether the filter lists this port.
 #[inline(always)]
 pub fn is_listed(port: u16) -> bool {
     if !filters_ports() {

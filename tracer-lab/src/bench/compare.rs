@@ -19,7 +19,7 @@ struct Pair {
 /// Of each contender, under each load, in each round.
 type Pairs = Vec<[Vec<Pair>; LOADS.len()]>;
 
-/// Measures in so many rounds, each load for so many seconds, and shows the table.
+/// Measures each load in `rounds` rounds of `seconds` each, and shows the table.
 pub(crate) fn compare(rounds: usize, seconds: u64) -> Result<String> {
     let contenders: Vec<_> = CONTENDERS.iter().filter(|contender| (contender.exists)()).collect();
     let testbed = Testbed::make()?;

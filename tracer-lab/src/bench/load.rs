@@ -23,7 +23,7 @@ pub(crate) const LOADS: [Load; 2] = [
 ];
 
 impl Load {
-    /// Requests per second over so many seconds.
+    /// Requests per second over `seconds`.
     pub(crate) fn run(&self, testbed: &Testbed, seconds: u64) -> Result<f64> {
         let mut wrk = Command::new("wrk");
         wrk.args(["--threads", "2", "--connections", CONNECTIONS, "--duration", &format!("{seconds}s")]);

@@ -86,10 +86,10 @@ fn instructions_per_event(bench: &PathBuf) -> Result<f64> {
         .arg(bench)
         .arg("--once");
     let output = valgrind.output().context("cannot run valgrind")?;
-    let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    ensure!(output.status.success(), "valgrind failed: {told}");
-    let events = said.lines().find_map(|line| line.strip_suffix(" events")?.parse::<f64>().ok());
-    let collected = told.lines().find_map(|line| line.split_once("Collected : ")?.1.parse::<f64>().ok());
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "valgrind failed: {stderr}");
+    let events = stdout.lines().find_map(|line| line.strip_suffix(" events")?.parse::<f64>().ok());
+    let collected = stderr.lines().find_map(|line| line.split_once("Collected : ")?.1.parse::<f64>().ok());
     let (events, collected) = events.zip(collected).context("valgrind counted nothing")?;
     Ok(collected / events)
 }

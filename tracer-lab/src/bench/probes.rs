@@ -45,7 +45,7 @@ struct Program {
     run_ns: u64,
 }
 
-/// Measures under both loads and in a storm, each for so many seconds.
+/// Measures under both loads and in a storm, each for `seconds`.
 pub(crate) fn measure(seconds: u64) -> Result<String> {
     let testbed = Testbed::make()?;
     let storm = Storm::prepare()?;

@@ -46,7 +46,7 @@ impl Storm {
         Ok(Self(host))
     }
 
-    /// Storms for so long. On return all segments were sent and received.
+    /// Storms for `time`. On return all segments were sent and received.
     pub(crate) fn rage(&self, time: Duration) -> Result<Made> {
         let before = self.0.tcp_counter("OutRsts")?;
         let began = Instant::now();

@@ -44,7 +44,7 @@ impl Counts {
 /// The daemon's flags, a column each.
 const COLUMNS: [(&str, &[&str]); 2] = [("default flags", &[]), ("`--events off`", &["--events", "off"])];
 
-/// Storms for so long under a daemon that is scraped all the while, and shows what was counted.
+/// Storms for `time` under a daemon that is scraped all the while, and shows what was counted.
 pub(crate) fn tally(time: Duration) -> Result<String> {
     let storm = Storm::prepare()?;
     let mut head = vec!["SYNs to a closed port and abortive closes".to_owned()];
@@ -112,7 +112,7 @@ fn scrape_until(over: &AtomicBool, daemon: &DaemonUnderTest) -> Vec<Duration> {
     times
 }
 
-/// The counts once there are so many records, or as they are after a while.
+/// The counts once there are `records` records, or as they are after a while.
 fn wait_for(daemon: &DaemonUnderTest, records: u64) -> Result<Counts> {
     let asked = Instant::now();
     loop {

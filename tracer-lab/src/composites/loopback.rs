@@ -1,4 +1,4 @@
-//! Both sockets on one host: each side is told of once.
+//! Both sockets on one host: each side is reported once.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::time::{Duration, Instant};
@@ -49,19 +49,20 @@ fn race(
         race(ends)?;
         Ok((endpoint, idled))
     })?;
-    let told = tracer.lines.resets(&netns, 2);
-    let said: Vec<_> = told.iter().map(describe).collect();
+    let reported = tracer.lines.resets(&netns, 2);
+    let said: Vec<_> = reported.iter().map(describe).collect();
     let one = |direction: &str, role: &str, race: &str| {
         let is = |reset: &&Reset| {
             (reset.direction.as_str(), reset.role.as_str()) == (direction, role)
                 && (reset.cause.as_str(), reset.race.as_deref()) == ("keepalive_race", Some(race))
                 && reset.server == Some(server)
         };
-        told.iter()
+        reported
+            .iter()
             .find(is)
             .with_context(|| format!("no {race} {direction} by the {role}: {}", said.join(" + ")))
     };
-    ensure!(told.len() == 2, "not one line of each side: {}", said.join(" + "));
+    ensure!(reported.len() == 2, "not one line of each side: {}", said.join(" + "));
     for reset in [one("sent", "server", of_server)?, one("received", "client", of_client)?] {
         let idle = reset.idle_seconds.map(Duration::from_secs_f64);
         let right = idle.is_some_and(|idle| idle.abs_diff(idled) <= TOLERANCE);

@@ -101,7 +101,7 @@ pub(crate) const COMPOSITES: &[Composite] = &[
 ];
 
 impl Composite {
-    /// Runs it under `tracer`; an error says what was not as told.
+    /// Runs it under `tracer`; an error says what was not as described.
     pub fn run(&self, tracer: &DaemonUnderTest, family: Family) -> Result<()> {
         (self.run)(tracer, family).with_context(|| format!("{} ({family:?})", self.name))
     }

@@ -53,16 +53,16 @@ fn reload(tracer: &DaemonUnderTest, family: Family, racers: usize) -> Result<()>
     }
     drop(clients);
 
-    let told = tracer.lines.resets(&netns, 2 * racers);
+    let reported = tracer.lines.resets(&netns, 2 * racers);
     for (direction, role) in [("sent", "server"), ("received", "client")] {
-        let lines = told.iter().filter(|reset| (&*reset.direction, &*reset.role) == (direction, role));
+        let lines = reported.iter().filter(|reset| (&*reset.direction, &*reset.role) == (direction, role));
         let told_races = lines.filter(|reset| reset.race.as_deref() == Some("fin_unprocessed"));
         ensure!(
             told_races.count() == racers,
-            "{racers} races {direction} by the {role} are not told: {told:?}"
+            "{racers} races {direction} by the {role} are not reported: {reported:?}"
         );
     }
-    ensure!(told.len() == 2 * racers, "more is told: {}", describe(&told[2 * racers]));
+    ensure!(reported.len() == 2 * racers, "more is reported: {}", describe(&reported[2 * racers]));
     idle_closes(tracer, net.server_endpoint())
 }
 

@@ -14,8 +14,8 @@ pub(crate) fn after_reset(tracer: &DaemonUnderTest, family: Family) -> Result<()
     let testbed = Testbed::make_under(tracer, &net)?;
     let mut first = idle_connection(&net)?;
     close_unread(&mut first)?;
-    let told = testbed.take(tracer, 2)?;
-    ensure!(told.iter().all(|reset| reset.cause == "keepalive_race"), "{told:?}");
+    let reported = testbed.take(tracer, 2)?;
+    ensure!(reported.iter().all(|reset| reset.cause == "keepalive_race"), "{reported:?}");
 
     let mut second = first.reopen()?;
     second.exchange()?;

@@ -44,7 +44,7 @@ impl<'a> Testbed<'a> {
         [self.net.server.inum(), self.net.client.inum()]
     }
 
-    /// So many lines are told of the two hosts, and forgotten.
+    /// Takes the lines about the two hosts; an error if there are not `count` of them.
     pub(crate) fn take(&self, tracer: &DaemonUnderTest, count: usize) -> Result<Vec<Reset>> {
         let resets = tracer.lines.resets(&self.netns(), count);
         tracer.lines.forget(&self.netns());

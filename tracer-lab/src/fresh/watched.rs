@@ -44,7 +44,7 @@ impl Watched {
     pub(crate) fn until(&mut self, what: &str, limit: Duration, condition: impl Fn() -> bool) -> Result<()> {
         let deadline = Instant::now() + limit;
         while !condition() {
-            if let Some(status) = self.look()? {
+            if let Some(status) = self.poll()? {
                 bail!("waited for {what}, and it ended ({status})");
             }
             if Instant::now() >= deadline {
@@ -65,7 +65,7 @@ impl Watched {
         drop(self.process.stdin());
         let deadline = Instant::now() + limit;
         loop {
-            if let Some(status) = self.look()? {
+            if let Some(status) = self.poll()? {
                 return Ok(Ended { status, ..self.so_far() });
             }
             if Instant::now() >= deadline {
@@ -75,7 +75,7 @@ impl Watched {
         }
     }
 
-    fn look(&mut self) -> Result<Option<ExitStatus>> {
+    fn poll(&mut self) -> Result<Option<ExitStatus>> {
         let size = fs::metadata(&self.log)?.len();
         self.silence = self.silence.max(self.grew.0.elapsed());
         if size > self.grew.1 {

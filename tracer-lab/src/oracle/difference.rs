@@ -96,14 +96,14 @@ fn told_wrong(line: &Line, reset: &Reset, view: &View) -> Option<String> {
 
 /// A request may be unknown, but one that is given must be the last one on the wire.
 fn wrong_request_line(line: &Line, reset: &Reset, view: &View) -> Option<String> {
-    let told = RequestLine::told(reset);
+    let reported = RequestLine::reported(reset);
     let wire = &view.evidence.request_line;
     let must_be_known = view.coverage.shows_request_line(line, view.evidence.acknowledged);
-    let is_right = if told.is_none() { !must_be_known || wire.is_none() } else { told == *wire };
-    if told.is_some() && view.coverage.hides_request_lines() {
+    let is_right = if reported.is_none() { !must_be_known || wire.is_none() } else { reported == *wire };
+    if reported.is_some() && view.coverage.hides_request_lines() {
         return Some("the tracer says what nobody asked for: a request".to_owned());
     }
-    (!is_right).then(|| format!("request: the wire says {wire:?}, the tracer {told:?}"))
+    (!is_right).then(|| format!("request: the wire says {wire:?}, the tracer {reported:?}"))
 }
 
 /// A client counts the responses that its application has read: one that met its close, or was left there, may be

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::oracle::request_line::RequestLine;
 use crate::testbed::capture::{ACK, FIN, RST, SYN, Segment};
 
-/// Bytes of the farewell that servers of the lab say: a TLS `close_notify` under AES-GCM.
-pub(crate) const FAREWELL: u32 = 31;
+/// Bytes of the last word that the lab's servers send: a TLS `close_notify` under AES-GCM.
+pub(crate) const CLOSE_NOTIFY_BYTES: u32 = 31;
 
 /// The tracer holds an incident for 100 ms: what comes later than this may miss its line.
 const HELD: Duration = Duration::from_millis(90);
@@ -26,7 +26,7 @@ pub(crate) enum Side {
 pub(crate) struct Evidence {
     pub(crate) rsts_from_server: u32,
     pub(crate) rsts_from_client: u32,
-    /// RSTs so long after the first that the tracer's line may not count them.
+    /// RSTs that come later than the tracer's hold, which its line may not count.
     pub(crate) late_rsts: u32,
     /// From the last payload in either direction, else the establishment, to the first payload of the last request.
     pub(crate) idle: Option<f64>,
@@ -99,7 +99,7 @@ fn last_request<'a>(segments: &[&'a Segment], client: SocketAddr) -> Option<Last
     let mut before: Option<&Segment> = None;
     let mut last = None;
     for (at, segment) in with_payload(segments) {
-        if segment.source != client && is_farewell(&segments[at..]) {
+        if segment.source != client && is_close_notify(&segments[at..]) {
             continue;
         }
         if segment.source == client && before.is_none_or(|before| before.source != client) {
@@ -115,7 +115,7 @@ fn answered(segments: &[&Segment], client: SocketAddr) -> u32 {
     for (at, segment) in with_payload(segments) {
         if segment.source == client {
             open = true;
-        } else if open && !is_farewell(&segments[at..]) {
+        } else if open && !is_close_notify(&segments[at..]) {
             answered += 1;
             open = false;
         }
@@ -132,10 +132,11 @@ fn with_payload<'a>(segments: &[&'a Segment]) -> impl Iterator<Item = (usize, &'
 }
 
 /// A few bytes of the server's with its FIN at their heels are no response.
-fn is_farewell(segments: &[&Segment]) -> bool {
-    let [farewell, after @ ..] = segments else { return false };
-    let next = after.iter().find(|segment| segment.source == farewell.source);
-    farewell.payload == FAREWELL && (farewell.has(FIN) || next.is_some_and(|next| next.has(FIN)))
+fn is_close_notify(segments: &[&Segment]) -> bool {
+    let [close_notify, after @ ..] = segments else { return false };
+    let next = after.iter().find(|segment| segment.source == close_notify.source);
+    close_notify.payload == CLOSE_NOTIFY_BYTES
+        && (close_notify.has(FIN) || next.is_some_and(|next| next.has(FIN)))
 }
 
 fn race(
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_farewell_is_no_response() {
+    fn a_close_notify_is_no_response() {
         let lines = format!(
             "{EXCHANGE}\nS A 600 107 15 31\nS FA 600 138 15 0\nC A 600 15 139 0\nC A 700 15 139 5\nS R 701 139 0 0"
         );

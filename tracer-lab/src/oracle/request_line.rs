@@ -1,11 +1,11 @@
-//! Method and path of a request: as the wire shows them, and as the tracer tells them.
+//! Method and path of a request: as the wire shows them, and as the tracer reports them.
 
 use crate::testbed::reset::Reset;
 
 /// Bytes of a path that the tracer shows.
 const LONGEST: usize = 64;
 
-/// What may be told of a request.
+/// What may be reported of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestLine {
     pub(crate) method: String,
@@ -25,8 +25,8 @@ impl RequestLine {
         })
     }
 
-    /// What the tracer tells.
-    pub(crate) fn told(reset: &Reset) -> Option<Self> {
+    /// What the tracer reports.
+    pub(crate) fn reported(reset: &Reset) -> Option<Self> {
         Some(Self { method: reset.method.clone()?, path: reset.path.clone() })
     }
 }

@@ -24,7 +24,7 @@ use crate::testbed::sockets::{accept, listen};
 use crate::testbed::wait::{let_pass, until};
 use crate::traffic::session::Session;
 
-/// So many errors are provoked, and at most so many requests are sent for it.
+/// How many errors are provoked, and upper bound on the requests sent for it.
 const ERRORS: usize = 20;
 const REQUESTS: usize = 60;
 /// How long the proxy's connection to its upstream idles before it races: many jiffies.
@@ -38,7 +38,7 @@ pub struct Tally {
     /// Connections that the upstream reset, in the capture.
     captured: usize,
     /// The tracer's lines.
-    told: usize,
+    reported: usize,
     /// The tracer's counter.
     counted: usize,
 }
@@ -51,7 +51,7 @@ impl fmt::Display for Tally {
             "nginx logged {reset_by_peer} × reset by peer and {prematurely_closed} × prematurely closed, "
         )?;
         write!(out, "{} in all; ", self.complaints.total())?;
-        write!(out, "captured {}, told {}, counted {}", self.captured, self.told, self.counted)
+        write!(out, "captured {}, reported {}, counted {}", self.captured, self.reported, self.counted)
     }
 }
 
@@ -75,10 +75,10 @@ pub fn race_with_nginx(tracer: &DaemonUnderTest) -> Result<Tally> {
     let tally = Tally {
         complaints: nginx.complaints()?,
         captured: reset_connections(&segments, server),
-        told: resets.len(),
+        reported: resets.len(),
         counted: races_received(&tracer.metrics()?, server),
     };
-    let counts = [raced.len(), tally.captured, tally.told, tally.counted];
+    let counts = [raced.len(), tally.captured, tally.reported, tally.counted];
     ensure!(counts == [tally.complaints.total(); 4], "the counts differ: {tally}");
     Ok(tally)
 }
@@ -148,11 +148,11 @@ fn status(mut request: Session) -> Result<u16> {
     Ok(request.head().context("nginx does not answer")?.status)
 }
 
-/// The tracer told of this connection what the wire shows, once.
+/// The tracer reported of this connection what the wire shows, once.
 fn agree(resets: &[Reset], segments: &[Segment], client: SocketAddr, server: SocketAddr) -> Result<()> {
-    let told: Vec<&Reset> = resets.iter().filter(|reset| reset.local == client).collect();
-    let [reset] = told.as_slice() else {
-        bail!("the tracer tells {} times of the reset of {client}", told.len());
+    let reported: Vec<&Reset> = resets.iter().filter(|reset| reset.local == client).collect();
+    let [reset] = reported.as_slice() else {
+        bail!("the tracer tells {} times of the reset of {client}", reported.len());
     };
     let said = describe(reset);
     ensure!((reset.remote, reset.server) == (server, Some(server)), "not the upstream's: {said}");

@@ -15,8 +15,8 @@ use crate::traffic::exchange::{Manner, at_once, run};
 
 /// When the server closes idle connections.
 const TIMEOUT: Duration = Duration::from_millis(500);
-/// Closes and races that are so far apart count one by one.
-const MOMENT: Duration = Duration::from_millis(130);
+/// From one close or race to the next, so that each counts by itself.
+const BURST_GAP: Duration = Duration::from_millis(130);
 /// More than it takes to infer that, or a limit.
 const ENOUGH: usize = 10;
 const LIMIT: usize = 5;
@@ -44,7 +44,7 @@ pub fn late_reuses_are_told() -> Result<()> {
     let exchange = |rest: Duration| (rest, Manner::Plain);
 
     at_once(open()?.into_iter().zip(1..), |(ends, number)| {
-        let_pass(MOMENT * number);
+        let_pass(BURST_GAP * number);
         ends.exchange_as(Manner::Plain)?;
         let_pass(TIMEOUT);
         drop(ends.server);
@@ -62,7 +62,7 @@ pub fn late_reuses_are_told() -> Result<()> {
     let reused = open()?;
     run(&reused, &vec![rests.map(exchange).to_vec(); ENOUGH])?;
     let expected = u64::try_from(ENOUGH)?;
-    let both = until("the late reuses to be told", || evidence("late_reuses", 2 * expected))?;
+    let both = until("the late reuses to be reported", || evidence("late_reuses", 2 * expected))?;
     for advice in both {
         ensure!(advice["evidence"]["reuses"] == 3 * expected, "{advice:#}");
         let text = advice["text"].as_str().unwrap_or_default();
@@ -83,7 +83,7 @@ pub fn request_limit_is_found(counting: bool) -> Result<()> {
     let tracer = DaemonUnderTest::start_with(&flags)?;
     let listener = listen(&net, &net.server, 16)?;
     for _ in 0..ENOUGH {
-        let_pass(MOMENT);
+        let_pass(BURST_GAP);
         let ends = Ends::open(&net, &listener, server)?;
         (0..LIMIT).try_for_each(|_| ends.exchange_as(Manner::Plain))?;
         ends.race_after_fin(b"next request")?;

@@ -1,4 +1,4 @@
-//! What a tracer with `--request-lines` makes of payload from friends and foes, sent for real.
+//! What a tracer with `--request-lines` makes of payload from well-behaved and hostile clients, sent for real.
 
 use std::io::{IoSlice, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -22,7 +22,7 @@ use crate::traffic::ends::is_reset;
 enum Way {
     /// In one piece.
     Write,
-    /// In pieces of so many bytes, in one call.
+    /// In pieces of this many bytes, in one call.
     Scatter(usize),
     /// In such pieces, each with a call of its own.
     Dribble(usize),
@@ -90,20 +90,20 @@ pub fn friends_and_foes_are_told_apart(family: Family) -> Result<()> {
         let sent = row.payload.escape_ascii().to_string();
         let sent = sent.get(..60).unwrap_or(&sent);
         ensure!(was_sent(&segments, client, &row.payload), "the wire does not show {sent}");
-        for (who, expected, told) in [
+        for (who, expected, reported) in [
             (
                 "server",
                 row.server,
-                told(&resets, |reset| reset.direction == "sent" && reset.remote == client),
+                reported(&resets, |reset| reset.direction == "sent" && reset.remote == client),
             ),
             (
                 "client",
                 row.client,
-                told(&resets, |reset| reset.direction == "received" && reset.local == client),
+                reported(&resets, |reset| reset.direction == "received" && reset.local == client),
             ),
         ] {
-            let told = told.with_context(|| format!("the {who} says nothing of {sent}"))?;
-            ensure!(told == expected, "{sent}: the {who} says {told:?}, not {expected:?}");
+            let reported = reported.with_context(|| format!("the {who} says nothing of {sent}"))?;
+            ensure!(reported == expected, "{sent}: the {who} says {reported:?}, not {expected:?}");
         }
     }
     methods_are_counted(&Scrape(tracer.metrics()?), net.server_endpoint(), &resets)?;
@@ -117,8 +117,8 @@ pub fn a_packet_of_its_own_is_read(family: Family) -> Result<()> {
     let client = SocketAddr::new(net.client_address().ip(), 40_001);
     raw::send_payload(&net.client, client, net.server_endpoint(), b"PUT /late?x HTTP/1.1\r\n\r\n")?;
     let resets = tracer.lines.resets(&[net.server.inum()], 1);
-    let told = told(&resets, |reset| reset.remote == client).context("nothing is said")?;
-    ensure!(told == "PUT /late", "{told}");
+    let reported = reported(&resets, |reset| reset.remote == client).context("nothing is said")?;
+    ensure!(reported == "PUT /late", "{reported}");
     tracer.stop()
 }
 
@@ -136,8 +136,8 @@ pub fn what_was_sent_before_the_tracer_started_is_found(family: Family) -> Resul
     net.fail_over()?;
     is_reset(&client)?;
     let resets = tracer.lines.resets(&[net.client.inum()], 1);
-    let told = told(&resets, |reset| reset.direction == "received").context("nothing is said")?;
-    ensure!(told == "PATCH /before", "{told}");
+    let reported = reported(&resets, |reset| reset.direction == "received").context("nothing is said")?;
+    ensure!(reported == "PATCH /before", "{reported}");
     tracer.stop()
 }
 
@@ -206,10 +206,10 @@ fn was_sent(segments: &[Segment], client: SocketAddr, payload: &[u8]) -> bool {
 }
 
 /// What the only line that fits says of the request.
-fn told(resets: &[Reset], fits: impl Fn(&Reset) -> bool) -> Option<String> {
+fn reported(resets: &[Reset], fits: impl Fn(&Reset) -> bool) -> Option<String> {
     let [reset] = resets.iter().filter(|reset| fits(reset)).collect::<Vec<_>>()[..] else { return None };
     Some(
-        RequestLine::told(reset).map_or("-".to_owned(), |line| {
+        RequestLine::reported(reset).map_or("-".to_owned(), |line| {
             format!("{} {}", line.method, line.path.as_deref().unwrap_or("-"))
         }),
     )
@@ -219,14 +219,14 @@ fn told(resets: &[Reset], fits: impl Fn(&Reset) -> bool) -> Option<String> {
 fn methods_are_counted(scrape: &Scrape, server: SocketAddr, resets: &[Reset]) -> Result<()> {
     for method in ["GET", "CONNECT", "other"] {
         for (direction, role) in [("sent", "server"), ("received", "client")] {
-            let told =
+            let reported =
                 |reset: &&Reset| reset.direction == direction && reset.method.as_deref() == Some(method);
-            let lines = resets.iter().filter(told).count();
+            let lines = resets.iter().filter(reported).count();
             let labels = format!(
                 "cause=\"keepalive_race\",direction=\"{direction}\",method=\"{method}\",role=\"{role}\",server=\"{server}\""
             );
             let counted = scrape.value(&format!("tracer_reset_requests_total{{{labels}}}"))?;
-            ensure!(counted == lines as u64, "{labels}: {counted} are counted, {lines} are told");
+            ensure!(counted == lines as u64, "{labels}: {counted} are counted, {lines} are reported");
         }
     }
     Ok(())

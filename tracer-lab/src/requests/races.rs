@@ -55,21 +55,24 @@ pub fn races_know_what_came_before(family: Family) -> Result<()> {
         let mut apart = Vec::new();
         for &(client, exchanges) in &raced {
             let evidence = weigh(&segments, client, server, side);
-            let told = young.iter().find(|reset| match side {
+            let reported = young.iter().find(|reset| match side {
                 Side::Client => reset.local == client,
                 _ => reset.remote == client,
             });
-            let told = told.with_context(|| format!("nothing is told of {client}"))?;
-            ensure!(told.cause == "keepalive_race", "{}", describe(told));
-            let known = told.requests.map(u64::from);
+            let reported = reported.with_context(|| format!("nothing is reported of {client}"))?;
+            ensure!(reported.cause == "keepalive_race", "{}", describe(reported));
+            let known = reported.requests.map(u64::from);
             ensure!(
                 known == Some(exchanges) && known == Some(evidence.answered.into()),
-                "{exchanges} requests, {} on the wire, {known:?} told",
+                "{exchanges} requests, {} on the wire, {known:?} reported",
                 evidence.answered
             );
             let wire = [evidence.idle, evidence.request_to_reset];
-            for (said, seen) in [told.idle_seconds, told.request_to_reset_seconds].into_iter().zip(wire) {
-                let (said, seen) = (said.context("no time is told")?, seen.context("no time on the wire")?);
+            for (said, seen) in
+                [reported.idle_seconds, reported.request_to_reset_seconds].into_iter().zip(wire)
+            {
+                let (said, seen) =
+                    (said.context("no time is reported")?, seen.context("no time on the wire")?);
                 apart.push((said - seen).abs());
             }
         }

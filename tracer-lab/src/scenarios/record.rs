@@ -6,13 +6,12 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::scenarios::case::Case;
-use crate::testbed::daemon::{DaemonUnderTest, RACE_WINDOW};
+use crate::testbed::daemon::{DaemonUnderTest, RACE_WINDOW, VANISHED_GRACE};
 use crate::testbed::network::Family;
 use crate::testbed::recording;
 use crate::testbed::recording::Parts;
@@ -20,8 +19,6 @@ use crate::testbed::reset::Reset;
 use crate::testbed::wait::let_pass;
 use crate::workspace;
 
-/// After this long a tracer knows that a connection it has not seen was not closed before it started.
-const MOMENT: Duration = Duration::from_millis(1100);
 /// What is recorded on every address family, the rest on IPv4 only: between them the kernel side reads addresses in all
 /// the ways it can, from sockets, time-wait mini-sockets and segments.
 const ON_EVERY_FAMILY: [&str; 6] = [
@@ -72,9 +69,9 @@ fn record_case(case: &Case, directory: &Path) -> Result<&'static str> {
     let all = scratch.path().join("all");
     let flag = all.to_str().context("a temporary directory with a strange name")?;
     let tracer = DaemonUnderTest::start_with(&["--race-window", RACE_WINDOW, "--record", flag])?;
-    let_pass(MOMENT);
+    let_pass(VANISHED_GRACE);
     let outcome = case.run(Some(&tracer), None);
-    let told = tracer.lines.resets(&outcome.netns, 0);
+    let reported = tracer.lines.resets(&outcome.netns, 0);
     tracer.stop()?;
     if outcome.is_unsupported() {
         return Ok("is nothing this kernel can do");
@@ -87,8 +84,8 @@ fn record_case(case: &Case, directory: &Path) -> Result<&'static str> {
     let lines = replay(&recording)?;
     let replayed = lines.lines().map(Reset::parse).collect::<Result<Vec<_>>>()?;
     ensure!(
-        replayed.len() == told.len() && told.iter().all(|reset| replayed.contains(reset)),
-        "the tracer said {told:?}, its replay {replayed:?}"
+        replayed.len() == reported.len() && reported.iter().all(|reset| replayed.contains(reset)),
+        "the tracer said {reported:?}, its replay {replayed:?}"
     );
     fs::write(file.with_extension("ndjson"), lines)?;
     Ok("recorded")

@@ -31,7 +31,8 @@ pub(crate) const ROWS: &[Scenario] = &[
     },
     Scenario {
         name: "failover-same-tuple",
-        says: "as failover-to-listener, and in another namespace the same endpoints had a connection that was closed a moment ago",
+        says: "as failover-to-listener, and in another namespace the same endpoints had a connection that was closed a \
+            moment ago",
         run: failover_with_same_tuple,
         rsts: BY_SERVER,
         standby: Some(Line { mechanism: Some("listener"), ..STALE }),

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::servers::client;
 use crate::servers::client::Clients;
 use crate::servers::plain::Plain;
-use crate::servers::watch::{SETTLED, timeout};
+use crate::servers::watch::{JUDGED_WITHIN, timeout};
 use crate::servers::{TRIES, endpoint};
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
@@ -83,7 +83,7 @@ struct Testbed<'a> {
 }
 
 impl Case {
-    /// Runs it under `tracer`; an error says what was not as told.
+    /// Runs it under `tracer`; an error says what was not as described.
     pub fn run(&self, tracer: &DaemonUnderTest) -> Result<()> {
         let net = Network::build(Family::V4)?;
         let testbed = Testbed { tracer, server: endpoint(&net), net, directory: TempDir::new()? };
@@ -281,12 +281,12 @@ impl Testbed<'_> {
         nginx::configure(self.directory.path(), "nginx", &server)
     }
 
-    /// So many clients wait until the server closes their connection; returns how long they idled.
+    /// Lets `count` clients wait until the server closes their connection; returns how long they idled.
     fn closes(&self, count: usize) -> Result<Vec<Duration>> {
         self.on_client(|| Clients::spread(self.server, NEVER).make(count, || ()))
     }
 
-    /// Waits until the tracer has counted so many closes of idle connections at both ends.
+    /// Waits until the tracer has counted `count` closes of idle connections at both ends.
     fn has_seen(&self, closed_by: &str, count: u64) -> Result<()> {
         until("the closes to be counted", || {
             let scrape = Scrape(self.tracer.metrics()?);
@@ -319,7 +319,7 @@ impl Testbed<'_> {
     /// No timeout is shown and no advice is given, now or when all closes so far are judged.
     fn shows_nothing(&self) -> Result<()> {
         let began = Instant::now();
-        while began.elapsed() < SETTLED {
+        while began.elapsed() < JUDGED_WITHIN {
             let shown = self.timeouts()?;
             ensure!(shown == [None; 2], "timeouts are shown: {shown:?}");
             let advice = self.tracer.json("/api/v1/advice")?;

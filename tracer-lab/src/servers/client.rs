@@ -50,7 +50,7 @@ impl Clients {
         }
     }
 
-    /// Sends so many requests a second on connections that are not kept, until it is `over`.
+    /// Sends `rate` requests a second on connections that are not kept, until it is `over`.
     fn keep_busy(&self, rate: u32, over: &AtomicBool) {
         while !over.load(Ordering::Relaxed) {
             // They may fail: nothing depends on them.

@@ -115,8 +115,7 @@ fn compare_once(tracer: &DaemonUnderTest, within: Duration) -> Result<Table> {
             .zip(&watches)
             .map(|(server, watch)| scope.spawn(|| client(server, watch)))
             .collect();
-        watch::until_settled(tracer, &watches, &open)
-            .map(|()| clients.into_iter().map(client::join).collect())
+        watch::until_judged(tracer, &watches, &open).map(|()| clients.into_iter().map(client::join).collect())
     })?;
     let rows = servers.iter().zip(watches).zip(closes).map(|(((setting, server), watch), closes)| {
         let closes = closes.with_context(|| setting.to_string())?;

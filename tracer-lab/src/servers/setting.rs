@@ -24,7 +24,7 @@ pub(crate) struct Setting {
 pub(crate) enum Load {
     /// One after the other, without waiting for each other.
     Spread,
-    /// The same, and so many others a second that do not keep their connection.
+    /// The same, and this many others a second that do not keep their connection.
     Busy(u32),
     /// The next one when the connection of the one before is closed.
     OneByOne,
@@ -65,7 +65,7 @@ const fn spread(software: Software, milliseconds: u64) -> Setting {
 }
 
 impl Setting {
-    /// About how long it takes to see so many closes.
+    /// About how long it takes to see `closes` closes.
     pub(crate) fn lasts(&self, closes: usize) -> Duration {
         let closes = u32::try_from(closes).unwrap_or(u32::MAX);
         match self.load {

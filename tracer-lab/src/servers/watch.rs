@@ -11,10 +11,10 @@ use anyhow::Result;
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::wait::let_pass;
 
-/// From one look at the metrics to the next.
-const LOOK: Duration = Duration::from_millis(100);
-/// The tracer reads closes once a second, and judges them once a second.
-pub(crate) const SETTLED: Duration = Duration::from_secs(3);
+/// From one poll of the metrics to the next.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// How long closes wait to be judged: the tracer reads them once a second, and judges them once a second.
+pub(crate) const JUDGED_WITHIN: Duration = Duration::from_secs(3);
 
 /// What is seen of one server.
 pub(crate) struct Watch {
@@ -51,7 +51,7 @@ impl Watch {
         self.with(|seen| seen.closes += 1);
     }
 
-    fn look(&self, metrics: &str) {
+    fn poll(&self, metrics: &str) {
         let gauges = ["server", "client"].map(|role| timeout(metrics, role, self.server));
         self.with(|seen| {
             seen.gauges = gauges;
@@ -72,18 +72,18 @@ impl Watch {
     }
 }
 
-/// Looks at the tracer's gauges until no server is `open` any more, and what they closed last is judged.
-pub(crate) fn until_settled(tracer: &DaemonUnderTest, watches: &[Watch], open: &AtomicUsize) -> Result<()> {
+/// Polls the tracer's gauges until no server is `open` any more, and what they closed last is judged.
+pub(crate) fn until_judged(tracer: &DaemonUnderTest, watches: &[Watch], open: &AtomicUsize) -> Result<()> {
     let mut closed = None;
-    while closed.is_none_or(|closed: Instant| closed.elapsed() < SETTLED) {
+    while closed.is_none_or(|closed: Instant| closed.elapsed() < JUDGED_WITHIN) {
         let metrics = tracer.metrics()?;
         for watch in watches {
-            watch.look(&metrics);
+            watch.poll(&metrics);
         }
         if closed.is_none() && open.load(Ordering::Relaxed) == 0 {
             closed = Some(Instant::now());
         }
-        let_pass(LOOK);
+        let_pass(POLL_INTERVAL);
     }
     Ok(())
 }

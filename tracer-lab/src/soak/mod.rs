@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use crate::soak::tally::{Counts, Evidence};
 use crate::soak::verdicts::Verdicts;
 use crate::testbed::capture::Capture;
-use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::daemon::{DaemonUnderTest, VANISHED_GRACE};
 use crate::testbed::network::{Family, Network};
 use crate::testbed::recording::Recording;
 use crate::testbed::wait::let_pass;
@@ -33,8 +33,6 @@ const LARGE_RING: &str = "67108864";
 const SMALL_RING: &str = "4096";
 /// The tracer reads records that can wait once a second.
 const READ: Duration = Duration::from_millis(1200);
-/// After this long a tracer knows that a connection it has not seen was not closed before it started.
-const MOMENT: Duration = Duration::from_millis(1100);
 
 /// What came of a soak.
 pub struct Soaked {
@@ -69,15 +67,15 @@ pub fn soak(connections: usize, seed: u64) -> Result<Soaked> {
     let [in_large, in_small] = ["large", "small"].map(|name| directory.path().join(name));
     let large = start(LARGE_RING, &in_large)?;
     let small = start(SMALL_RING, &in_small)?;
-    let_pass(MOMENT);
+    let_pass(VANISHED_GRACE);
 
-    let [large_before, small_before] = [large.moment(&in_large)?, small.moment(&in_small)?];
+    let [large_before, small_before] = [large.checkpoint(&in_large)?, small.checkpoint(&in_small)?];
     let before = Evidence::of_kernels(&networks)?;
     let (completed, took) = run::run(&networks, connections, seed)?;
     let evidence = Evidence::of_kernels(&networks)?.since(&before);
-    large.lines.settle(&netns, verdicts::expected_lines(&completed));
+    large.lines.await_all(&netns, verdicts::expected_lines(&completed));
     let_pass(READ);
-    let [large_after, small_after] = [large.moment(&in_large)?, small.moment(&in_small)?];
+    let [large_after, small_after] = [large.checkpoint(&in_large)?, small.checkpoint(&in_small)?];
 
     let mut evidence = evidence.with_applications(&completed);
     for (number, capture) in captures.into_iter().enumerate() {

@@ -50,7 +50,7 @@ pub(crate) struct Pair<'net> {
     server: Option<TcpStream>,
     pub(crate) client_endpoint: SocketAddr,
     pub(crate) server_endpoint: SocketAddr,
-    /// Bytes of each message: large enough for nobody to take one for a farewell.
+    /// Bytes of each message: large enough for nobody to take one for a last word.
     message: usize,
     /// How a RST ended the socket, as its application sees it.
     pub(crate) client_errno: Option<Errno>,

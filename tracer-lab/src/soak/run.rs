@@ -46,7 +46,7 @@ struct Planned {
     message: usize,
 }
 
-/// Runs so many connections, shared equally between the networks, and says how long it took.
+/// Runs `connections` connections, shared equally between the networks, and says how long it took.
 pub(crate) fn run(nets: &[Network], connections: usize, seed: u64) -> Result<(Vec<Completed>, Duration)> {
     let mut random = Rng::with_seed(seed);
     let mut parts = Vec::new();

@@ -10,7 +10,7 @@ use tracer_common::KIND_CLOSE;
 use crate::soak::kinds::OwnEnd;
 use crate::soak::run::Completed;
 use crate::testbed::capture::{RST, Segment};
-use crate::testbed::moment::{Moment, Own};
+use crate::testbed::checkpoint::{Checkpoint, Own};
 use crate::testbed::network::Network;
 use crate::testbed::recording::Recording;
 
@@ -96,18 +96,22 @@ pub(crate) struct Counts {
 impl Counts {
     /// What a tracer that took the records `taken` counted between two moments, where a reference lost nothing.
     pub(crate) fn between(
-        [before, after]: &[Moment; 2],
+        [before, after]: &[Checkpoint; 2],
         netns: &[u64],
         reference: &Recording,
         taken: &Recording,
     ) -> Result<Self> {
         let (due, others) = reference.within(&(before.at_ns..after.at_ns), netns);
-        let unmatched = |moment: &Moment| moment.scrape.sum("tracer_resets_unmatched_total", &[]);
-        let told = |moment: &Moment| moment.printed.map_or(0, |printed| printed.unmatched);
+        let unmatched = |checkpoint: &Checkpoint| checkpoint.scrape.sum("tracer_resets_unmatched_total", &[]);
+        let unmatched_lines =
+            |checkpoint: &Checkpoint| checkpoint.printed.map_or(0, |printed| printed.unmatched);
         Ok(Self {
             own: Own::between(before, after, netns, reference, taken)?,
             due,
-            unmatched: [unmatched(after)? - unmatched(before)?, told(after) - told(before)],
+            unmatched: [
+                unmatched(after)? - unmatched(before)?,
+                unmatched_lines(after) - unmatched_lines(before),
+            ],
             lines_lost: after.lines_lost()? - before.lines_lost()?,
             others: others.segments_sent() + others.segments_received(),
         })

@@ -8,14 +8,14 @@ use crate::soak::kinds::KINDS;
 use crate::soak::run::{Completed, End};
 use crate::testbed::reset::Reset;
 
-/// Of the lines that are not as they should be, so many are shown.
+/// Upper bound on the wrong lines that are shown.
 const SHOWN: usize = 5;
 
 /// How often each cause was given to each kind, on each side.
 pub(crate) struct Verdicts {
     confusion: BTreeMap<(usize, &'static str), BTreeMap<String, usize>>,
     lines: usize,
-    /// Resets that the tracer does not tell of.
+    /// Resets that the tracer does not report.
     missing: usize,
     /// Whatever else is not as it should be.
     wrong: Vec<String>,
@@ -37,15 +37,15 @@ fn ends(completed: &Completed) -> [(&'static str, &End, &End, &'static [&'static
 impl Verdicts {
     pub(crate) fn compare(completed: &[Completed], resets: &[Reset]) -> Self {
         type Key = (u64, SocketAddr, SocketAddr);
-        let mut told: HashMap<Key, Vec<&Reset>> = HashMap::new();
+        let mut reported: HashMap<Key, Vec<&Reset>> = HashMap::new();
         for reset in resets {
-            told.entry((reset.netns, reset.local, reset.remote)).or_default().push(reset);
+            reported.entry((reset.netns, reset.local, reset.remote)).or_default().push(reset);
         }
         let mut verdicts =
             Self { confusion: BTreeMap::new(), lines: resets.len(), missing: 0, wrong: Vec::new() };
         for completed in completed {
             for (side, own, other, causes) in ends(completed) {
-                let lines = told.remove(&(own.netns, own.endpoint, other.endpoint)).unwrap_or_default();
+                let lines = reported.remove(&(own.netns, own.endpoint, other.endpoint)).unwrap_or_default();
                 let number = KINDS.iter().position(|known| known.name == completed.kind.name);
                 let counts = verdicts.confusion.entry((number.unwrap_or(KINDS.len()), side)).or_default();
                 let said = said(own, side, &lines);
@@ -63,7 +63,7 @@ impl Verdicts {
                 }
             }
         }
-        for reset in told.into_values().flatten() {
+        for reset in reported.into_values().flatten() {
             verdicts.wrong.push(format!("a line about nothing that was completed: {reset:?}"));
         }
         verdicts
@@ -87,7 +87,7 @@ impl Verdicts {
     pub(crate) fn differences(&self) -> Vec<String> {
         let mut shown: Vec<_> = self.wrong.iter().take(SHOWN).cloned().collect();
         if self.missing > 0 {
-            shown.push(format!("{} resets are not told", self.missing));
+            shown.push(format!("{} resets are not reported", self.missing));
         }
         if self.wrong.len() > SHOWN {
             shown.push(format!("and {} more wrong lines", self.wrong.len() - SHOWN));

@@ -27,7 +27,7 @@ const BEGIN: usize = 256;
 /// Bytes of a packet that tcpdump keeps: the longest headers of Ethernet, IPv6 and TCP, which are 114, and the
 /// payload's beginning.
 const SNAP_LENGTH: &str = "512";
-/// Memory for packets that tcpdump has not read, in KiB: room for so many of [`SNAP_LENGTH`] each, but for 128 whole
+/// Memory for packets that tcpdump has not read, in KiB: room for this many of [`SNAP_LENGTH`] each, but for 128 whole
 /// ones.
 const RING_KIB: &str = "8192";
 

@@ -7,15 +7,16 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::testbed::checkpoint::{Checkpoint, Recorded};
 use crate::testbed::coverage::Coverage;
 use crate::testbed::http;
 use crate::testbed::lines::Lines;
-use crate::testbed::moment::{Moment, Recorded};
 use crate::testbed::process::Process;
 use crate::testbed::scrape::Scrape;
 use crate::testbed::wait::until;
@@ -23,6 +24,8 @@ use crate::workspace;
 
 /// A busy machine may need longer than the default's 5 ms from one step of a race to the next.
 pub(crate) const RACE_WINDOW: &str = "100ms";
+/// How long after its start a tracer still cannot tell a connection that it has not seen from one that closed before.
+pub(crate) const VANISHED_GRACE: Duration = Duration::from_millis(1100);
 /// Room for the servers of the lab, whatever else this host talks to.
 pub(crate) const MAX_SERIES: &str = "10000";
 
@@ -156,10 +159,10 @@ impl DaemonUnderTest {
     }
 
     /// What it has counted at a moment, when all it told is read, if it is; it must be recording into this file.
-    pub fn moment(&self, recording: &Path) -> Result<Moment> {
+    pub fn checkpoint(&self, recording: &Path) -> Result<Checkpoint> {
         let is_read = self.stdout.is_none();
         let daemon = Recorded { port: self.port, pid: self.pid(), recording };
-        daemon.moment(|| is_read.then(|| self.lines.printed()))
+        daemon.checkpoint(|| is_read.then(|| self.lines.printed()))
     }
 
     /// Its metrics.

@@ -10,16 +10,16 @@ use crate::testbed::reset::Reset;
 use crate::testbed::wait::{let_pass, stretched};
 
 /// The daemon holds an incident for about 100 ms, so that RST segments that follow are counted with it.
-const TOLD_WITHIN: Duration = Duration::from_secs(2);
+const PRINTED_WITHIN: Duration = Duration::from_secs(2);
 /// After the last step of a scenario, no line may come that is not expected, and it would have come by then.
-const SETTLED: Duration = Duration::from_millis(300);
+const QUIET_PERIOD: Duration = Duration::from_millis(300);
 
 /// The lines of one daemon; clones are the same ones.
 #[derive(Clone, Default)]
-pub struct Lines(Arc<Mutex<Told>>);
+pub struct Lines(Arc<Mutex<Collected>>);
 
 #[derive(Default)]
-struct Told {
+struct Collected {
     /// By network namespace: others on this machine may reset much more than the lab.
     resets: HashMap<u64, Vec<Reset>>,
     /// How many there were, whether forgotten or not.
@@ -43,7 +43,7 @@ impl Lines {
         let lines = self.clone();
         thread::spawn(move || {
             for line in BufReader::new(from).lines().map_while(Result::ok) {
-                lines.told().take(&line);
+                lines.collected().take(&line);
             }
         });
     }
@@ -51,21 +51,21 @@ impl Lines {
     /// The lines about these network namespaces so far.
     #[must_use]
     pub fn about(&self, netns: &[u64]) -> Vec<Reset> {
-        self.told().about(netns).cloned().collect()
+        self.collected().about(netns).cloned().collect()
     }
 
     /// Forgets the lines about these network namespaces: their numbers may have had another meaning before.
     pub(crate) fn forget(&self, netns: &[u64]) {
-        self.told().resets.retain(|number, _| !netns.contains(number));
+        self.collected().resets.retain(|number, _| !netns.contains(number));
     }
 
     /// The lines about these network namespaces: as soon as `expected` are there and no more come.
     pub(crate) fn resets(&self, netns: &[u64], expected: usize) -> Vec<Reset> {
-        let (asked, told_within) = (Instant::now(), stretched(TOLD_WITHIN));
+        let (asked, limit) = (Instant::now(), stretched(PRINTED_WITHIN));
         loop {
             let found = self.about(netns);
             let waited = asked.elapsed();
-            if waited >= told_within || (found.len() >= expected && waited >= SETTLED) {
+            if waited >= limit || (found.len() >= expected && waited >= QUIET_PERIOD) {
                 return found;
             }
             let_pass(Duration::from_millis(5));
@@ -73,30 +73,31 @@ impl Lines {
     }
 
     /// Waits until `expected` lines about these network namespaces are there and no more come.
-    pub(crate) fn settle(&self, netns: &[u64], expected: usize) {
+    pub(crate) fn await_all(&self, netns: &[u64], expected: usize) {
         let asked = Instant::now();
-        while asked.elapsed() < stretched(TOLD_WITHIN) && self.told().about(netns).count() < expected {
+        while asked.elapsed() < stretched(PRINTED_WITHIN) && self.collected().about(netns).count() < expected
+        {
             let_pass(Duration::from_millis(5));
         }
-        let_pass(SETTLED);
+        let_pass(QUIET_PERIOD);
     }
 
     /// How many were printed so far.
     pub(crate) fn printed(&self) -> Printed {
-        self.told().printed
+        self.collected().printed
     }
 
     /// What was wrong with lines that are not of the contract.
     pub(crate) fn unreadable(&self) -> Vec<String> {
-        self.told().unreadable.clone()
+        self.collected().unreadable.clone()
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
+    fn collected(&self) -> MutexGuard<'_, Collected> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Told {
+impl Collected {
     fn about(&self, netns: &[u64]) -> impl Iterator<Item = &Reset> {
         netns.iter().filter_map(|number| self.resets.get(number)).flatten()
     }

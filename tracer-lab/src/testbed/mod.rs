@@ -1,6 +1,7 @@
 //! What every test stands on: hosts, networks, captures, the daemon under test, and ways to ask and to wait.
 
 pub(crate) mod capture;
+pub mod checkpoint;
 pub(crate) mod coverage;
 pub mod daemon;
 pub(crate) mod diag;
@@ -8,7 +9,6 @@ pub mod host;
 pub mod http;
 pub mod lines;
 pub(crate) mod link;
-pub mod moment;
 pub mod network;
 pub(crate) mod nginx;
 pub(crate) mod pcap;

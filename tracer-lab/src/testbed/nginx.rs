@@ -14,7 +14,7 @@ pub(crate) fn configure(directory: &Path, name: &str, http: &str) -> Result<Vec<
     configure_workers(directory, name, "1", http)
 }
 
-/// The same with so many worker processes.
+/// The same with `workers` worker processes.
 pub(crate) fn configure_workers(
     directory: &Path,
     name: &str,

@@ -93,19 +93,19 @@ impl Process {
         }
     }
 
-    /// Waits until `look` finds something, and no longer than it runs; if it ended, `log` says why.
+    /// Waits until `poll` finds something, and no longer than it runs; if it ended, `log` says why.
     pub fn until<T>(
         &mut self,
         what: &str,
         log: Option<&Path>,
-        mut look: impl FnMut() -> Result<Option<T>>,
+        mut poll: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
         until(what, || {
             if let Some(status) = self.ended()? {
                 let said = log.and_then(|log| fs::read_to_string(log).ok()).unwrap_or_default();
                 bail!("{} ended at once ({status}): {}", self.name, said.trim());
             }
-            look()
+            poll()
         })
     }
 

@@ -20,7 +20,7 @@ impl SharedDaemon {
         Self { start, started: Arc::default() }
     }
 
-    /// The running tracer. What kept it from starting is told to each who asks.
+    /// The running tracer. An error to start it is returned to each caller.
     pub fn get(&self) -> Result<&DaemonUnderTest> {
         let start = || {
             crate::testbed::host::sweep().and_then(|()| (self.start)()).map_err(|error| format!("{error:#}"))

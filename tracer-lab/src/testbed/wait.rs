@@ -26,12 +26,12 @@ pub fn stretched(time: Duration) -> Duration {
     time * slowness.unwrap_or(1)
 }
 
-/// Waits until `look` finds something; `what` names it in the error.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+/// Waits until `poll` finds something; `what` names it in the error.
+pub fn until<T>(what: &str, mut poll: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let patience = patience();
     let deadline = Instant::now() + patience;
     loop {
-        if let Some(found) = look()? {
+        if let Some(found) = poll()? {
             return Ok(found);
         }
         if Instant::now() >= deadline {

@@ -285,7 +285,7 @@ impl Connection<'_> {
         Ok(SockRef::from(self.server()?).set_tcp_keepalive(&probes)?)
     }
 
-    /// The server's kernel gives up when something is not acknowledged for so long.
+    /// The server's kernel gives up when something is not acknowledged for `time`.
     pub(crate) fn server_gives_up_after(&self, time: Duration) -> Result<()> {
         Ok(SockRef::from(self.server()?).set_tcp_user_timeout(Some(time))?)
     }

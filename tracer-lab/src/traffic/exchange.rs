@@ -74,7 +74,7 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, manner: Manner) -> Result<()> 
 /// The exchanges of one connection: how each is carried, and the rest before it.
 pub(crate) type Plan = Vec<(Duration, Manner)>;
 
-/// A plan of so many exchanges.
+/// A plan of `exchanges` exchanges.
 pub(crate) fn plan(random: &mut Rng, exchanges: usize) -> Plan {
     let manners = [
         Manner::Plain,

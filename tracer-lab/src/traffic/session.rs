@@ -30,7 +30,7 @@ impl Session {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
-    /// The server has so long for whatever it does next.
+    /// Bounds whatever the server does next.
     pub(crate) fn wait_for(&self, patience: Duration) -> io::Result<()> {
         self.stream.get_ref().set_read_timeout(Some(patience))
     }
@@ -72,8 +72,8 @@ impl Session {
 
     /// Reads what follows.
     pub(crate) fn rest(&mut self, head: &Head) -> io::Result<()> {
-        let wanted = head.length.unwrap_or(u64::MAX);
-        let got = io::copy(&mut (&mut self.stream).take(wanted), &mut io::sink())?;
+        let limit = head.length.unwrap_or(u64::MAX);
+        let got = io::copy(&mut (&mut self.stream).take(limit), &mut io::sink())?;
         if head.length.is_some_and(|length| got < length) {
             Err(ErrorKind::UnexpectedEof.into())
         } else {

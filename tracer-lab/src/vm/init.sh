@@ -1,6 +1,6 @@
 #!/bin/sh
-# The first process of a guest of `cargo xtask vm`: runs the lab and switches the machine off. What it says goes to the second
-# serial port, where the kernel does not interfere; report.rs reads it.
+# The first process of a guest of `cargo xtask vm`: runs the lab and switches the machine off. What it says goes to the
+# second serial port, where the kernel does not interfere; report.rs reads it.
 export PATH=/usr/bin:/bin HOME=/ RUST_BACKTRACE=1 TRACER_BIN=/usr/bin/tracer
 # Nobody else uses this machine.
 export TRACER_LAB_ALONE=1

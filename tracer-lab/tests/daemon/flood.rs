@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
-use tracer_lab::testbed::moment::{Moment, Own};
+use tracer_lab::testbed::checkpoint::{Checkpoint, Own};
 use tracer_lab::testbed::recording::Recording;
 
 use crate::network::Network;
@@ -40,7 +40,7 @@ fn a_full_ring_loses_events_counts_them_and_leaves_the_segment_counters_exact() 
             Ok(())
         })?);
     }
-    let none_lost = reference.moment(&all)?.overflowed()?;
+    let none_lost = reference.checkpoint(&all)?.overflowed()?;
     for ended in [daemon.end(Signal::SIGTERM)?, reference.end(Signal::SIGTERM)?] {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{ended:?}");
     }
@@ -67,12 +67,12 @@ fn burst(
     recording: &Path,
     network: &Network,
     refuse: impl Fn() -> Result<()>,
-) -> Result<[Moment; 2]> {
-    let before = daemon.moment(recording)?;
+) -> Result<[Checkpoint; 2]> {
+    let before = daemon.checkpoint(recording)?;
     let (sent, failed) = (network.host.tcp_counter("OutRsts")?, network.host.tcp_counter("AttemptFails")?);
     refuse()?;
     let sent = network.host.tcp_counter("OutRsts")? - sent;
     let received = network.host.tcp_counter("AttemptFails")? - failed;
     ensure!(sent == REFUSALS as u64 && received == sent, "the kernel sent {sent} and received {received}");
-    Ok([before, daemon.moment(recording)?])
+    Ok([before, daemon.checkpoint(recording)?])
 }

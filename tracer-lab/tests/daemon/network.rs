@@ -69,7 +69,7 @@ impl Network {
         self.enter(|| servers.map(|index| self.server(index)).try_for_each(refused))
     }
 
-    /// Connects to the first server so many times, in vain and as fast as it gets: one RST segment each.
+    /// Connects to the first server `times` times, in vain and as fast as it gets: one RST segment each.
     pub(crate) fn refuse_many(&self, times: usize) -> Result<()> {
         self.enter(|| {
             thread::scope(|scope| {

@@ -18,7 +18,7 @@ use tracer_lab::testbed::lines::Lines;
 
 /// No client is served for longer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// For everybody else, whatever such clients do. A reset is held for 100 ms before it is told.
+/// For everybody else, whatever such clients do. A reset is held for 100 ms before it is reported.
 const PROMPT: Duration = Duration::from_secs(2);
 /// How often a client that drips does so.
 const DRIP: Duration = Duration::from_secs(1);
@@ -121,15 +121,15 @@ fn many_idle_connections_do_not_stop_scrapes() -> Result<()> {
     }
 }
 
-/// A scrape is answered and a reset is told, both promptly.
+/// A scrape is answered and a reset is reported, both promptly.
 fn check_others(daemon: &DaemonUnderTest, network: &Network, lines: &Lines, server: u16) -> Result<()> {
     let began = Instant::now();
     ensure!(get(daemon.port, "/metrics")?.status == 200);
     ensure!(began.elapsed() < PROMPT, "a scrape took {:?}", began.elapsed());
     let began = Instant::now();
     network.refuse(server..server + 1)?;
-    until("a reset to be told", || Ok((network.resets(lines, server).len() == 2).then_some(())))?;
-    ensure!(began.elapsed() < PROMPT, "a reset was told after {:?}", began.elapsed());
+    until("a reset to be reported", || Ok((network.resets(lines, server).len() == 2).then_some(())))?;
+    ensure!(began.elapsed() < PROMPT, "a reset was reported after {:?}", began.elapsed());
     Ok(())
 }
 

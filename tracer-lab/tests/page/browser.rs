@@ -43,15 +43,15 @@ impl Browser {
     pub(crate) fn start() -> Result<Self> {
         let files = TempDir::new().context("no temporary directory for chromium")?;
         let (driver, port) = Driver::start(files.path())?;
-        let mut wanted = DesiredCapabilities::chrome();
+        let mut capabilities = DesiredCapabilities::chrome();
         for argument in ARGUMENTS {
-            wanted.add_arg(argument)?;
+            capabilities.add_arg(argument)?;
         }
-        wanted.add_arg(&format!("--user-data-dir={}", files.path().join("profile").display()))?;
-        wanted.set_browser_log_level(LoggingPrefsLogLevel::All)?;
+        capabilities.add_arg(&format!("--user-data-dir={}", files.path().join("profile").display()))?;
+        capabilities.set_browser_log_level(LoggingPrefsLogLevel::All)?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let window = runtime
-            .block_on(WebDriver::new(format!("http://127.0.0.1:{port}"), wanted))
+            .block_on(WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities))
             .context("chromium does not start")?;
         Ok(Self { runtime, window, _driver: driver, _files: files })
     }

@@ -1,4 +1,4 @@
-//! What the API of a busy daemon says, to be told again with other words in it.
+//! What the API of a busy daemon says, to be replayed with other strings in it.
 
 use std::collections::HashMap;
 use std::iter::repeat_n;
@@ -33,13 +33,13 @@ static ANSWERS: LazyLock<Result<HashMap<&'static str, Value>>> = LazyLock::new(|
 /// A stand-in for that daemon, which says everything `times` times, with every text changed by `change`.
 pub(crate) fn told_again(times: usize, change: fn(&str) -> String) -> Result<StandIn> {
     let answers = ANSWERS.as_ref().map_err(|error| anyhow!("{error:#}"))?;
-    let told = answers.iter().map(|(path, answer)| {
+    let answers = answers.iter().map(|(path, answer)| {
         let list = repeat_n(answer.as_array(), times).flatten().flatten();
         let mut answer = Value::Array(list.cloned().collect());
         replace(&mut answer, change);
         (*path, answer.to_string())
     });
-    StandIn::serve(told, (200, "ready\n"))
+    StandIn::serve(answers, (200, "ready\n"))
 }
 
 fn replace(value: &mut Value, change: fn(&str) -> String) {

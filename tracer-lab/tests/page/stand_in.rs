@@ -25,9 +25,9 @@ impl StandIn {
         api: impl IntoIterator<Item = (&'static str, String)>,
         ready: (u16, &str),
     ) -> Result<Self> {
-        let told =
+        let api =
             api.into_iter().map(|(path, json)| (path.to_owned(), (200, "application/json", json.into())));
-        let mut answers: Answers = told.collect();
+        let mut answers: Answers = api.collect();
         answers.insert("/-/ready".into(), (ready.0, "text/plain", ready.1.into()));
         for entry in
             fs::read_dir(workspace::root().join("tracer/src/http/page")).context("there is no page")?

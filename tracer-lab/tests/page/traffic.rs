@@ -17,9 +17,9 @@ const PAUSE: Duration = Duration::from_millis(160);
 /// Enough to infer a timeout, if they agree.
 const CLOSES: usize = 10;
 const ATTEMPTS: usize = 8;
-/// The daemon reads closes once a second, and judges them once a second.
-const JUDGED: Duration = Duration::from_secs(3);
-const LOOK: Duration = Duration::from_millis(100);
+/// How long closes wait to be judged: the daemon reads them once a second, and judges them once a second.
+const JUDGED_WITHIN: Duration = Duration::from_secs(3);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The request that meets the server's close.
 const REQUEST: &[u8] = b"POST /cart/<b>7</b>?with=a&secret HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -49,18 +49,18 @@ impl<'network> Traffic<'network> {
     pub(crate) fn closes_until(&self, is_known: impl Fn() -> Result<bool>) -> Result<()> {
         for _ in 0..ATTEMPTS {
             self.closes(CLOSES)?;
-            let judged = Instant::now() + JUDGED;
+            let judged = Instant::now() + JUDGED_WITHIN;
             while Instant::now() < judged {
                 if is_known()? {
                     return Ok(());
                 }
-                let_pass(LOOK);
+                let_pass(POLL_INTERVAL);
             }
         }
         bail!("{} closes of idle connections show no timeout", ATTEMPTS * CLOSES)
     }
 
-    /// The server closes so many idle connections, one after the other.
+    /// The server closes `times` idle connections, one after the other.
     fn closes(&self, times: usize) -> Result<()> {
         let idle = |ends: Ends| {
             let_pass(TIMEOUT);

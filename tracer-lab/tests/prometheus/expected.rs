@@ -195,7 +195,7 @@ impl Scene {
         Samples(["client", "server"].map(labels).into())
     }
 
-    /// Told by the client's host alone.
+    /// Reported by the client's host alone.
     pub(crate) fn mismatch(&self) -> Expected {
         Samples(vec![(format!("{} tracer client {}", target(self.tracer), self.server), 1.0..=1.0)])
     }

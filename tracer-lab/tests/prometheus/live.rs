@@ -44,7 +44,7 @@ fn every_query_answers_what_the_wire_showed() -> Result<()> {
     let rules = prometheus.rules()?;
     let mismatch = scene.mismatch();
     becomes(&prometheus, &alert(&rules, "TracerKeepaliveMismatch")?.expression, &mismatch)
-        .context("the mismatch is not told before the first reset")?;
+        .context("the mismatch is not reported before the first reset")?;
 
     scene.wire.add(upstream.loses_requests(2)?);
     becomes(&prometheus, "tracer_request_to_reset_seconds_count", &Expected::Each(2.0..=2.0))?;
@@ -77,7 +77,7 @@ fn every_query_answers_what_the_wire_showed() -> Result<()> {
     tracer.stop()?;
     let down = Expected::Samples(vec![(format!("{} tracer", target(scene.tracer)), 0.0..=0.0)]);
     becomes(&prometheus, &alert(&rules, "TracerDown")?.expression, &down)
-        .context("the tracer's end is not told")
+        .context("the tracer's end is not reported")
 }
 
 /// What is asked, and what must be answered.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use tracer::sources::recording::{Header, Recording};
 use tracer_common::Record;
 
-/// Of so many connections one is reset; the others are closed in good order.
+/// Connections for each one that is reset; the others are closed in good order.
 const ONE_RESET_IN: usize = 10;
 /// Servers that the connections are spread over.
 const SERVERS: usize = 20;
@@ -37,7 +37,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The records of so many connections, each from a client of its own.
+    /// The records of `count` connections, each from a client of its own.
     pub(crate) fn of_connections(count: usize) -> Result<Self> {
         let (closes, resets): (Vec<_>, Vec<_>) =
             recordings()?.into_iter().partition(|recording| recording.closes_in_good_order);

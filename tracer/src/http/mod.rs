@@ -6,5 +6,5 @@ mod response;
 mod routes;
 mod server;
 
-pub use routes::Service;
-pub use server::{bind, serve};
+pub(crate) use routes::Service;
+pub(crate) use server::{bind, serve};

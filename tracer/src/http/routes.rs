@@ -24,7 +24,7 @@ const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
 
 /// What the handlers can reach.
-pub struct Service {
+pub(crate) struct Service {
     /// The metrics, for one scrape at a time. The task that owns the state never waits for this.
     pub metrics: Mutex<HostMetrics>,
     /// How the probes fared.

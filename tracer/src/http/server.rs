@@ -30,7 +30,7 @@ const BACKLOG: u32 = 128;
 const MAX_BUFFER: usize = 16 * 1024;
 
 /// Opens the port, before anything else is started.
-pub fn bind(address: SocketAddr) -> Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener> {
     let open = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
@@ -41,7 +41,7 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
 }
 
 /// Serves until the task is dropped.
-pub async fn serve(listener: TcpListener, service: Arc<Service>) {
+pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>) {
     let mut open = VecDeque::<AbortHandle>::with_capacity(MAX_CONNECTIONS);
     loop {
         match listener.accept().await {

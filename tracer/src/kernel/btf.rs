@@ -25,7 +25,7 @@ const MAX_MEMBERS: usize = 1 << 16;
 
 /// A field of a struct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field {
+pub(crate) struct Field {
     /// Bytes from the beginning of the struct.
     pub offset: u32,
     /// Its own bytes; of an array those of an element.
@@ -33,7 +33,7 @@ pub struct Field {
 }
 
 /// The types of one kernel.
-pub struct Btf {
+pub(crate) struct Btf {
     bytes: Vec<u8>,
     /// Where the strings begin.
     strings: usize,
@@ -56,7 +56,7 @@ struct Type {
 
 impl Btf {
     /// Takes a BTF blob as the kernel exports it in `/sys/kernel/btf/vmlinux`.
-    pub fn parse(bytes: Vec<u8>) -> Result<Self> {
+    pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self> {
         ensure!(u16_at(&bytes, 0)? == MAGIC, "not BTF of this machine's byte order");
         let header = u32_at(&bytes, 4)? as usize;
         let section = |at| Ok::<_, anyhow::Error>(u32_at(&bytes, at)? as usize);
@@ -77,7 +77,7 @@ impl Btf {
     /// A field, named by its path (`["icsk_ack", "lrcvtime"]`) within `struct name`. Anonymous structs and unions on
     /// the way are looked through; of an array its first element counts. `None` where this kernel has no such field, or
     /// one without a byte of its own.
-    pub fn field(&self, name: &str, path: &[&str]) -> Result<Option<Field>> {
+    pub(crate) fn field(&self, name: &str, path: &[&str]) -> Result<Option<Field>> {
         let Some(mut ty) = self.find(name, KIND_STRUCT) else { return Ok(None) };
         let mut found = Field { offset: 0, width: ty.size_or_ref as usize };
         for (depth, member) in path.iter().enumerate() {
@@ -99,13 +99,13 @@ impl Btf {
 
     /// Bytes of a `struct name`.
     #[must_use]
-    pub fn struct_size(&self, name: &str) -> Option<u32> {
+    pub(crate) fn struct_size(&self, name: &str) -> Option<u32> {
         Some(self.find(name, KIND_STRUCT)?.size_or_ref)
     }
 
     /// The values of `enum name`, with `prefix` cut off their names.
     #[must_use]
-    pub fn enum_names(&self, name: &str, prefix: &str) -> Vec<(u32, String)> {
+    pub(crate) fn enum_names(&self, name: &str, prefix: &str) -> Vec<(u32, String)> {
         let Some(ty) = self.find(name, KIND_ENUM) else {
             return Vec::new();
         };
@@ -122,7 +122,7 @@ impl Btf {
     /// How many arguments a tracepoint hands to a raw tracepoint program; `None` where there is no such
     /// tracepoint. The kernel describes it as `typedef void (*btf_trace_NAME)(void *, …)`.
     #[must_use]
-    pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
+    pub(crate) fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
         let typedef = self.find(&format!("btf_trace_{name}"), KIND_TYPEDEF)?;
         let prototype = self.resolve(typedef.size_or_ref)?;
         (prototype.kind == KIND_FUNC_PROTO).then(|| prototype.members.saturating_sub(1))

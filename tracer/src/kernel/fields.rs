@@ -6,7 +6,7 @@ use tracer_common::{ABSENT, Need, Offsets, Part, Place, ROWS, Row};
 use super::btf::Btf;
 
 /// Where the fields are, and what cannot be seen because some are not there.
-pub struct Fields {
+pub(crate) struct Fields {
     /// For the kernel side.
     pub offsets: Offsets,
     /// Parts that are left out, each with the reason.
@@ -16,7 +16,7 @@ pub struct Fields {
 impl Fields {
     /// Looks up every field: those for payload only where that is to be read. Fails when one is missing, or has another
     /// width, that nothing works without.
-    pub fn resolve(btf: &Btf, with_payload: bool) -> Result<Self> {
+    pub(crate) fn resolve(btf: &Btf, with_payload: bool) -> Result<Self> {
         let mut fields = Self { offsets: [ABSENT; ROWS.len()], lost: Vec::new() };
         for (index, row) in ROWS.iter().enumerate() {
             let part = part(row);
@@ -42,7 +42,7 @@ impl Fields {
 
     /// Whether this part is left out.
     #[must_use]
-    pub fn lacks(&self, part: Part) -> bool {
+    pub(crate) fn lacks(&self, part: Part) -> bool {
         self.lost.iter().any(|(lost, _)| *lost == part)
     }
 }

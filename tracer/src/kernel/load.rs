@@ -25,8 +25,9 @@ use super::{
     reasons, refusal,
     requests::{LateMarks, RequestCounters},
     server_ports::set_port_filter,
+    take_map,
 };
-use crate::{clock::jiffy, sources::ring::Ring};
+use crate::clock::jiffy;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACER_EBPF_OBJECT"));
 
@@ -50,7 +51,7 @@ const MAX_REMEMBERED: u32 = 65_536;
 const FALLBACKS: [&str; 2] = [program::tcp_v4_send_reset, program::tcp_v6_send_reset];
 
 /// The loaded kernel side. Dropping `programs` detaches the probes; the ring can still be drained then.
-pub struct Tracer {
+pub(crate) struct Tracer {
     /// Keeps the probes attached.
     pub programs: Ebpf,
     /// The records.
@@ -136,7 +137,7 @@ impl ProbeReport {
 
 impl Tracer {
     /// Checks the machine, loads everything and attaches what can be attached. Fails when nothing can.
-    pub fn start(options: &LoadOptions) -> Result<Self> {
+    pub(crate) fn start(options: &LoadOptions) -> Result<Self> {
         let btf = preflight::check()?;
         let fields = Fields::resolve(&btf, options.request_lines)?;
         for (part, why) in &fields.lost {
@@ -147,7 +148,7 @@ impl Tracer {
             let sentence = refusal::explain(&error, locked_memory);
             error.context(sentence)
         })?;
-        let ring = Ring::take(&mut programs)?;
+        let ring = RingBuf::try_from(take_map(&mut programs, map::EVENTS)?)?;
         let counters = KernelCounters::take(&mut programs)?;
         let diagnostics = if options.diagnostics {
             Some(EbpfLogger::init(&mut programs).context("cannot read the kernel side's diagnostics")?)

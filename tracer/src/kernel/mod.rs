@@ -1,18 +1,17 @@
 //! Everything that talks to the kernel: what it has, what was attached, what it counted and reported.
 
-pub mod btf;
-pub mod counters;
-pub mod fields;
-pub mod load;
-pub mod preflight;
-pub mod programs;
-pub mod reasons;
+pub(crate) mod btf;
+pub(crate) mod counters;
+pub(crate) mod fields;
+pub(crate) mod load;
+pub(crate) mod preflight;
+pub(crate) mod programs;
+pub(crate) mod reasons;
 mod refusal;
-pub mod requests;
+pub(crate) mod requests;
 mod server_ports;
 
-pub use counters::Counts;
-pub use load::{LoadOptions, ProbeReport, Tracer};
+pub(crate) use load::{LoadOptions, ProbeReport, Tracer};
 
 use anyhow::{Context, Result};
 use aya::{Ebpf, maps::Map};

@@ -8,7 +8,7 @@ use super::{btf::Btf, refusal};
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
 /// Checks privileges and reads the kernel's type information.
-pub fn check() -> Result<Btf> {
+pub(crate) fn check() -> Result<Btf> {
     privileges()?;
     let bytes = std::fs::read(BTF_PATH).with_context(|| {
         format!(
@@ -41,7 +41,7 @@ fn privileges() -> Result<()> {
 
 /// Gives up every privilege that is not needed once the probes are attached; reading the counters needs
 /// `CAP_BPF` before 5.19. Must run before other threads start: capabilities belong to threads.
-pub fn drop_privileges() -> Result<()> {
+pub(crate) fn drop_privileges() -> Result<()> {
     let needed = [Capability::CAP_BPF];
     let keep = |set| -> Result<_> {
         let has = caps::read(None, set).context("cannot read the capabilities")?;

@@ -13,20 +13,22 @@ const HOST_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 const SECCOMP_FILTER: u32 = 2;
 
 /// What to do about a user namespace: its capabilities count for what belongs to it, and eBPF belongs to the host.
-pub(super) const USER_NAMESPACE: &str = "loading eBPF programs needs capabilities of the host, and this process is in a user namespace of its own: run it \
-     in the host's (in Kubernetes `hostUsers: true`, in Docker and Podman rootful and without a mapping of users)";
+pub(super) const USER_NAMESPACE: &str = "loading eBPF programs needs capabilities of the host, and this process is in \
+     a user namespace of its own: run it in the host's (in Kubernetes `hostUsers: true`, in Docker and Podman \
+     rootful and without a mapping of users)";
 
-const SECCOMP: &str = "the kernel refused the eBPF object although the capabilities are there, and this process has a seccomp \
-     filter: let that allow bpf() and perf_event_open() (in Kubernetes `seccompProfile: {type: Unconfined}`, in Docker and Podman \
-     `--security-opt seccomp=unconfined`, in systemd SystemCallFilter=)";
+const SECCOMP: &str = "the kernel refused the eBPF object although the capabilities are there, and this process has a \
+     seccomp filter: let that allow bpf() and perf_event_open() (in Kubernetes `seccompProfile: {type: Unconfined}`, \
+     in Docker and Podman `--security-opt seccomp=unconfined`, in systemd SystemCallFilter=)";
 
-const LOCKED_MEMORY: &str = "the kernel refused the eBPF object: before 5.11 it needs unlimited locked memory, so grant \
-     CAP_SYS_RESOURCE or set LimitMEMLOCK=infinity (ulimit -l unlimited)";
+const LOCKED_MEMORY: &str = "the kernel refused the eBPF object: before 5.11 it needs unlimited locked memory, so \
+     grant CAP_SYS_RESOURCE or set LimitMEMLOCK=infinity (ulimit -l unlimited)";
 
 const OTHER: &str =
     "the kernel refused the eBPF object: it is older than 5.10, or lockdown=confidentiality is set";
 
-/// One sentence on why loading failed with `error`, and what to do. `locked_memory` is whether it could be made unlimited.
+/// One sentence on why loading failed with `error`, and what to do. `locked_memory` is whether it could be made
+/// unlimited.
 pub(super) fn explain(error: &anyhow::Error, locked_memory: nix::Result<()>) -> &'static str {
     if !is_not_permitted(error) {
         OTHER

@@ -26,7 +26,7 @@ const AF_INET6: u16 = 10;
 type KeyBytes = [u8; size_of::<ServerKey>()];
 
 /// Which server, from which end; `None` stands for all that had no room.
-pub type Counted = (Role, Option<SocketAddr>);
+pub(crate) type Counted = (Role, Option<SocketAddr>);
 
 /// The totals of all servers.
 pub struct RequestCounters(PerCpuHashMap<MapData, KeyBytes, RequestNumbers>);

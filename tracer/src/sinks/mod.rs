@@ -1,4 +1,4 @@
-//! Where what was found out goes. None knows another.
+//! The sinks: where outcomes go. None knows another.
 
 pub mod metrics;
 pub mod recent;

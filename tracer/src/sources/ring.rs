@@ -3,20 +3,14 @@
 use std::io;
 
 use anyhow::{Context, Result};
-use aya::{
-    Ebpf,
-    maps::{MapData, RingBuf},
-};
+use aya::maps::{MapData, RingBuf};
 use tokio::io::{Interest, unix::AsyncFd};
-use tracer_common::map;
-
-use crate::kernel::take_map;
 
 /// Records of the kernel side, in the order in which they were reserved.
 pub struct Ring(AsyncFd<RingBuf<MapData>>);
 
 impl Ring {
-    /// Takes the ring out of the loaded object; needs a running tokio reactor.
+    /// Opens the map of the loaded object; needs a running tokio reactor.
     pub fn open(ring: RingBuf<MapData>) -> Result<Self> {
         #[expect(
             deprecated,
@@ -25,11 +19,6 @@ impl Ring {
         let fd =
             AsyncFd::with_interest(ring, Interest::READABLE).context("cannot wait for the ring buffer")?;
         Ok(Self(fd))
-    }
-
-    /// The map, before there is a reactor.
-    pub fn take(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>> {
-        Ok(RingBuf::try_from(take_map(ebpf, map::EVENTS)?)?)
     }
 
     /// Waits until the kernel side asks for attention.

@@ -101,10 +101,10 @@ fn nginx_before_node_with_defaults_reads_like_this() {
     let advice = &history.advice()[0];
     assert_eq!(
         advice.text,
-        "10.0.0.5:8080 closes connections that were idle for 6 s (142 closes seen) while this host's clients still keep \
-         them; 37 requests met such a close and failed. Let the client close first: let it keep idle connections for 5 s \
-         at most, or let the server wait 65 s. nginx as client: `keepalive_timeout 5s;  # in the upstream block`. Node.js \
-         as server: `server.keepAliveTimeout = 65000`."
+        "10.0.0.5:8080 closes connections that were idle for 6 s (142 closes seen) while this host's clients still \
+         keep them; 37 requests met such a close and failed. Let the client close first: let it keep idle connections \
+         for 5 s at most, or let the server wait 65 s. nginx as client: `keepalive_timeout 5s;  # in the upstream \
+         block`. Node.js as server: `server.keepAliveTimeout = 65000`."
     );
     let shown = serde_json::to_value(advice).unwrap();
     assert_eq!(

@@ -53,7 +53,7 @@ impl History {
         self.closes(Side::Local, count, |_| age)
     }
 
-    /// So many connections closed by the server at once.
+    /// The server closes `count` connections at once.
     fn at_once(mut self, count: u32, mut age: impl FnMut(u32) -> f64) -> Self {
         self = self.pause(0.150);
         for index in 0..count {

@@ -20,11 +20,11 @@ use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
 use crate::testbed::wait::let_pass;
 
-/// From one look at the tracer to the next.
-const LOOK: Duration = Duration::from_millis(500);
-/// From one reload or restart to the next, at the most.
+/// From one poll of the tracer to the next.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Upper bound on the time between two reloads or restarts.
 const REST: Duration = Duration::from_secs(10);
-/// So many there are at least.
+/// Lower bound on reloads and restarts.
 const DISTURBANCES: u32 = 6;
 
 /// What came of it.
@@ -56,8 +56,8 @@ pub fn healthy(tracer: &DaemonUnderTest, time: Duration) -> Result<Health> {
     })?;
     // What is closed by the end of the servers counts as well.
     drop(topology);
-    let_pass(LOOK * 4);
-    oracle.look(tracer)?;
+    let_pass(POLL_INTERVAL * 4);
+    oracle.poll(tracer)?;
     oracle.sum_up(tracer)?;
     Ok(Health { took: began.elapsed(), traffic: tally.to_string(), disturbances, oracle })
 }
@@ -73,12 +73,12 @@ fn watch(
     let rest = REST.min(time / (DISTURBANCES + 1));
     let mut disturbances = 0;
     while began.elapsed() < time {
-        oracle.look(tracer)?;
+        oracle.poll(tracer)?;
         if began.elapsed() > rest * (disturbances + 1) {
             topology.disturb(disturbances)?;
             disturbances += 1;
         }
-        let_pass(LOOK);
+        let_pass(POLL_INTERVAL);
     }
     Ok(disturbances)
 }

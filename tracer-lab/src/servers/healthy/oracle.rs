@@ -45,7 +45,7 @@ impl Oracle {
     }
 
     /// Asks the tracer for its advice and its timeouts.
-    pub(crate) fn look(&mut self, tracer: &DaemonUnderTest) -> Result<()> {
+    pub(crate) fn poll(&mut self, tracer: &DaemonUnderTest) -> Result<()> {
         self.looks += 1;
         let advice = tracer.json("/api/v1/advice")?;
         for (server, _) in self.truths {

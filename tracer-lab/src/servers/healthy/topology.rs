@@ -24,7 +24,7 @@ const NODE_KEEPS: Duration = Duration::from_secs(2);
 const SAMPLES: usize = 5;
 /// The two nginx.
 const NGINX_KEEPS: Duration = Duration::from_secs(3);
-/// Clients keep connections for so long at the most: well below what any server does.
+/// Upper bound on how long clients keep connections: well below what any server does.
 pub(crate) const CLIENTS_KEEP: Duration = Duration::from_millis(1_200);
 /// What the proxy keeps of its upstreams.
 const PROXY_KEEPS: Duration = Duration::from_millis(700);

@@ -23,7 +23,7 @@ enum Member {
 }
 
 impl Blob {
-    /// Adds a number so many bytes wide; what is on the path to it are structs.
+    /// Adds a number of `width` bytes; what is on the path to it are structs.
     pub(crate) fn add(&mut self, name: &str, path: &[&str], width: usize) {
         let mut members = self.structs.entry(name.to_owned()).or_default();
         let (last, way) = path.split_last().expect("a path has a member");

@@ -24,7 +24,7 @@ pub struct Recorded<'a> {
 }
 
 /// A moment at which the tracer counted no segment, and what it had counted until then.
-pub struct Moment {
+pub struct Checkpoint {
     /// On the clock of the records.
     pub(crate) at_ns: u64,
     pub(crate) scrape: Scrape,
@@ -36,7 +36,7 @@ impl Recorded<'_> {
     /// Waits for a moment at which every record taken is counted and written down, and every reset is counted and
     /// `printed`, or its line lost; where nothing is printed, resets are not compared. Two scrapes say the same of
     /// segments: so it was between them.
-    pub fn moment(&self, printed: impl Fn() -> Option<Printed>) -> Result<Moment> {
+    pub fn checkpoint(&self, printed: impl Fn() -> Option<Printed>) -> Result<Checkpoint> {
         let mut differences = String::new();
         let agreed = until("a moment of agreement", || {
             let (written, printed) = (recording::length(self.recording)?, printed());
@@ -45,22 +45,22 @@ impl Recorded<'_> {
             let scrape = Scrape::take(self.port)?;
             let at_ns = now_ns()?;
             let segments_then = segments_of(&Scrape::take(self.port)?)?;
-            let moment = Moment { at_ns, scrape, printed, skipped };
-            let (taken, resets) = (moment.scrape.sum("tracer_events_total", &[])?, moment.resets()?);
-            let (segments, lines_lost) = (moment.segments()?, moment.lines_lost()?);
-            let told = printed.map_or(resets, |printed| printed.lines + lines_lost);
+            let checkpoint = Checkpoint { at_ns, scrape, printed, skipped };
+            let (taken, resets) = (checkpoint.scrape.sum("tracer_events_total", &[])?, checkpoint.resets()?);
+            let (segments, lines_lost) = (checkpoint.segments()?, checkpoint.lines_lost()?);
+            let reported = printed.map_or(resets, |printed| printed.lines + lines_lost);
             differences = format!(
-                "{taken} records are counted and {written} written, {resets} resets counted and {told} told; \
+                "{taken} records are counted and {written} written, {resets} resets counted and {reported} reported; \
                  segments and losses {segments:?}, then {segments_then:?}"
             );
-            let agree = (taken, resets, segments) == (written, told, segments_then);
-            Ok(agree.then_some(moment))
+            let agree = (taken, resets, segments) == (written, reported, segments_then);
+            Ok(agree.then_some(checkpoint))
         });
         agreed.with_context(|| differences)
     }
 }
 
-impl Moment {
+impl Checkpoint {
     fn segments(&self) -> Result<[u64; 3]> {
         segments_of(&self.scrape)
     }
@@ -111,8 +111,8 @@ impl Own {
     /// What happened in the namespaces `netns`, of a tracer that took the records `taken`. What others did is what the
     /// reference saw: a tracer that lost nothing.
     pub fn between(
-        before: &Moment,
-        after: &Moment,
+        before: &Checkpoint,
+        after: &Checkpoint,
         netns: &[u64],
         reference: &Recording,
         taken: &Recording,
