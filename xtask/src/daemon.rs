@@ -12,7 +12,7 @@ use crate::{ebpf, privilege, process, workspace};
 /// Builds both sides.
 pub fn build() -> Result<()> {
     ebpf::build()?;
-    process::step("building the daemon");
+    process::step("building the daemon: its last step, half a minute or more, says nothing");
     process::run(&mut cargo("build --release --locked --package tracer"))
 }
 

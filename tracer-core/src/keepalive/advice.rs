@@ -203,7 +203,7 @@ fn closes_first(server: &Server, known: &ServerProfile, timeout: Timeout, sugges
         let _ = write!(text, " {software} as {side}: `{line}`.");
     }
     if server.role == Role::Server {
-        text += " Browsers repeat such requests by themselves, proxies and API clients mostly do not.";
+        text += " Browsers retry such requests by themselves, proxies and API clients mostly do not.";
     }
     text
 }

@@ -217,7 +217,7 @@ fn the_server_says_the_same_of_itself() {
     let advice = &history.advice()[0];
     assert_eq!((advice.role, advice.server.as_str()), ("server", "10.0.0.5:8080"));
     assert!(advice.text.contains("while its clients still keep them"), "{}", advice.text);
-    assert!(advice.text.contains("Browsers repeat such requests"), "{}", advice.text);
+    assert!(advice.text.contains("Browsers retry such requests"), "{}", advice.text);
     // What browsers talk to must not keep their connections for longer.
     assert_eq!(advice.suggested.server_timeout_seconds, None);
     assert!(advice.suggested.settings.iter().all(|setting| setting.side == "client"));
