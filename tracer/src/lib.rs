@@ -12,5 +12,6 @@ pub mod lines;
 pub mod log;
 pub mod pipeline;
 mod query;
+mod server_labels;
 pub mod sinks;
 pub mod sources;

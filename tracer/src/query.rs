@@ -10,7 +10,7 @@ use tracer_core::{
     model::Role,
 };
 
-use crate::sinks::metrics::Server;
+use crate::server_labels::Server;
 
 /// A question, with where the answer goes. `limit` bounds a list.
 pub enum Query {

@@ -6,10 +6,8 @@ use std::collections::HashMap as LabelPairs;
 use prometheus::{Counter, Histogram, IntCounter, IntGauge};
 use tracer_core::keepalive::IDLE_BUCKETS;
 
-use super::{
-    family::{Labels, Standing, family},
-    servers::Server,
-};
+use super::family::{Labels, Standing, family};
+use crate::server_labels::Server;
 
 /// From a loopback's round trip to the usual request timeouts.
 const REQUEST_BUCKETS: [f64; 14] =

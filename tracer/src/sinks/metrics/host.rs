@@ -12,7 +12,7 @@ use tokio::{
 use tracer_core::model::Role;
 
 use super::{
-    Exposition, Metrics, Server,
+    Exposition, Metrics,
     families::{
         BuildInfo, Coverage, EventsLost, ProbeAttached, ProbeRunSeconds, ProbeRuns, SegmentsReceived,
         SegmentsSent,
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     kernel::{ProbeReport, counters::KernelCounters, programs::Loaded, requests::RequestCounters},
     query::Query,
+    server_labels::Server,
 };
 
 /// How long a scrape waits for the labels of servers that are new to it. Without them these servers are left out.

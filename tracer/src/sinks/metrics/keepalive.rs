@@ -6,8 +6,8 @@ use tracer_core::keepalive::Review;
 use super::{
     families::{KeepaliveTimeout, KeepaliveTimeoutSamples, StandingAdvice},
     family::{Family, Labels, Publisher, Standing},
-    servers::Servers,
 };
+use crate::server_labels::Servers;
 
 /// The gauges of what is inferred. A series is there while its inference stands.
 pub(super) struct Keepalive {

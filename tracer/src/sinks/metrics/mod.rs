@@ -7,7 +7,6 @@ mod host;
 mod keepalive;
 mod process;
 mod requests;
-mod servers;
 
 use std::{net::SocketAddr, sync::mpsc::Receiver};
 
@@ -19,6 +18,7 @@ use tracer_core::{
     model::{EventName, Role},
 };
 
+pub use self::host::{HostMetrics, HostSources};
 use self::{
     families::{
         ConnectionsTracked, Events, EventsLost, IdleCloses, LabelOverflow, RequestToReset, ResetIdle,
@@ -26,12 +26,8 @@ use self::{
     },
     family::{Family, Publisher, Series, raise},
     keepalive::Keepalive,
-    servers::{Label, Servers},
 };
-pub use self::{
-    host::{HostMetrics, HostSources},
-    servers::Server,
-};
+use crate::server_labels::{Label, Server, Servers};
 
 /// How a server ends a connection in a keep-alive race.
 const RACE_MECHANISMS: [Mechanism; 3] = [Mechanism::OrphanData, Mechanism::TimeWait, Mechanism::UnreadClose];

@@ -6,8 +6,7 @@ use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFam
 use tracer_common::RequestTotals;
 use tracer_core::{keepalive::IDLE_BUCKETS, model::Role};
 
-use super::servers::Server;
-use crate::kernel::requests::Counted;
+use crate::{kernel::requests::Counted, server_labels::Server};
 
 /// The two families; servers with the same label are added up, and those without one left out.
 pub(super) fn families(

@@ -28,26 +28,26 @@ impl fmt::Display for Server {
 
 /// At most `limit` pairs of role and server that have a label of their own.
 #[derive(Debug)]
-pub(super) struct Servers {
+pub(crate) struct Servers {
     known: HashSet<(Role, SocketAddr)>,
     limit: usize,
 }
 
 /// A label, and whether this gave it out for the first time.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Label {
+pub(crate) enum Label {
     New(Server),
     Old(Server),
 }
 
 impl Servers {
     /// No server is known yet.
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { known: HashSet::new(), limit }
     }
 
     /// The label for a server.
-    pub(super) fn label(&mut self, role: Role, server: SocketAddr) -> Label {
+    pub(crate) fn label(&mut self, role: Role, server: SocketAddr) -> Label {
         if self.known.contains(&(role, server)) {
             return Label::Old(Server::Known(server));
         }
@@ -59,7 +59,7 @@ impl Servers {
     }
 
     /// The label of a server that has one of its own.
-    pub(super) fn own_label(&self, role: Role, server: SocketAddr) -> Option<Server> {
+    pub(crate) fn own_label(&self, role: Role, server: SocketAddr) -> Option<Server> {
         self.known.contains(&(role, server)).then_some(Server::Known(server))
     }
 }
