@@ -12,7 +12,7 @@ use serde_json::Value;
 use tracer_common::Record;
 use tracer_core::{
     Engine, EngineOptions, Outcome,
-    classify::{RacePolicy, ResetView},
+    classify::{RacePolicy, IncidentView},
     decode::{KernelFacts, Reasons},
     model::{Jiffy, KernelNs, ServerPorts, WallClock},
 };
@@ -161,13 +161,13 @@ fn run(records: &[Record], engine: &mut Engine, clock: WallClock) {
 fn check_all(engine: &mut Engine, clock: WallClock) {
     for outcome in engine.outcomes() {
         if let Outcome::Incident(reset) = outcome {
-            check(&ResetView::new(&reset, clock));
+            check(&IncidentView::new(&reset, clock));
         }
     }
 }
 
 /// Panics where a reset is shown as it must not be.
-fn check(reset: &ResetView) {
+fn check(reset: &IncidentView) {
     harmless(&reset.to_string());
     let object = json(reset);
     let is = |field: &str, value: &str| object[field] == value;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tracer_common::{Record, RequestLine};
 
 use crate::{
-    classify::{Cause, Direction, ExplainedIncident, RacePolicy, ResetView},
+    classify::{Cause, Ended, ExplainedIncident, IncidentView, RacePolicy},
     decode::decode,
     engine::{Engine, EngineOptions, Outcome},
     matching::{Found, Reset},
@@ -62,6 +62,7 @@ prop_compose! {
             unread: counts[2],
             unread_sent_after_full_ack: flags[0],
             retransmitting: flags[1],
+            first_snd_seq: base + PAYLOAD_END,
             first_rcv_seq: base + RCV_NXT,
             snd_una: base + PAYLOAD_END,
             payload_end: base + PAYLOAD_END,
@@ -176,7 +177,7 @@ proptest! {
         for reset in resets(&run(&events, &mut engine(1_000, vec![]))) {
             let verdict = &reset.verdict;
             let received = matches!(reset.incident.reset, Reset::Received(_));
-            prop_assert_eq!(verdict.direction == Direction::Received, received);
+            prop_assert_eq!(verdict.ended == Ended::ResetReceived, received);
             if reset.incident.socket().is_none() {
                 let times = (verdict.idle, verdict.request_to_reset, verdict.since_response);
                 prop_assert_eq!(times, (None, None, None), "times without a socket");
@@ -251,7 +252,7 @@ proptest! {
         engine.finish();
         for outcome in engine.outcomes() {
             if let Outcome::Incident(reset) = outcome {
-                let view = ResetView::new(&reset, WallClock::new(Duration::ZERO));
+                let view = IncidentView::new(&reset, WallClock::new(Duration::ZERO));
                 prop_assert!(!view.to_string().is_empty());
             }
         }

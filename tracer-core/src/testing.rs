@@ -78,6 +78,7 @@ pub(crate) fn server() -> SocketSnapshot {
             unread: 0,
             unread_sent_after_full_ack: false,
             retransmitting: false,
+            first_snd_seq: PAYLOAD_END - 200,
             first_rcv_seq: RCV_NXT - 100,
             snd_una: PAYLOAD_END,
             payload_end: PAYLOAD_END,

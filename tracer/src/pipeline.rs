@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracer_core::{
     Engine, Outcome,
-    classify::{ExplainedIncident, ResetView},
+    classify::{ExplainedIncident, IncidentView},
     decode::Malformed,
     keepalive::Review,
     model::{KernelNs, WallClock},
@@ -95,7 +95,7 @@ impl Pipeline {
 
     fn reset(&mut self, reset: &ExplainedIncident) {
         self.metrics.observe_reset(reset);
-        let view = ResetView::new(reset, self.clock);
+        let view = IncidentView::new(reset, self.clock);
         self.stdout.print(&view);
         self.recent.push(view);
     }

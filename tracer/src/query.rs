@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::sync::oneshot;
 
 use tracer_core::{
-    classify::ResetView,
+    classify::IncidentView,
     keepalive::{AdviceView, ServerView},
     model::Role,
 };
@@ -15,7 +15,7 @@ use crate::server_labels::Server;
 /// A question, with where the answer goes. `limit` bounds a list.
 pub enum Query {
     /// The newest resets.
-    Resets { limit: usize, answer: oneshot::Sender<Vec<ResetView>> },
+    Resets { limit: usize, answer: oneshot::Sender<Vec<IncidentView>> },
     /// The servers most in need of attention.
     Servers { limit: usize, answer: oneshot::Sender<Vec<ServerView>> },
     /// The most severe advice.

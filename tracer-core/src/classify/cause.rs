@@ -67,6 +67,9 @@ causes! {
     Refused: "refused",
         "a SYN met a port without listener",
         "start the server, or correct the address";
+    Unreachable: "unreachable",
+        "no connection came to be: SYNs went unanswered, or there is no route",
+        "look at the address, at the path and its firewalls, and at whether the host is up";
     BacklogOverflow: "backlog_overflow",
         "the accept queue was full, or a handshake was reset",
         "raise the backlog, accept faster";
@@ -79,6 +82,9 @@ causes! {
     TcpKeepalive: "tcp_keepalive",
         "TCP keepalive probes went unanswered",
         "the peer or the path is gone";
+    ConnectionLost: "connection_lost",
+        "retransmissions or the user timeout ran out: the connection died of silence",
+        "the peer or the path is gone: look for packet loss, a firewall that drops, a host that died";
     ProtocolError: "protocol_error",
         "wrong acknowledgment, sequence number, timestamp or flag",
         "look for a middlebox";
@@ -86,11 +92,17 @@ causes! {
         "a segment for a connection this host does not know and did not just close",
         "a restart, failover or expired NAT entry";
     NoRequest: "no_request",
-        "the connection never carried payload",
+        "the client never sent payload",
         "health checks and port scans: nothing to do";
     KeepaliveRace(Crossing): "keepalive_race",
         "the server closed an idle connection while the next request crossed the close",
         "let the side that sends requests close first: its idle timeout must be shorter than the server's";
+    ResetOnReuse: "reset_on_reuse",
+        "the first request after a rest was reset, and nothing shows who forgot the connection",
+        "look at both ends' idle timeouts, and at what lies between: NAT and balancers forget flows";
+    NeverRead: "never_read",
+        "the request lay unread until the server closed or died, for longer than a race explains",
+        "look for a hang, a kill or overload at the server: no keep-alive setting helps";
     EarlyClose: "early_close",
         "the server had answered and closed while the client was still sending that request",
         "let the server read the whole request, or send smaller ones";
@@ -98,8 +110,11 @@ causes! {
         "the client closed or reset while an exchange was open",
         "it gave up: look at its timeout and the response time";
     AwaitingResponse: "awaiting_response",
-        "the server side reset after it took a request, before any response byte",
+        "the server side ended the connection after it took a request, before any response byte",
         "a crash or restart of the server, or its timeout";
+    ResponseCut: "response_cut",
+        "the reset came while the response was under way, or so soon behind it that its end may be lost",
+        "let the server read the whole request and close in order, so that the response is not cut";
     AfterResponse: "after_response",
         "no request was open",
         "an abrupt close of an idle connection; `since_response` says how long it idled";
@@ -109,6 +124,12 @@ causes! {
 }
 
 impl Cause {
+    /// Whether a request was, or may have been, lost.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        !matches!(self, Self::NoRequest | Self::AfterResponse)
+    }
+
     /// Which crossing it was, for a keep-alive race.
     #[must_use]
     pub fn crossing(self) -> Option<Crossing> {

@@ -13,7 +13,9 @@ use super::{
 use crate::{
     decode::KernelFacts,
     matching::{Incident, Known, Unmatched},
-    model::{KernelNs, Method, RequestLine, Role, TcpState, WallClock, WallTime, rounded, seconds},
+    model::{
+        ConnectionId, KernelNs, Method, RequestLine, Role, TcpState, WallClock, WallTime, rounded, seconds,
+    },
 };
 
 /// A reset with all that is known of it and what it meant.
@@ -25,6 +27,8 @@ pub struct ExplainedIncident {
     pub verdict: Verdict,
     /// The kernel's reason, by name where it has one.
     kernel_reason: Option<String>,
+    /// The other end is on this host too, and what it knows went into the verdict.
+    pub twin: bool,
     pub(crate) incident: Incident,
 }
 
@@ -32,7 +36,7 @@ impl ExplainedIncident {
     pub(crate) fn new(id: u64, incident: Incident, facts: &KernelFacts, policy: RacePolicy) -> Self {
         let verdict = classify(&incident, facts, policy);
         let name = |reason| facts.reasons.name(reason).map_or_else(|| reason.to_string(), str::to_owned);
-        Self { id, verdict, kernel_reason: incident.reason.map(name), incident }
+        Self { id, verdict, kernel_reason: incident.reason.map(name), twin: false, incident }
     }
 
     /// When the first RST segment was seen.
@@ -68,6 +72,12 @@ impl ExplainedIncident {
         }
     }
 
+    /// The connection's name at both of its ends, where both initial sequence numbers are known.
+    #[must_use]
+    pub fn connection(&self) -> Option<ConnectionId> {
+        self.incident.socket()?.id()
+    }
+
     fn last_request_line(&self) -> Option<&RequestLine> {
         last_request_line(&self.incident, self.verdict.cause)
     }
@@ -76,12 +86,13 @@ impl ExplainedIncident {
 /// One reset as the contract shows it: the README explains the fields. Unknown is `null`, never 0; times are in
 /// seconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ResetView {
+pub struct IncidentView {
     /// The incident's number, counted from 0.
     #[serde(skip)]
     pub id: u64,
     pub(crate) time: WallTime,
-    pub(crate) direction: &'static str,
+    pub(crate) direction: Option<&'static str>,
+    pub(crate) ended_by: &'static str,
     pub(crate) role: &'static str,
     pub(crate) cause: &'static str,
     pub(crate) race: Option<&'static str>,
@@ -109,7 +120,7 @@ pub struct ResetView {
     pub(crate) path: Option<String>,
 }
 
-impl ResetView {
+impl IncidentView {
     /// Puts a reset into the contract's form.
     #[must_use]
     pub fn new(reset: &ExplainedIncident, clock: WallClock) -> Self {
@@ -119,11 +130,12 @@ impl ResetView {
         Self {
             id: reset.id,
             time: clock.at(incident.at),
-            direction: verdict.direction.name(),
+            direction: verdict.ended.direction(),
+            ended_by: verdict.ended.by(),
             role: Role::label(incident.role),
             cause: verdict.cause.name(),
             race: verdict.cause.crossing().map(Crossing::name),
-            mechanism: verdict.direction.mechanism().map(Mechanism::name),
+            mechanism: verdict.ended.mechanism().map(Mechanism::name),
             local: incident.flow.local,
             remote: incident.flow.remote,
             server: reset.server(),
@@ -152,9 +164,9 @@ impl ResetView {
 }
 
 /// One line for people: when, what, for which server, between whom, and how long things took.
-impl fmt::Display for ResetView {
+impl fmt::Display for IncidentView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:<8} {:<7} {}", self.time, self.direction, self.role, self.cause)?;
+        write!(f, "{} {:<8} {:<7} {}", self.time, self.direction.unwrap_or("-"), self.role, self.cause)?;
         if let Some(race) = self.race {
             write!(f, "/{race}")?;
         }

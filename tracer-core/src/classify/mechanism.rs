@@ -57,31 +57,51 @@ impl Mechanism {
     }
 }
 
-/// Which way a RST went.
+/// What ended a connection, and from which side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// This host sent it, in this way.
-    Sent(Mechanism),
-    /// This host received it.
-    Received,
+pub enum Ended {
+    /// A RST that this host sent, in this way.
+    ResetSent(Mechanism),
+    /// A RST that this host received.
+    ResetReceived,
+    /// This host's FIN.
+    FinSent,
+    /// The peer's FIN.
+    FinReceived,
+    /// Nobody: the kernel stopped sending again.
+    TimedOut,
+    /// Nobody: the connection never came to be.
+    Unreachable,
 }
 
-impl Direction {
-    /// The name used in labels and JSON.
+impl Ended {
+    /// Which side ended it, as JSON has it; `None` where neither did.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn direction(self) -> Option<&'static str> {
         match self {
-            Self::Sent(_) => "sent",
-            Self::Received => "received",
+            Self::ResetSent(_) | Self::FinSent => Some("sent"),
+            Self::ResetReceived | Self::FinReceived => Some("received"),
+            Self::TimedOut | Self::Unreachable => None,
         }
     }
 
-    /// How the kernel came to send it.
+    /// What ended it, as labels and JSON have it.
+    #[must_use]
+    pub fn by(self) -> &'static str {
+        match self {
+            Self::ResetSent(_) | Self::ResetReceived => "rst",
+            Self::FinSent | Self::FinReceived => "fin",
+            Self::TimedOut => "timeout",
+            Self::Unreachable => "unreachable",
+        }
+    }
+
+    /// How the kernel came to send a RST.
     #[must_use]
     pub fn mechanism(self) -> Option<Mechanism> {
         match self {
-            Self::Sent(mechanism) => Some(mechanism),
-            Self::Received => None,
+            Self::ResetSent(mechanism) => Some(mechanism),
+            _ => None,
         }
     }
 }
@@ -117,11 +137,11 @@ impl Errno {
 
 /// Which way it went, and how the kernel came to send it.
 #[must_use]
-pub(super) fn direction(incident: &Incident, reasons: &Reasons) -> Direction {
+pub(super) fn ended(incident: &Incident, reasons: &Reasons) -> Ended {
     let meaning = incident.reason.and_then(|reason| reasons.meaning(reason));
     let unexplained = unexplained(incident, reasons);
-    Direction::Sent(match &incident.reset {
-        Reset::Received(_) => return Direction::Received,
+    Ended::ResetSent(match &incident.reset {
+        Reset::Received(_) => return Ended::ResetReceived,
         Reset::AtClose(socket) => stated(meaning).unwrap_or_else(|| at_close(socket, meaning, unexplained)),
         Reset::InUse(socket) => stated(meaning).unwrap_or_else(|| in_use(socket, meaning, unexplained)),
         Reset::Passive { segment, found } => match found {
@@ -192,16 +212,16 @@ fn in_use(socket: &SocketSnapshot, meaning: Option<Reason>, unexplained: bool) -
 
 /// What `tcp_reset` and its like leave in `sk_err` (`net/ipv4/tcp_input.c`); nobody sees an orphan's.
 #[must_use]
-pub(super) fn errno(incident: &Incident, direction: Direction) -> Option<Errno> {
+pub(super) fn errno(incident: &Incident, ended: Ended) -> Option<Errno> {
     if incident.socket()?.orphan {
         return None;
     }
-    match (direction, incident.state()?) {
-        (Direction::Received, TcpState::SynSent) => Some(Errno::ConnRefused),
-        (Direction::Received, TcpState::CloseWait) => Some(Errno::Pipe),
-        (Direction::Received, _) => Some(Errno::ConnReset),
-        (Direction::Sent(Mechanism::Keepalive), _) => Some(Errno::TimedOut),
-        (Direction::Sent(Mechanism::Abort), _) => Some(Errno::ConnAborted),
+    match (ended, incident.state()?) {
+        (Ended::ResetReceived, TcpState::SynSent) => Some(Errno::ConnRefused),
+        (Ended::ResetReceived, TcpState::CloseWait) => Some(Errno::Pipe),
+        (Ended::ResetReceived, _) => Some(Errno::ConnReset),
+        (Ended::ResetSent(Mechanism::Keepalive), _) => Some(Errno::TimedOut),
+        (Ended::ResetSent(Mechanism::Abort), _) => Some(Errno::ConnAborted),
         _ => None,
     }
 }

@@ -5,11 +5,13 @@ mod crossing;
 mod explained;
 mod last_request;
 mod mechanism;
+mod request_read;
 mod rules;
 
 pub use cause::{CAUSES, Cause, CauseRow, Crossing};
-pub use explained::{ExplainedIncident, ResetView};
-pub use mechanism::{Direction, Mechanism};
+pub use explained::{ExplainedIncident, IncidentView};
+pub use mechanism::{Ended, Mechanism};
+pub use request_read::RequestRead;
 pub use rules::{RacePolicy, Verdict};
 
 #[cfg(test)]

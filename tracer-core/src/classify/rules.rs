@@ -6,7 +6,8 @@ use super::{
     cause::Cause,
     crossing::{Acknowledged, acknowledged, crossing},
     last_request::{LastRequest, fin_to_request, last_request, since_response},
-    mechanism::{Direction, Errno, Mechanism, direction, errno},
+    mechanism::{Ended, Errno, Mechanism, ended, errno},
+    request_read::RequestRead,
 };
 use crate::{
     decode::{KernelFacts, Reason},
@@ -29,8 +30,10 @@ const RACE_MARGIN: Duration = Duration::from_millis(5);
 pub struct Verdict {
     /// What it meant for the requests.
     pub cause: Cause,
-    /// Which way it went, and how the kernel came to send it.
-    pub direction: Direction,
+    /// What ended the connection, and from which side.
+    pub ended: Ended,
+    /// Whether the server's application took the last request.
+    pub request_read: RequestRead,
     /// What the application on this host sees.
     pub(crate) errno: Option<Errno>,
     /// From the last payload before the last request to that request.
@@ -45,13 +48,14 @@ pub struct Verdict {
 
 /// Judges a reset.
 pub(crate) fn classify(incident: &Incident, facts: &KernelFacts, policy: RacePolicy) -> Verdict {
-    let direction = direction(incident, &facts.reasons);
-    let cause = cause(incident, direction, facts, policy);
+    let ended = ended(incident, &facts.reasons);
+    let cause = cause(incident, ended, facts, policy);
     let request = last_request(incident, cause);
     Verdict {
         cause,
-        direction,
-        errno: errno(incident, direction),
+        ended,
+        request_read: RequestRead::Unknown,
+        errno: errno(incident, ended),
         idle: request.and_then(|request| request.idle),
         request_to_reset: request.map(|request| incident.at.since(request.at)),
         fin_to_request: request.and_then(|request: LastRequest| fin_to_request(incident, request, cause)),
@@ -60,8 +64,8 @@ pub(crate) fn classify(incident: &Incident, facts: &KernelFacts, policy: RacePol
 }
 
 /// The rules, first match wins.
-fn cause(incident: &Incident, direction: Direction, facts: &KernelFacts, policy: RacePolicy) -> Cause {
-    if let Some(cause) = stated(incident, direction, facts) {
+fn cause(incident: &Incident, ended: Ended, facts: &KernelFacts, policy: RacePolicy) -> Cause {
+    if let Some(cause) = stated(incident, ended, facts) {
         return cause;
     }
     let Some(socket) = incident.socket() else {
@@ -86,12 +90,12 @@ fn cause(incident: &Incident, direction: Direction, facts: &KernelFacts, policy:
 }
 
 /// The causes that follow from the way the reset was sent, or from a handshake that never ended.
-fn stated(incident: &Incident, direction: Direction, facts: &KernelFacts) -> Option<Cause> {
+fn stated(incident: &Incident, ended: Ended, facts: &KernelFacts) -> Option<Cause> {
     let meaning = incident.reason.and_then(|reason| facts.reasons.meaning(reason));
-    let mechanism = match direction {
-        Direction::Received if incident.state() == Some(TcpState::SynSent) => return Some(Cause::Refused),
-        Direction::Received => return None,
-        Direction::Sent(mechanism) => mechanism,
+    let mechanism = match ended {
+        Ended::ResetReceived if incident.state() == Some(TcpState::SynSent) => return Some(Cause::Refused),
+        Ended::ResetSent(mechanism) => mechanism,
+        _ => return None,
     };
     Some(match mechanism {
         Mechanism::NoSocket if incident.segment().is_some_and(|segment| segment.opening) => Cause::Refused,

@@ -98,12 +98,19 @@ fn traffic(record: &Record, state: TcpState, jiffy: Jiffy) -> Traffic {
             && unacknowledged(record, state) == 0
             && record.snd_wl1 == unread_begins,
         retransmitting: record.flags & FLAG_RETRANSMITTING != 0,
+        first_snd_seq: first_snd_seq(record, state),
         first_rcv_seq: record.rcv_nxt.wrapping_sub(low_half(record.bytes_received)),
         snd_una: record.snd_una,
         payload_end: record.write_seq.wrapping_sub(u32::from(state.fin_sent())),
         rcv_nxt: record.rcv_nxt,
         srtt: (record.srtt_us != 0).then(|| Duration::from_micros(u64::from(record.srtt_us >> 3))),
     }
+}
+
+/// Where our payload began: `bytes_acked` counts an active opener's SYN, see [`role`].
+fn first_snd_seq(record: &Record, state: TcpState) -> u32 {
+    let syn = u32::from(role(record, state) == Some(Role::Client));
+    record.snd_una.wrapping_sub(low_half(record.bytes_acked)).wrapping_add(syn)
 }
 
 /// A time that is known to the tick, made exact where another source agrees with it, and whether it does. That source

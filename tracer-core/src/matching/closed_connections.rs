@@ -133,6 +133,7 @@ fn inherit(socket: &mut SocketSnapshot, old: &SocketSnapshot) {
     if socket.state == TcpState::Close {
         socket.state = old.state;
         socket.traffic.payload_end = old.traffic.payload_end;
+        socket.traffic.first_snd_seq = old.traffic.first_snd_seq;
         socket.orphan |= old.orphan;
     }
 }

@@ -5,7 +5,7 @@ use super::{
     matcher::{Matched, Matcher},
 };
 use crate::{
-    classify::{Cause, Crossing, Direction, ExplainedIncident, Mechanism, RacePolicy, Verdict},
+    classify::{Cause, Crossing, Ended, ExplainedIncident, Mechanism, RacePolicy, Verdict},
     model::{
         Event, EventKind, LastPayload, Method, RequestLine, Role, Segment, SendReset, Side, SocketKind,
         SocketSnapshot, TcpState,
@@ -185,7 +185,7 @@ fn an_active_reset_finds_state_role_and_order_in_the_close_before_it() {
     assert_eq!(reset.state(), Some(TcpState::Established));
     assert!(matches!(reset.reset, Reset::AtClose(_)), "{reset:?}");
     let verdict = verdict(reset);
-    assert_eq!(verdict.direction, Direction::Sent(Mechanism::UnreadClose));
+    assert_eq!(verdict.ended, Ended::ResetSent(Mechanism::UnreadClose));
     assert!(matches!(verdict.cause, Cause::KeepaliveRace(_)), "{verdict:?}");
 }
 

@@ -1,6 +1,6 @@
 //! A connection and its two ends, seen from this host.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 /// A connection's addresses, seen from this host. IPv4-mapped addresses stand as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +21,26 @@ impl Flow {
             Role::Server => self.local,
             Role::Client => self.remote,
         })
+    }
+}
+
+/// Names one connection the same way at both of its ends, whatever lies between them: the initial sequence numbers of
+/// the client (the upper half) and of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(u64);
+
+impl ConnectionId {
+    /// From the initial sequence numbers.
+    #[must_use]
+    pub fn new(client: u32, server: u32) -> Self {
+        Self(u64::from(client) << 32 | u64::from(server))
+    }
+}
+
+/// 16 hex digits.
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }
 

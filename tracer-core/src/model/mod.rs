@@ -7,7 +7,7 @@ mod server;
 mod snapshot;
 mod time;
 
-pub use connection::Role;
+pub use connection::{ConnectionId, Role};
 pub(crate) use connection::{Flow, Side, TcpState};
 pub use event::EventName;
 pub(crate) use event::{Event, EventKind, Segment, SendReset, SocketKind};

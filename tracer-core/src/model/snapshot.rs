@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{KernelNs, Role, TcpState};
+use super::{ConnectionId, KernelNs, Role, TcpState};
 
 /// A connection's socket at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +63,8 @@ pub(crate) struct Traffic {
     /// Sequence number of the first payload byte received: with the addresses it tells one connection from
     /// the next on the same ports.
     pub first_rcv_seq: u32,
+    /// Sequence number of the first payload byte sent.
+    pub first_snd_seq: u32,
     /// Oldest unacknowledged sequence number.
     pub snd_una: u32,
     /// End of the payload that the application wrote: where our FIN stands, or would.
@@ -84,6 +86,23 @@ pub(crate) enum LastPayload {
     Remote,
     /// Both within one jiffy, and nothing else tells.
     Unknown,
+}
+
+impl SocketSnapshot {
+    /// The connection's name at both of its ends; `None` while the peer has
+    /// not answered, or it is not known which end this is.
+    #[must_use]
+    pub(crate) fn id(&self) -> Option<ConnectionId> {
+        if self.state == TcpState::SynSent {
+            return None;
+        }
+        let (ours, theirs) =
+            (self.traffic.first_snd_seq.wrapping_sub(1), self.traffic.first_rcv_seq.wrapping_sub(1));
+        Some(match self.role? {
+            Role::Client => ConnectionId::new(ours, theirs),
+            Role::Server => ConnectionId::new(theirs, ours),
+        })
+    }
 }
 
 impl Traffic {

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use tracer_core::classify::ResetView;
+use tracer_core::classify::IncidentView;
 
 /// A bounded list, oldest first.
 #[derive(Debug)]
 pub struct Recent {
-    resets: VecDeque<ResetView>,
+    resets: VecDeque<IncidentView>,
     limit: usize,
 }
 
@@ -19,7 +19,7 @@ impl Recent {
     }
 
     /// Adds the newest reset.
-    pub fn push(&mut self, reset: ResetView) {
+    pub fn push(&mut self, reset: IncidentView) {
         if self.limit == 0 {
             return;
         }
@@ -38,7 +38,7 @@ impl Recent {
 
     /// At most `limit` resets, newest first.
     #[must_use]
-    pub fn newest(&self, limit: usize) -> Vec<ResetView> {
+    pub fn newest(&self, limit: usize) -> Vec<IncidentView> {
         self.resets.iter().rev().take(limit).cloned().collect()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     cause::{Cause, Crossing},
-    mechanism::{Direction, Errno, Mechanism},
+    mechanism::{Ended, Errno, Mechanism},
     rules::{RacePolicy, Verdict, classify},
 };
 use crate::{
@@ -92,12 +92,8 @@ fn classified(incident: &Incident) -> Verdict {
 
 fn check(name: &str, incident: &Incident, cause: Cause, mechanism: Option<Mechanism>) {
     let verdict = classified(incident);
-    assert_eq!((verdict.cause, verdict.direction.mechanism()), (cause, mechanism), "{name}");
-    assert_eq!(
-        verdict.direction == Direction::Received,
-        matches!(incident.reset, Reset::Received(_)),
-        "{name}"
-    );
+    assert_eq!((verdict.cause, verdict.ended.mechanism()), (cause, mechanism), "{name}");
+    assert_eq!(verdict.ended == Ended::ResetReceived, matches!(incident.reset, Reset::Received(_)), "{name}");
 }
 
 #[test]
@@ -299,7 +295,7 @@ fn older_kernels_without_reasons_give_the_same_mechanisms() {
         (closed("", server()), Mechanism::Unknown),
     ];
     for (reset, mechanism) in rows {
-        assert_eq!(classified(&reset).direction, Direction::Sent(mechanism), "{reset:?}");
+        assert_eq!(classified(&reset).ended, Ended::ResetSent(mechanism), "{reset:?}");
     }
 }
 

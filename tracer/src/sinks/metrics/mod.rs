@@ -12,7 +12,7 @@ use std::{net::SocketAddr, sync::mpsc::Receiver};
 
 use prometheus::{IntCounter, IntGauge, Registry, TextEncoder, proto::MetricFamily};
 use tracer_core::{
-    classify::{Cause, Crossing, Direction, ExplainedIncident, Mechanism},
+    classify::{Cause, Crossing, Ended, ExplainedIncident, Mechanism},
     keepalive::Review,
     matching::{self, IdleClose},
     model::{EventName, Role},
@@ -120,12 +120,13 @@ impl Metrics {
         let verdict = &reset.verdict;
         let server = self.counted_server(reset.role(), reset.server());
         let (role, cause) = (Role::label(reset.role()), verdict.cause.name());
-        match verdict.direction {
-            Direction::Sent(mechanism) => {
+        match verdict.ended {
+            Ended::ResetSent(mechanism) => {
                 let mechanism = mechanism.name();
                 self.resets_sent.with(ResetsSent { role, server, cause, mechanism }).inc();
             }
-            Direction::Received => self.resets_received.with(ResetsReceived { role, server, cause }).inc(),
+            Ended::ResetReceived => self.resets_received.with(ResetsReceived { role, server, cause }).inc(),
+            Ended::FinSent | Ended::FinReceived | Ended::TimedOut | Ended::Unreachable => {}
         }
         if let Some(idle) = verdict.idle {
             self.reset_idle.with(ResetIdle { role, server, cause }).observe(idle.as_secs_f64());
@@ -134,7 +135,7 @@ impl Metrics {
             self.request_to_reset.with(RequestToReset { role, cause }).observe(time.as_secs_f64());
         }
         if let Some(method) = reset.method() {
-            let (direction, method) = (verdict.direction.name(), method.name());
+            let (direction, method) = (verdict.ended.direction().unwrap_or("unknown"), method.name());
             self.reset_requests.with(ResetRequests { direction, role, server, cause, method }).inc();
         }
         if let Some(why) = reset.unmatched() {
