@@ -8,7 +8,7 @@ use super::{
     cause::Crossing,
     last_request::last_request_line,
     mechanism::{Errno, Mechanism},
-    rules::{RacePolicy, Verdict, classify},
+    verdict::Verdict,
 };
 use crate::{
     decode::KernelFacts,
@@ -33,10 +33,15 @@ pub struct ExplainedIncident {
 }
 
 impl ExplainedIncident {
-    pub(crate) fn new(id: u64, incident: Incident, facts: &KernelFacts, policy: RacePolicy) -> Self {
-        let verdict = classify(&incident, facts, policy);
+    pub(crate) fn new(
+        id: u64,
+        incident: Incident,
+        verdict: Verdict,
+        twin: bool,
+        facts: &KernelFacts,
+    ) -> Self {
         let name = |reason| facts.reasons.name(reason).map_or_else(|| reason.to_string(), str::to_owned);
-        Self { id, verdict, kernel_reason: incident.reason.map(name), twin: false, incident }
+        Self { id, verdict, kernel_reason: incident.reason.map(name), twin, incident }
     }
 
     /// When the first RST segment was seen.
@@ -75,7 +80,7 @@ impl ExplainedIncident {
     /// The connection's name at both of its ends, where both initial sequence numbers are known.
     #[must_use]
     pub fn connection(&self) -> Option<ConnectionId> {
-        self.incident.socket()?.id()
+        self.incident.connection()
     }
 
     fn last_request_line(&self) -> Option<&RequestLine> {

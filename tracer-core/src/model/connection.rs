@@ -63,6 +63,15 @@ pub enum Role {
 }
 
 impl Role {
+    /// What the other end is.
+    #[must_use]
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Server => Self::Client,
+            Self::Client => Self::Server,
+        }
+    }
+
     /// The name used in labels and JSON.
     #[must_use]
     pub fn name(self) -> &'static str {

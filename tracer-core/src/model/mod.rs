@@ -10,7 +10,7 @@ mod time;
 pub use connection::{ConnectionId, Role};
 pub(crate) use connection::{Flow, Side, TcpState};
 pub use event::EventName;
-pub(crate) use event::{Event, EventKind, Segment, SendReset, SocketKind};
+pub(crate) use event::{Event, EventKind, Segment, SendReset, Silence, SocketKind};
 pub use request_line::{Method, RequestLine};
 pub(crate) use server::Server;
 pub use server::ServerPorts;
