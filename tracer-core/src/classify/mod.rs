@@ -3,6 +3,7 @@
 mod cause;
 mod crossing;
 mod explained;
+mod explanation;
 mod last_request;
 mod mechanism;
 mod request_read;
