@@ -122,8 +122,25 @@ fn cost(verdict: &Verdict) -> &'static str {
         (RequestRead::Partly, _) => "the server had read part of the request and may have acted",
         (RequestRead::Yes, _) => "the server had read the request and may have acted on it",
         (RequestRead::Unknown, Cause::Refused | Cause::Unreachable) => "no request could be sent",
-        (RequestRead::Unknown, _) => "whether the server read a request is not known",
+        (RequestRead::Unknown, cause) if may_carry_no_request(cause) => {
+            "whether a request was lost is not known"
+        }
+        (RequestRead::Unknown, _) => "whether the server read the request is not known",
     }
+}
+
+/// Whether it says of the connection only how it ended.
+fn may_carry_no_request(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::BacklogOverflow
+            | Cause::Killed
+            | Cause::OutOfResources
+            | Cause::TcpKeepalive
+            | Cause::ProtocolError
+            | Cause::StaleConnection
+            | Cause::Unknown
+    )
 }
 
 fn remedy(cause: Cause) -> &'static str {
@@ -259,7 +276,7 @@ mod tests {
                 reset,
                 RequestRead::Unknown,
                 "The request lay unread for 3.2 s until the server closed or died, longer than a race explains; \
-                 whether the server read a request is not known; look for a hang, a kill or overload at the server.",
+                 whether the server read the request is not known; look for a hang, a kill or overload at the server.",
             ),
             (
                 Cause::AfterResponse,

@@ -7,10 +7,12 @@ import { UNKNOWN, clock, count, seconds, text } from './format.js';
 /** Rows shown before somebody asks for all of them. */
 const FEW = 50;
 
+/** What ended it, and which way that went, where it did. */
+const ending = (incident) => [incident.ended_by, incident.direction].filter(Boolean).join(' ');
+
 const COLUMNS = [
   ['server', 'Server', (incident) => text(incident.server)],
-  ['role', 'Role', (incident) => text(incident.role)],
-  ['end', 'Ended by', (incident) => [incident.ended_by, incident.direction].filter(Boolean).join(' ')],
+  ['seen', 'Seen as', (incident) => `${text(incident.role)}, ${ending(incident)}`],
   ['read', 'Read', (incident) => (incident.request_read === 'unknown' ? UNKNOWN : text(incident.request_read))],
   ['number', 'Idle', (incident) => seconds(incident.idle_seconds)],
   ['number', 'Request → end', (incident) => seconds(incident.request_to_reset_seconds)],
