@@ -5,6 +5,7 @@ mod cause;
 mod client_end;
 mod crossing;
 mod explained;
+mod explanation;
 mod knowledge;
 mod last_request;
 mod mechanism;

@@ -2,6 +2,8 @@
 
 use std::{fmt, net::SocketAddr};
 
+use serde::{Serialize, Serializer};
+
 /// A connection's addresses, seen from this host. IPv4-mapped addresses stand as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Flow {
@@ -41,6 +43,12 @@ impl ConnectionId {
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Serialize for ConnectionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the other modules talk about: times, connections, sockets, and what happens to them.
 
+mod community_id;
 mod connection;
 mod event;
 mod request_line;
@@ -7,6 +8,7 @@ mod server;
 mod snapshot;
 mod time;
 
+pub(crate) use community_id::CommunityId;
 pub use connection::{ConnectionId, Role};
 pub(crate) use connection::{Flow, Side, TcpState};
 pub use event::EventName;
@@ -16,4 +18,4 @@ pub(crate) use server::Server;
 pub use server::ServerPorts;
 pub(crate) use snapshot::{LastPayload, SocketSnapshot, Traffic};
 pub use time::{Jiffy, KernelNs, WallClock};
-pub(crate) use time::{WallTime, rounded, seconds};
+pub(crate) use time::{WallTime, rounded, seconds, spoken};
