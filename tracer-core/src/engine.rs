@@ -1,12 +1,12 @@
 //! The core as one machine: records and time go in, outcomes come out.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use crate::{
-    classify::{Cause, ExplainedIncident, RacePolicy},
+    classify::{Cause, Ended, ExplainedIncident, RacePolicy},
     decode::{KernelFacts, Malformed, decode},
-    keepalive::{AdviceView, LostRequest, Reuses, Review, ServerProfiles, ServerView},
-    matching::{IDLE, IdleClose, Matched, Matcher},
+    keepalive::{AdviceView, ForgottenReuse, LostRequest, Reuses, Review, ServerProfiles, ServerView},
+    matching::{Close, EndedBy, IDLE, Matched, Matcher},
     model::{Event, EventName, KernelNs, Role, ServerPorts, WallClock},
 };
 
@@ -33,8 +33,8 @@ pub enum Outcome {
         /// The incident's number.
         id: u64,
     },
-    /// A connection was closed while it was idle.
-    IdleClose(IdleClose),
+    /// A connection was closed by FIN while it was idle for so long.
+    IdleClose(Close, Duration),
 }
 
 /// All that is known of the host's connections, and what follows from it.
@@ -145,9 +145,10 @@ impl Engine {
         for matched in self.matcher.matched() {
             let outcome = match matched {
                 Matched::FurtherSegment { id } => Outcome::FurtherSegment { id },
-                Matched::IdleClose(close) => {
+                Matched::Close(close) => {
                     self.profiles.close(&close);
-                    Outcome::IdleClose(close)
+                    let Some(idle) = close.idle() else { continue };
+                    Outcome::IdleClose(close, idle)
                 }
                 // An event may not tell the role, which decides whether the connection is selected.
                 Matched::Incident { incident, .. }
@@ -157,9 +158,7 @@ impl Engine {
                 }
                 Matched::Incident { id, incident } => {
                     let reset = ExplainedIncident::new(id, incident, &self.facts, self.race);
-                    if let Some(lost) = lost_request(&reset) {
-                        self.profiles.lost_request(reset.incident.role, &reset.incident.flow, &lost);
-                    }
+                    learn(&mut self.profiles, &reset);
                     Outcome::Incident(Box::new(reset))
                 }
             };
@@ -168,16 +167,45 @@ impl Engine {
     }
 }
 
-/// The request that a keep-alive race cost.
-fn lost_request(reset: &ExplainedIncident) -> Option<LostRequest> {
+/// Tells the server's profile what an incident shows of the server.
+fn learn(profiles: &mut ServerProfiles, reset: &ExplainedIncident) {
     let ExplainedIncident { incident, verdict, .. } = reset;
-    matches!(verdict.cause, Cause::KeepaliveRace(_)).then(|| LostRequest {
+    let (role, flow) = (incident.role, &incident.flow);
+    match verdict.cause {
+        Cause::KeepaliveRace(_) => profiles.lost_request(role, flow, &lost_request(reset)),
+        Cause::ResetOnReuse => {
+            if let Some(rest) = verdict.idle.filter(|_| !incident.server_fin_seen()) {
+                let exchanges = incident.requests_before();
+                profiles.forgotten_reuse(role, flow, ForgottenReuse { at: incident.at, rest, exchanges });
+            }
+        }
+        Cause::AfterResponse => {
+            if let Some(close) = verdict.since_response.and_then(|rest| Close::by_reset(incident, rest)) {
+                profiles.close(&close);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The request that a keep-alive race cost.
+fn lost_request(reset: &ExplainedIncident) -> LostRequest {
+    let ExplainedIncident { incident, verdict, .. } = reset;
+    let maybe_last_word = incident.fin.is_some_and(|fin| fin.maybe_rest_since.is_some());
+    // A last word hides how long the connection was idle, and counts as a response: a short time says nothing then.
+    let since_response = verdict.since_response.filter(|&time| time >= IDLE && !maybe_last_word);
+    LostRequest {
         at: incident.at,
-        // A last word hides how long the connection was idle, and counts as a response: a short time says nothing then.
-        rest: verdict.idle.or(verdict.since_response.filter(|&time| time >= IDLE)),
+        rest: verdict.idle.or(since_response),
         round_trip: incident.socket().and_then(|socket| socket.traffic.srtt),
-        requests: incident.requests_before(),
-    })
+        exchanges: incident.requests_before(),
+        fin_seen: incident.server_fin_seen(),
+        maybe_last_word,
+        ended: match verdict.ended {
+            Ended::FinSent | Ended::FinReceived => EndedBy::Fin,
+            _ => EndedBy::Reset,
+        },
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,15 @@ impl Flow {
             Role::Client => self.remote,
         })
     }
+
+    /// The client end.
+    #[must_use]
+    pub(crate) fn client(&self, role: Role) -> SocketAddr {
+        match role {
+            Role::Server => self.remote,
+            Role::Client => self.local,
+        }
+    }
 }
 
 /// Names one connection the same way at both of its ends, whatever lies between them: the initial sequence numbers of
@@ -63,6 +72,15 @@ pub enum Role {
 }
 
 impl Role {
+    /// What the other end of the connection is.
+    #[must_use]
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Server => Self::Client,
+            Self::Client => Self::Server,
+        }
+    }
+
     /// The name used in labels and JSON.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,0 +1,169 @@
+//! The close of a connection, and what it tells of the side that closed.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::{
+    first_fin::{FirstFin, IDLE},
+    incident::{Incident, Reset},
+};
+use crate::model::{Flow, KernelNs, LastPayload, Role, Side, SocketSnapshot};
+
+/// A response that flows for longer is a stream (WebSocket, server-sent events, a download): what ends the silence behind
+/// it is a read timeout as often as a keep-alive timeout.
+const STREAM: Duration = Duration::from_secs(10);
+
+/// One side closed a connection: its first FIN, or a RST while no request was open.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Close {
+    /// When it was seen.
+    pub(crate) at: KernelNs,
+    /// The connection.
+    pub(crate) flow: Flow,
+    /// What this host is on it.
+    pub role: Option<Role>,
+    /// Which side closed.
+    pub(crate) by: Side,
+    /// In which way.
+    pub(crate) ended: EndedBy,
+    /// What went before.
+    pub(crate) rest: Rest,
+    /// Exchanges that the connection had carried, where that is certain: see `Traffic::exchanges`.
+    pub(crate) exchanges: Option<u32>,
+    /// Its client had sent payload.
+    pub(crate) asked: bool,
+    /// Its server had sent payload.
+    pub(crate) answered: bool,
+    /// Its last response flowed for longer than [`STREAM`].
+    pub(crate) streamed: bool,
+}
+
+/// How a connection ended on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    /// By a FIN.
+    Fin,
+    /// By a RST.
+    Reset,
+}
+
+/// What went before a close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// A request was open, or payload passed a moment ago.
+    None,
+    /// The server closed right behind a response.
+    BehindResponse,
+    /// The connection was idle for so long, at least [`IDLE`]; a last word is not counted.
+    Idle(Duration),
+    /// The connection was idle for so long, if what the server sent together with its FIN was a last word. It may also
+    /// have been a response that took so long.
+    Perhaps(Duration),
+}
+
+impl Close {
+    /// By the first FIN, with the socket as it was then.
+    #[must_use]
+    pub(crate) fn by_fin(flow: Flow, fin: &FirstFin, socket: &SocketSnapshot) -> Self {
+        let mut close = Self::new(flow, socket.role, fin.at, fin.by, socket);
+        close.rest = match (fin.idle(), fin.maybe_rest_since) {
+            (Some(idle), _) => Rest::Idle(idle),
+            (None, Some(since)) => Rest::Perhaps(fin.at.since(since)),
+            (None, None) if close.closed_by() == Some(Role::Server) && is_behind_response(fin, socket) => {
+                Rest::BehindResponse
+            }
+            (None, None) => Rest::None,
+        };
+        close
+    }
+
+    /// By a RST, while no request was open: `rest` is from the last payload to the RST. `None` where a FIN came before,
+    /// or the reset only answered a segment.
+    #[must_use]
+    pub(crate) fn by_reset(incident: &Incident, rest: Duration) -> Option<Self> {
+        let by = match &incident.reset {
+            Reset::Received(_) => Side::Remote,
+            Reset::AtClose(_) | Reset::InUse(_) => Side::Local,
+            Reset::Passive { .. } => return None,
+        };
+        let socket = incident.socket().filter(|_| rest >= IDLE && incident.fin.is_none())?;
+        let close = Self::new(incident.flow, incident.role, incident.at, by, socket);
+        Some(Self { rest: Rest::Idle(rest), ended: EndedBy::Reset, ..close })
+    }
+
+    fn new(flow: Flow, role: Option<Role>, at: KernelNs, by: Side, socket: &SocketSnapshot) -> Self {
+        let traffic = &socket.traffic;
+        let (sent, received) = (traffic.sent > 0, traffic.received > 0);
+        let (asked, answered) = if role == Some(Role::Server) { (received, sent) } else { (sent, received) };
+        let (request, response) = match role {
+            Some(Role::Server) => (traffic.last_received, traffic.last_sent),
+            _ => (traffic.last_sent, traffic.last_received),
+        };
+        Self {
+            at,
+            flow,
+            role,
+            by,
+            ended: EndedBy::Fin,
+            rest: Rest::None,
+            exchanges: traffic.exchanges(),
+            asked,
+            answered,
+            // A last word is no end of a stream.
+            streamed: response.since(request) > STREAM && at.since(response) >= IDLE,
+        }
+    }
+
+    /// How long the connection had been idle, where that is certain.
+    #[must_use]
+    pub fn idle(&self) -> Option<Duration> {
+        match self.rest {
+            Rest::Idle(idle) => Some(idle),
+            _ => None,
+        }
+    }
+
+    /// Which end of the connection closed; `None` where it is not known which one the server is.
+    #[must_use]
+    pub fn closed_by(&self) -> Option<Role> {
+        let role = self.role?;
+        Some(match self.by {
+            Side::Local => role,
+            Side::Remote => role.other(),
+        })
+    }
+
+    /// The server end of the connection.
+    #[must_use]
+    pub fn server(&self) -> Option<SocketAddr> {
+        self.flow.server(self.role)
+    }
+
+    /// The client end of the connection.
+    #[must_use]
+    pub(crate) fn client(&self) -> Option<SocketAddr> {
+        Some(self.flow.client(self.role?))
+    }
+
+    /// Whether it looks like the end of a connection that was kept for the next request. What closes a connection that
+    /// carried none, or a stream that fell silent, is another timeout.
+    #[must_use]
+    pub(crate) fn was_kept(&self) -> bool {
+        self.asked && self.answered && !self.streamed
+    }
+}
+
+/// Whether the server, which closed, had just answered all it was asked. The response need not have arrived.
+fn is_behind_response(fin: &FirstFin, socket: &SocketSnapshot) -> bool {
+    let traffic = &socket.traffic;
+    let (by_client, by_server) = socket.role.map_or((0, 0), |role| traffic.segments(role));
+    let answered_last = match (fin.by, traffic.last_payload) {
+        (Side::Local, LastPayload::Local) | (Side::Remote, LastPayload::Remote) => true,
+        (_, LastPayload::Unknown) => by_server >= by_client,
+        _ => false,
+    };
+    let request_left = match fin.by {
+        Side::Local => traffic.unread > 0,
+        Side::Remote => fin.crossed,
+    };
+    answered_last && !request_left && by_server > 0 && fin.at.since(traffic.last_activity()) < IDLE
+}
