@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{Side, SocketKind},
-        testing::{at, facts, fin, passive, request, server},
+        testing::{RCV_NXT, active, at, facts, fin, flow, ms, passive, request, server},
     };
 
     fn engine(server_ports: &[u16]) -> Engine {
@@ -249,5 +249,52 @@ mod tests {
             engine.finish();
             assert_eq!((engine.filtered(), engine.outcomes().len()), (filtered, outcomes), "{ports:?}");
         }
+    }
+
+    #[test]
+    fn a_server_that_closes_by_rst_at_one_age_has_a_timeout_and_answers() {
+        let mut engine = engine(&[]);
+        for port in 0..10 {
+            let began = 10_000 * u64::from(port);
+            let mut idle = server();
+            idle.traffic.last_received = ms(began);
+            idle.traffic.last_sent = ms(began + 10);
+            let mut reset = at(began + 4_010, active(idle, "TCP_ABORT_ON_LINGER"));
+            reset.flow = flow(40_000 + port);
+            engine.event(reset);
+        }
+        engine.finish();
+        engine.review(ms(200_000));
+        let closed = engine.outcomes().iter().filter(|out| matches!(out, Outcome::IdleClose(..))).count();
+        assert_eq!(closed, 0, "the metric is of FINs");
+        let known = engine.profiles.knowledge(Role::Server, &flow(1));
+        assert_eq!(known.answers, Some(true));
+        assert!(known.agrees(Duration::from_secs(4)), "{known:?}");
+        assert!(!known.agrees(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_last_word_hides_no_timeout_and_looks_like_no_limit() {
+        let mut engine = engine(&[]);
+        for port in 0..12 {
+            let began = 10_000 * u64::from(port);
+            // Three queries, answered; 2 s later an error packet of 110 bytes and the FIN; and a query that meets it.
+            let mut closing = server();
+            closing.traffic.last_received = ms(began);
+            closing.traffic.last_sent = ms(began + 2_000);
+            closing.traffic.unacknowledged = 110;
+            (closing.traffic.segments_received, closing.traffic.segments_sent) = (3, 4);
+            let met = passive(SocketKind::TimeWait { rcv_nxt: RCV_NXT }, request(1), "TCP_TIMEWAIT_SOCKET");
+            for mut event in [at(began + 2_001, fin(Side::Local, closing)), at(began + 2_003, met)] {
+                event.flow = flow(40_000 + port);
+                engine.event(event);
+            }
+        }
+        engine.finish();
+        engine.review(ms(200_000));
+        let known = engine.profiles.knowledge(Role::Server, &flow(1));
+        assert!(known.agrees(Duration::from_secs(2)), "{known:?}");
+        let advice = engine.advice(10, WallClock::new(Duration::ZERO));
+        assert_eq!(advice.iter().map(|advice| advice.kind).collect::<Vec<_>>(), ["server_closes_first"]);
     }
 }

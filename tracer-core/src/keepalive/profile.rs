@@ -242,6 +242,7 @@ impl ServerProfile {
     pub(super) fn has_evidence(&self) -> bool {
         self.by_server.count + self.by_client.count + self.races + self.path.count > 0
             || self.timeout().is_some()
+            || self.limit.requests().is_some()
     }
 
     /// The server's timeout, while its closes come before its clients'.

@@ -1,6 +1,6 @@
 //! The profiles of all servers, bounded in number, and the advice that follows from them.
 
-use std::{cmp::Reverse, collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{array, cmp::Reverse, collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use hashbrown::HashMap;
 
@@ -56,6 +56,32 @@ struct Standing {
 
 /// What is found of one server, and how bad it is.
 type Found = [Option<(Finding, Severity)>; Finding::KINDS];
+
+/// What is said of one kind of finding.
+#[derive(Clone, Copy, Debug, Default)]
+enum Told {
+    /// There is none.
+    #[default]
+    Nothing,
+    /// The other end says it.
+    There,
+    /// It is said here.
+    Here(Finding, Severity),
+}
+
+impl Told {
+    fn of(role: Role, here: Option<(Finding, Severity)>, there: Option<(Finding, Severity)>) -> Self {
+        match (here, there) {
+            (None, _) => Self::Nothing,
+            (Some((_, here)), Some((_, there)))
+                if there > here || (there == here && role == Role::Server) =>
+            {
+                Self::There
+            }
+            (Some((finding, severity)), _) => Self::Here(finding, severity),
+        }
+    }
+}
 
 /// What a review found.
 #[derive(Debug, Default)]
@@ -150,8 +176,8 @@ impl ServerProfiles {
                 }
             }
             let found = found.get(server).copied().unwrap_or_default();
-            for (standing, finding) in entry.advice.iter_mut().zip(found) {
-                standing.follow(finding, now);
+            for (standing, told) in entry.advice.iter_mut().zip(found) {
+                standing.follow(told, now);
                 review.announced.extend(standing.announce(server, &entry.profile, now));
                 review.advice.extend(standing.advice.map(|advice| (server.role, server.endpoint, advice)));
             }
@@ -174,28 +200,20 @@ impl ServerProfiles {
 
     /// What is found of each server. Where both ends of its connections are in one namespace the same thing is said once:
     /// by the end at which it is more severe, else by the clients', to whom both timeouts belong.
-    fn found(&self, now: KernelNs) -> HashMap<Server, Found> {
-        let severe = |server: &Server, entry: &Entry| {
-            Finding::all(&entry.profile, now)
-                .map(|finding| finding.map(|found| (found, found.severity(&entry.profile, server.role, now))))
+    fn found(&self, now: KernelNs) -> HashMap<Server, [Told; Finding::KINDS]> {
+        let here = |(server, entry): (&Server, &Entry)| {
+            let severe = |finding: Finding| (finding, finding.severity(&entry.profile, server.role, now));
+            let found = Finding::all(&entry.profile, now).map(|finding| finding.map(severe));
+            (*server, (entry.profile.netns, found))
         };
-        let all: HashMap<Server, (u32, Found)> = self
-            .servers
-            .iter()
-            .map(|(server, entry)| (*server, (entry.profile.netns, severe(server, entry))))
-            .collect();
+        let all: HashMap<Server, (u32, Found)> = self.servers.iter().map(here).collect();
         let once = |(server, (netns, found)): (&Server, &(u32, Found))| {
-            let mut found = *found;
-            if let Some((_, others)) = all.get(&server.other_end()).filter(|(other, _)| other == netns) {
-                for (mine, other) in found.iter_mut().zip(others) {
-                    *mine = mine.filter(|(_, severity)| match (server.role, other) {
-                        (_, None) => true,
-                        (Role::Client, Some((_, other))) => severity >= other,
-                        (Role::Server, Some((_, other))) => severity > other,
-                    });
-                }
-            }
-            (*server, found)
+            let other_end = all.get(&server.other_end()).filter(|(other, _)| other == netns);
+            let told = array::from_fn(|kind| {
+                let there = other_end.and_then(|(_, found)| found[kind]);
+                Told::of(server.role, found[kind], there)
+            });
+            (*server, told)
         };
         all.iter().map(once).collect()
     }
@@ -239,10 +257,17 @@ impl ServerProfiles {
 }
 
 impl Standing {
-    /// Takes what is found now.
-    fn follow(&mut self, found: Option<(Finding, Severity)>, now: KernelNs) {
+    /// Takes what is said now.
+    fn follow(&mut self, told: Told, now: KernelNs) {
         let since = self.advice.map_or(now, |advice| advice.since);
-        self.advice = found.map(|(finding, severity)| Advice { finding, severity, since });
+        self.advice = match told {
+            Told::Here(finding, severity) => Some(Advice { finding, severity, since }),
+            Told::Nothing | Told::There => None,
+        };
+        if matches!(told, Told::There) {
+            // It has not gone.
+            self.announced = None;
+        }
     }
 
     /// A sentence, when there is news that was not announced a moment ago.

@@ -167,3 +167,102 @@ fn is_behind_response(fin: &FirstFin, socket: &SocketSnapshot) -> bool {
     };
     answered_last && !request_left && by_server > 0 && fin.at.since(traffic.last_activity()) < IDLE
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        matching::{Matched, Matcher},
+        model::{Event, SocketSnapshot},
+        testing::{asked, at, fin, ms, server},
+    };
+
+    fn closes(events: impl IntoIterator<Item = Event>) -> Vec<Close> {
+        let mut matcher = Matcher::new(ms(0), 100);
+        events.into_iter().for_each(|event| matcher.handle(event));
+        let close = |matched| if let Matched::Close(close) = matched { Some(close) } else { None };
+        matcher.matched().filter_map(close).collect()
+    }
+
+    /// The server's FIN at 3.005 s, after it had sent as many segments of so many bytes in all, the last at `last_sent`;
+    /// of the last one so many bytes are not acknowledged.
+    fn servers_fin(segments: [u32; 2], last_sent: u64, unacknowledged: u32) -> Close {
+        let mut socket = server();
+        let traffic = &mut socket.traffic;
+        [traffic.segments_received, traffic.segments_sent] = segments;
+        traffic.last_sent = ms(last_sent);
+        traffic.unacknowledged = unacknowledged;
+        close_of(Side::Local, socket)
+    }
+
+    fn close_of(by: Side, socket: SocketSnapshot) -> Close {
+        let closes = closes([at(3_005, fin(by, socket))]);
+        assert_eq!(closes.len(), 1);
+        closes[0]
+    }
+
+    fn idle(milliseconds: u64) -> Rest {
+        Rest::Idle(Duration::from_millis(milliseconds))
+    }
+
+    #[test]
+    fn what_went_before_a_servers_fin_shows_in_times_and_segments() {
+        let perhaps = Rest::Perhaps(Duration::from_millis(2_005));
+        let behind = Rest::BehindResponse;
+        // Segments of the client and the server, when the server's last left, its bytes unacknowledged.
+        let table: [(&str, [u32; 2], u64, u32, Rest); 9] = [
+            ("idle", [1, 1], 1_010, 0, idle(1_995)),
+            ("a close_notify", [3, 4], 3_004, 24, idle(2_005)),
+            ("an error packet, acknowledged", [1, 2], 3_000, 0, perhaps),
+            ("an error packet, under way", [1, 2], 3_000, 110, perhaps),
+            ("the same after five exchanges", [5, 6], 3_000, 110, idle(2_005)),
+            ("the same, acknowledged", [5, 6], 3_000, 0, idle(2_005)),
+            ("a slow response", [1, 1], 3_004, 0, behind),
+            ("a slow response, under way", [1, 1], 3_004, 200, behind),
+            ("a slow response in pieces", [4, 9], 3_004, 0, perhaps),
+        ];
+        for (what, segments, last_sent, unacknowledged, rest) in table {
+            assert_eq!(servers_fin(segments, last_sent, unacknowledged).rest, rest, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_close_right_behind_a_response_counts_for_a_limit_where_the_server_sent_it() {
+        let mut fresh = server();
+        fresh.traffic.last_received = ms(3_003);
+        fresh.traffic.last_sent = ms(3_004);
+        assert_eq!(close_of(Side::Local, fresh.clone()).rest, Rest::BehindResponse);
+        assert_eq!(close_of(Side::Remote, fresh.clone()).rest, Rest::None, "the client closed");
+        fresh.traffic.unread = 10;
+        assert_eq!(close_of(Side::Local, fresh).rest, Rest::None, "a request is left");
+        assert_eq!(close_of(Side::Local, asked()).rest, Rest::None, "a request is open");
+    }
+
+    #[test]
+    fn exchanges_are_counted_or_proven_or_not_known() {
+        assert_eq!(servers_fin([7, 7], 1_010, 0).exchanges, Some(7));
+        assert_eq!(servers_fin([7, 9], 1_010, 0).exchanges, None);
+        let mut counted = server();
+        counted.traffic.requests = Some(4);
+        counted.traffic.segments_sent = 9;
+        assert_eq!(close_of(Side::Local, counted).exchanges, Some(4));
+    }
+
+    #[test]
+    fn a_response_that_flowed_for_long_is_a_stream() {
+        for (response, streamed) in [(10_900, false), (11_100, true)] {
+            let mut socket = server();
+            socket.traffic.last_sent = ms(response);
+            let close = closes([at(71_000, fin(Side::Local, socket))])[0];
+            assert_eq!((close.streamed, close.idle().is_some()), (streamed, true), "{response}");
+        }
+    }
+
+    #[test]
+    fn shutdown_and_then_close_is_one_close() {
+        let fins = [3_000, 3_000, 3_600].map(|milliseconds| at(milliseconds, fin(Side::Local, server())));
+        assert_eq!(closes(fins).len(), 1);
+        let answered = [at(3_000, fin(Side::Local, server())), at(3_100, fin(Side::Remote, server()))];
+        assert_eq!(closes(answered).len(), 1);
+    }
+}
