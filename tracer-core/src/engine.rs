@@ -191,16 +191,17 @@ fn learn(profiles: &mut ServerProfiles, reset: &ExplainedIncident) {
 /// The request that a keep-alive race cost.
 fn lost_request(reset: &ExplainedIncident) -> LostRequest {
     let ExplainedIncident { incident, verdict, .. } = reset;
-    let maybe_last_word = incident.fin.is_some_and(|fin| fin.maybe_rest_since.is_some());
-    // A last word hides how long the connection was idle, and counts as a response: a short time says nothing then.
-    let since_response = verdict.since_response.filter(|&time| time >= IDLE && !maybe_last_word);
+    // A last word hides how long the connection was idle, and counts as a response: a short time says nothing then. If
+    // it was one, the rest is at least that of the close.
+    let before_last_word = incident.fin.and_then(|fin| Some(fin.at.since(fin.maybe_rest_since?)));
+    let since_response = verdict.since_response.filter(|&time| time >= IDLE);
     LostRequest {
         at: incident.at,
-        rest: verdict.idle.or(since_response),
+        rest: verdict.idle.or(before_last_word).or(since_response),
         round_trip: incident.socket().and_then(|socket| socket.traffic.srtt),
         exchanges: incident.requests_before(),
         fin_seen: incident.server_fin_seen(),
-        maybe_last_word,
+        maybe_last_word: before_last_word.is_some(),
         ended: match verdict.ended {
             Ended::FinSent | Ended::FinReceived => EndedBy::Fin,
             _ => EndedBy::Reset,
@@ -295,6 +296,7 @@ mod tests {
         let known = engine.profiles.knowledge(Role::Server, &flow(1));
         assert!(known.agrees(Duration::from_secs(2)), "{known:?}");
         let advice = engine.advice(10, WallClock::new(Duration::ZERO));
-        assert_eq!(advice.iter().map(|advice| advice.kind).collect::<Vec<_>>(), ["server_closes_first"]);
+        let found: Vec<_> = advice.iter().map(|advice| (advice.kind, advice.evidence.races)).collect();
+        assert_eq!(found, [("server_closes_first", 12)]);
     }
 }

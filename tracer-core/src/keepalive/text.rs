@@ -51,7 +51,7 @@ fn closes_first(server: &Server, known: &ServerProfile, timeout: &Timeout, sugge
         age(timeout),
         counted(timeout.samples, "close"),
         whose(server.role),
-        met(&known.idle_races.explained),
+        met(&known.idle_races.explained, known),
     );
     let _ = write!(text, " {}", let_client_close_first(suggested));
     add_settings(&mut text, suggested);
@@ -73,7 +73,7 @@ fn thin_margin(server: &Server, known: &ServerProfile, margin: &ThinMargin, sugg
         spoken(client.lower),
         counted(client.samples, "close"),
         spoken(*needed),
-        met(&known.idle_races.explained),
+        met(&known.idle_races.explained, known),
     );
     let _ = write!(text, " {}", let_client_close_first(suggested));
     add_settings(&mut text, suggested);
@@ -90,7 +90,7 @@ fn request_limit(server: &Server, known: &ServerProfile, requests: u32) -> Strin
         "{} ends connections after about {requests} requests, right behind a response: a limit on requests, not a \
          timeout{} Raise or remove it{examples}, or let clients retry.",
         server.endpoint,
-        met(&known.short_races),
+        met(&known.short_races, known),
     )
 }
 
@@ -115,14 +115,15 @@ fn path_forgets(server: &Server, known: &ServerProfile, path: &Forgets, suggeste
     text
 }
 
-/// How many requests met such a close.
-fn met(races: &Races) -> String {
+/// How many requests met such a close; nothing where some met a close of which it is not known whether it was such a one.
+fn met(races: &Races, known: &ServerProfile) -> String {
     let how = match races.by_fin {
         0 => "were reset",
         by_fin if by_fin == races.count => "were closed without an answer",
         _ => "were reset or closed without an answer",
     };
     match races.count {
+        0 if known.races > 0 => String::from("."),
         0 => String::from(". No request has met such a close yet."),
         1 => format!("; 1 request met such a close and {}.", how.replacen("were", "was", 1)),
         count => format!("; {count} requests met such a close and {how}."),
