@@ -93,7 +93,7 @@ fn a_long_list_is_shown_in_part_until_all_is_asked_for() -> Result<()> {
     }
     let browser = busy(40, str::to_owned)?;
     for (list, items, part, button) in [
-        ("#advice article", 80, 5, "advice-more"),
+        ("#advice article", 40, 5, "advice-more"),
         ("#servers article", 80, 8, "servers-more"),
         ("#resets tbody", 80, 50, "resets-more"),
     ] {

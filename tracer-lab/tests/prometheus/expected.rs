@@ -189,9 +189,10 @@ impl Scene {
         })
     }
 
-    /// The advice on the server: said once, by its clients' end.
+    /// The advice that both hosts see.
     pub(crate) fn advice(&self, severity: &str) -> Expected {
-        one(&format!("server_closes_first client {} {severity}", self.server), 1.0)
+        let labels = |role| (format!("server_closes_first {role} {} {severity}", self.server), 1.0..=1.0);
+        Samples(["client", "server"].map(labels).into())
     }
 
     /// Reported by the client's host alone.
