@@ -71,6 +71,13 @@ pub(super) fn behind_servers_fin(incident: &Incident, traffic: &Traffic, context
         // It had been taken before: the idle timer did not notice, or something else closed.
         return taken_before_fin(incident, traffic, fin.at, context);
     }
+    // Still writing when the answer came: no new request.
+    if fin.is_some_and(|fin| fin.crossed)
+        && traffic.received > 0
+        && is_still_writing(traffic, context.facts.jiffy)
+    {
+        return Cause::EarlyClose;
+    }
     if traffic.received == 0 && fin.is_some_and(|fin| fin.at.since(fin.rest_since) < IDLE) {
         return Cause::AwaitingResponse;
     }
@@ -126,9 +133,7 @@ fn without_fin(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> 
     match () {
         () if at_its_age => race(incident),
         // Still writing when the answer came: no new request.
-        () if traffic.received > 0 && traffic.unsent > 0 && rest <= round_trip(traffic, jiffy) => {
-            Cause::EarlyClose
-        }
+        () if traffic.received > 0 && is_still_writing(traffic, jiffy) => Cause::EarlyClose,
         // The server's kernel has it, or has part of it.
         () if traffic.acknowledged_behind_payload || traffic.unacknowledged == 0 => Cause::AwaitingResponse,
         () if rest >= IDLE => Cause::ResetOnReuse,
@@ -167,6 +172,8 @@ fn met_closed_client(segment: Segment, at_close: Option<LastPayload>) -> Cause {
     }
 }
 
-fn round_trip(traffic: &Traffic, jiffy: Jiffy) -> Duration {
-    traffic.srtt.unwrap_or_default() + jiffy.length()
+/// Whether more was to be sent of what began before the answer could have arrived.
+fn is_still_writing(traffic: &Traffic, jiffy: Jiffy) -> bool {
+    let round_trip = traffic.srtt.unwrap_or_default() + jiffy.length();
+    traffic.unsent > 0 && traffic.last_sent.since(traffic.last_received) <= round_trip
 }
