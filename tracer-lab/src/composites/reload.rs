@@ -55,7 +55,9 @@ fn reload(tracer: &DaemonUnderTest, family: Family, racers: usize) -> Result<()>
 
     let reported = tracer.lines.resets(&netns, 2 * racers);
     for (direction, role) in [("sent", "server"), ("received", "client")] {
-        let lines = reported.iter().filter(|reset| (&*reset.direction, &*reset.role) == (direction, role));
+        let lines = reported
+            .iter()
+            .filter(|reset| (reset.direction.as_deref(), &*reset.role) == (Some(direction), role));
         let told_races = lines.filter(|reset| reset.race.as_deref() == Some("fin_unprocessed"));
         ensure!(
             told_races.count() == racers,

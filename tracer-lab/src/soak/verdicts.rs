@@ -114,7 +114,7 @@ fn said<'a>(own: &End, side: &str, lines: &[&'a Reset]) -> &'a str {
     let direction = if own.errno.is_some() { "received" } else { "sent" };
     match lines {
         [] => "-",
-        [line] if line.direction != direction => "wrong direction",
+        [line] if line.direction.as_deref() != Some(direction) => "wrong direction",
         [line] if line.role != role => "another role",
         [line] => line.cause.as_str(),
         _ => "more than one",
