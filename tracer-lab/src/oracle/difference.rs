@@ -194,3 +194,98 @@ pub(crate) fn tolerance() -> Duration {
         clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).map_or(Duration::from_millis(10), Duration::from);
     jiffy + Duration::from_millis(2)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::expectation::{FIN_RECEIVED, Line};
+
+    const CONNECTION: &str = "0000000900000063";
+    const LINE: Line = Line { cause: "awaiting_response", request_read: Some("yes"), ..FIN_RECEIVED };
+
+    /// What to replace in a line that is right.
+    type Change = &'static [(&'static str, &'static str)];
+
+    fn reset(change: Change) -> Reset {
+        let mut line = format!(
+            r#"{{"time":"","id":1,"connection":"{CONNECTION}","community_id":"1:0Z0buJjT9k8isNNZaPGKjp1g6Oo=",
+            "direction":"received","ended_by":"fin","role":"client","cause":"awaiting_response","race":null,
+            "mechanism":null,"local":"10.77.2.1:50000","remote":"10.77.1.1:8080","server":"10.77.1.1:8080","netns":7,
+            "state":null,"kernel_reason":null,"errno":null,"matched":"socket","twin":true,"request_read":"yes",
+            "idle_seconds":null,"request_to_reset_seconds":0.7,"fin_to_request_seconds":null,
+            "since_response_seconds":null,"connection_age_seconds":null,"bytes_sent":1,"bytes_received":1,
+            "srtt_seconds":null,"rst_segments":1,"requests":null,"method":null,"path":null,
+            "explanation":"It closed."}}"#
+        );
+        for (from, to) in change {
+            assert!(line.contains(from), "{from}");
+            line = line.replace(from, to);
+        }
+        Reset::parse(&line).unwrap()
+    }
+
+    fn said(own: Change, twin: Change, read: bool) -> Option<String> {
+        let evidence = Evidence {
+            connection: Some(CONNECTION.to_owned()),
+            request_to_end: vec![0.7],
+            ended: true,
+            ..Evidence::default()
+        };
+        told_wrong(
+            &LINE,
+            &reset(own),
+            &View {
+                side: Side::Client,
+                client: "10.77.2.1:50000".parse().unwrap(),
+                server: "10.77.1.1:8080".parse().unwrap(),
+                evidence: &evidence,
+                errno: None,
+                resets: None,
+                twin: Some(&reset(twin)),
+                read,
+                coverage: Coverage::WHOLE,
+            },
+        )
+    }
+
+    #[test]
+    fn what_a_line_says_must_be_the_wires_the_scenarios_and_the_other_ends() {
+        let cases: [(Change, Change, &str); 8] = [
+            (&[("\"fin\"", "\"rst\"")], &[], "ended_by"),
+            (&[("\"received\"", "null")], &[], "direction"),
+            (&[("\"request_read\":\"yes\"", "\"request_read\":\"unknown\"")], &[], "request_read"),
+            (&[("00000063", "00000064")], &[], "connection"),
+            (&[("0Z0b", "1Z0b")], &[], "community_id"),
+            (&[("It closed.", "")], &[], "explanation"),
+            (&[], &[("awaiting_response", "client_abort")], "cause at the other end"),
+            (&[("\"twin\":true", "\"twin\":false")], &[], "twin"),
+        ];
+        assert_eq!(said(&[], &[], true), None);
+        for (own, twin, what) in cases {
+            let difference = said(own, twin, true).unwrap_or_default();
+            assert!(difference.starts_with(what), "{what}: {difference}");
+        }
+    }
+
+    #[test]
+    fn never_is_no_word_for_a_request_that_was_read() {
+        let never: Change = &[("\"request_read\":\"yes\"", "\"request_read\":\"never\"")];
+        let line = Line { request_read: None, ..LINE };
+        let evidence = Evidence { connection: Some(CONNECTION.to_owned()), ..Evidence::default() };
+        let promise = |read| {
+            let view = View {
+                side: Side::Client,
+                client: "10.77.2.1:50000".parse().unwrap(),
+                server: "10.77.1.1:8080".parse().unwrap(),
+                evidence: &evidence,
+                errno: None,
+                resets: None,
+                twin: None,
+                read,
+                coverage: Coverage::WHOLE,
+            };
+            told_wrong(&line, &reset(never), &view).is_some()
+        };
+        assert_eq!([promise(true), promise(false)], [true, false]);
+    }
+}
