@@ -17,7 +17,9 @@ pub(crate) fn describe_wire(evidence: &Evidence) -> String {
         parts.push("no RST".to_owned());
     }
     parts.extend(evidence.idle.map(|idle| format!("idle {idle:.3} s")));
-    parts.extend(evidence.request_to_end.first().map(|time| format!("end after {:.1} ms", time * 1e3)));
+    parts.extend(
+        evidence.request_to_end.first().map(|end| format!("{} after {:.1} ms", end.by, end.seconds * 1e3)),
+    );
     parts.join(", ")
 }
 

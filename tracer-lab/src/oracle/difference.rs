@@ -9,7 +9,7 @@ use nix::time::{ClockId, clock_getres};
 
 use crate::oracle::community::community_id;
 use crate::oracle::describe::describe;
-use crate::oracle::evidence::{Evidence, Side};
+use crate::oracle::evidence::{End, Evidence, Side};
 use crate::oracle::expectation::{Idle, Line, Rsts};
 use crate::oracle::request_line::RequestLine;
 use crate::testbed::coverage::Coverage;
@@ -96,9 +96,9 @@ fn told_wrong(line: &Line, reset: &Reset, view: &View) -> Option<String> {
         reset.requests.and_then(|requests| differs("requests", answered(line, view, requests), requests)),
         wrong_request_line(line, reset, view),
         untrue("idle", seen.idle, reset.idle_seconds),
-        never_ended("request to end", &seen.request_to_end, reset.request_to_reset_seconds, seen.ended),
+        never_ended("request to end", &seen.request_to_end, reset, reset.request_to_reset_seconds),
         untrue("FIN to request", seen.fin_to_request, reset.fin_to_request_seconds),
-        never_ended("since response", &seen.since_response, reset.since_response_seconds, seen.ended),
+        never_ended("since response", &seen.since_response, reset, reset.since_response_seconds),
         missing(line.idle, seen.idle, reset.idle_seconds),
     ])
 }
@@ -179,13 +179,11 @@ fn untrue(what: &str, wire: Option<f64>, tracer: Option<f64>) -> Option<String> 
         .then(|| format!("{what}: the wire says {seen:.4} s, the tracer {said:.4}"))
 }
 
-/// A time until the end must be that to a segment which may have ended the connection; no segment tells when a kernel
-/// gave up.
-fn never_ended(what: &str, wire: &[f64], tracer: Option<f64>, ended: bool) -> Option<String> {
-    let said = tracer.filter(|_| ended)?;
-    let nearest =
-        wire.iter().copied().min_by(|one, other| (one - said).abs().total_cmp(&(other - said).abs()));
-    untrue(what, nearest, tracer)
+/// A time until the end must be that to a segment which ended the connection so; no segment tells when a kernel gave up.
+fn never_ended(what: &str, wire: &[End], reset: &Reset, tracer: Option<f64>) -> Option<String> {
+    let said = tracer.filter(|_| ["rst", "fin"].contains(&reset.ended_by.as_str()))?;
+    let ends = wire.iter().filter(|end| end.by == reset.ended_by).map(|end| end.seconds);
+    untrue(what, ends.min_by(|one, other| (one - said).abs().total_cmp(&(other - said).abs())), tracer)
 }
 
 /// The kernel's timestamps tick once per jiffy; a capture and a probe see one packet at slightly different moments.
@@ -224,13 +222,16 @@ mod tests {
         Reset::parse(&line).unwrap()
     }
 
-    fn said(own: Change, twin: Change, read: bool) -> Option<String> {
-        let evidence = Evidence {
+    fn evidence() -> Evidence {
+        Evidence {
             connection: Some(CONNECTION.to_owned()),
-            request_to_end: vec![0.7],
-            ended: true,
+            request_to_end: vec![End { by: "fin", seconds: 0.7 }],
             ..Evidence::default()
-        };
+        }
+    }
+
+    fn said(own: Change, twin: Change, read: bool) -> Option<String> {
+        let evidence = evidence();
         told_wrong(
             &LINE,
             &reset(own),
@@ -250,10 +251,11 @@ mod tests {
 
     #[test]
     fn what_a_line_says_must_be_the_wires_the_scenarios_and_the_other_ends() {
-        let cases: [(Change, Change, &str); 8] = [
+        let cases: [(Change, Change, &str); 9] = [
             (&[("\"fin\"", "\"rst\"")], &[], "ended_by"),
             (&[("\"received\"", "null")], &[], "direction"),
             (&[("\"request_read\":\"yes\"", "\"request_read\":\"unknown\"")], &[], "request_read"),
+            (&[("seconds\":0.7", "seconds\":0.1")], &[], "request to end"),
             (&[("00000063", "00000064")], &[], "connection"),
             (&[("0Z0b", "1Z0b")], &[], "community_id"),
             (&[("It closed.", "")], &[], "explanation"),
@@ -271,7 +273,7 @@ mod tests {
     fn never_is_no_word_for_a_request_that_was_read() {
         let never: Change = &[("\"request_read\":\"yes\"", "\"request_read\":\"never\"")];
         let line = Line { request_read: None, ..LINE };
-        let evidence = Evidence { connection: Some(CONNECTION.to_owned()), ..Evidence::default() };
+        let evidence = evidence();
         let promise = |read| {
             let view = View {
                 side: Side::Client,

@@ -30,15 +30,13 @@ pub(crate) struct Evidence {
     pub(crate) late_rsts: u32,
     /// From the last payload in either direction, else the establishment, to the first payload of the last request.
     pub(crate) idle: Option<f64>,
-    /// From the first payload of the last request to each segment that may have ended the connection: the first RST, or
-    /// without one each FIN.
-    pub(crate) request_to_end: Vec<f64>,
+    /// From the first payload of the last request to each segment that may have ended the connection: the first RST, and
+    /// each FIN.
+    pub(crate) request_to_end: Vec<End>,
     /// From the server's FIN to the first payload of the last request; negative if the request came first.
     pub(crate) fin_to_request: Option<f64>,
     /// The same from the last payload of a response.
-    pub(crate) since_response: Vec<f64>,
-    /// A segment ended the connection, if not silence.
-    pub(crate) ended: bool,
+    pub(crate) since_response: Vec<End>,
     /// Both initial sequence numbers, as the contract writes them.
     pub(crate) connection: Option<String>,
     /// Requests that a response followed.
@@ -49,6 +47,14 @@ pub(crate) struct Evidence {
     pub(crate) acknowledged: bool,
     /// How the last request and the server's close crossed, if they did.
     pub(crate) race: Option<&'static str>,
+}
+
+/// What may have ended a connection, and how long it took until then.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct End {
+    /// In the contract's words: `rst` or `fin`.
+    pub(crate) by: &'static str,
+    pub(crate) seconds: f64,
 }
 
 /// Weighs `segments`, in the order in which one host saw them, for the connection between these endpoints.
@@ -71,7 +77,8 @@ pub(crate) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr
     let last = last_request(segments, client);
     let response = with_payload(segments).filter(|(_, segment)| segment.source == server).last();
     let ends = ends(segments);
-    let to_end = |from: &Segment| ends.iter().map(|end| between(from, end)).collect();
+    let to_end =
+        |from: &Segment| ends.iter().map(|&(by, end)| End { by, seconds: between(from, end) }).collect();
     Evidence {
         rsts_from_server: rsts(&|segment| segment.source == server),
         rsts_from_client: rsts(&|segment| segment.source == client),
@@ -80,7 +87,6 @@ pub(crate) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr
         request_to_end: last.map_or(Vec::new(), |last| to_end(last.request)),
         fin_to_request: last.and_then(|last| Some(between(fin?, last.request))),
         since_response: response.map_or(Vec::new(), |(_, response)| to_end(response)),
-        ended: !ends.is_empty(),
         connection: connection(segments, client, server),
         answered: answered(segments, client),
         request_line: last.and_then(|last| RequestLine::of(&last.request.begin)),
@@ -90,9 +96,10 @@ pub(crate) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr
 }
 
 /// The segments that may have ended the connection.
-fn ends<'a>(segments: &[&'a Segment]) -> Vec<&'a Segment> {
+fn ends<'a>(segments: &[&'a Segment]) -> Vec<(&'static str, &'a Segment)> {
     let all = |flag| segments.iter().filter(move |segment| segment.has(flag)).copied();
-    all(RST).next().map_or_else(|| all(FIN).collect(), |reset| vec![reset])
+    let resets = all(RST).take(1).map(|reset| ("rst", reset));
+    resets.chain(all(FIN).map(|fin| ("fin", fin))).collect()
 }
 
 /// The connection's name: the initial sequence numbers of the client and of the server.
@@ -226,7 +233,7 @@ mod tests {
         let evidence = weigh(&segments, CLIENT.parse().unwrap(), SERVER.parse().unwrap());
         let ms =
             |seconds: Option<f64>| seconds.map_or("-".into(), |seconds| format!("{:.0}", seconds * 1000.0));
-        let first = |seconds: &[f64]| ms(seconds.first().copied());
+        let first = |ends: &[End]| ms(ends.first().map(|end| end.seconds));
         let said = format!(
             "R {}/{} idle {} reset {} fin {} response {} {}",
             evidence.rsts_from_server,

@@ -67,7 +67,7 @@ pub fn races_know_what_came_before(family: Family) -> Result<()> {
                 "{exchanges} requests, {} on the wire, {known:?} reported",
                 evidence.answered
             );
-            let wire = [evidence.idle, evidence.request_to_end.first().copied()];
+            let wire = [evidence.idle, evidence.request_to_end.first().map(|end| end.seconds)];
             for (said, seen) in
                 [reported.idle_seconds, reported.request_to_reset_seconds].into_iter().zip(wire)
             {
