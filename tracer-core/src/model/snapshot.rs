@@ -20,6 +20,8 @@ pub(crate) struct SocketSnapshot {
     pub linger_zero: bool,
     /// It belongs to no file: it was never accepted, or is an orphan.
     pub detached: bool,
+    /// The application has closed for writing only: it still waits for what the peer says.
+    pub half_closed: bool,
     /// Unanswered keepalive or zero-window probes.
     pub probes_out: u8,
     /// What it remembers of its traffic.
@@ -58,6 +60,14 @@ pub(crate) struct Traffic {
     pub unread: u32,
     /// The peer had acknowledged all we sent when it sent the unread payload.
     pub unread_sent_after_full_ack: bool,
+    /// Nothing was sent since the unread payload began to arrive, not even an acknowledgment: so it came at once.
+    pub unread_is_fresh: bool,
+    /// When the application last read, where that is known.
+    pub last_read: Option<KernelNs>,
+    /// Payload received from the segment on that last acknowledged something new.
+    pub received_since_ack: u32,
+    /// The peer acknowledged something of ours behind all the payload that it had sent. Only while it has sent no FIN.
+    pub acknowledged_behind_payload: bool,
     /// Unacknowledged payload was sent more than once: `last_sent` is not when it first left.
     pub retransmitting: bool,
     /// Sequence number of the first payload byte received: with the addresses it tells one connection from
@@ -118,16 +128,21 @@ impl Traffic {
         self.sent > 0 || self.received > 0
     }
 
-    /// How many requests the connection had carried, seen from the end with this role: as counted, or else as many as
-    /// segments with payload that the client had sent, which comes to the same where each fits into one.
+    /// Segments with payload of the client and of the server, seen from the end with this role.
     #[must_use]
-    pub(crate) fn requests_carried(&self, role: Option<Role>) -> Option<u32> {
-        self.requests.or_else(|| {
-            Some(match role? {
-                Role::Client => self.segments_sent,
-                Role::Server => self.segments_received,
-            })
-        })
+    pub(crate) fn segments(&self, role: Role) -> (u32, u32) {
+        match role {
+            Role::Client => (self.segments_sent, self.segments_received),
+            Role::Server => (self.segments_received, self.segments_sent),
+        }
+    }
+
+    /// How many exchanges the connection had carried, where that is certain: as counted, or as many single segments
+    /// each way.
+    #[must_use]
+    pub(crate) fn exchanges(&self) -> Option<u32> {
+        let proven = (self.segments_sent == self.segments_received).then_some(self.segments_sent);
+        self.requests.or(proven)
     }
 
     /// Whether `other` is the same connection's, given that the addresses are the same.
