@@ -158,7 +158,7 @@ fn first_unread(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
 /// Whether the unread payload is a request of which nothing was read: it was sent by a client that knew all of the
 /// response, and what was read before had been read before that.
 pub(super) fn never_begun(traffic: &Traffic) -> bool {
-    traffic.unread_sent_after_full_ack && traffic.last_read.is_none_or(|read| read <= traffic.last_sent)
+    traffic.unread_sent_after_full_ack && !traffic.read_since_sent
 }
 
 /// Whether some of what the client sent after it knew all of the response was read.
@@ -196,7 +196,10 @@ fn closed(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause
         }
         LastPayload::Remote if at_its_age => race(incident),
         LastPayload::Remote => Cause::AwaitingResponse,
-        LastPayload::Local if traffic.unacknowledged > 0 => Cause::ResponseCut,
+        // Its end may never have been written.
+        LastPayload::Local if traffic.unacknowledged > 0 || incident.at.since(traffic.last_sent) < IDLE => {
+            Cause::ResponseCut
+        }
         LastPayload::Local => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }

@@ -103,8 +103,8 @@ fn traffic(record: &Record, state: TcpState, jiffy: Jiffy) -> Traffic {
             && unacknowledged(record, state) == 0
             && record.snd_wl1 == unread_begins,
         unread_is_fresh: unread > 0 && record.rcv_wup == unread_begins,
-        last_read: (record.read_up_to_ns != 0 && record.read_up_to == unread_begins)
-            .then_some(KernelNs(record.read_up_to_ns)),
+        read_since_sent: record.read_up_to == unread_begins
+            && KernelNs(record.read_up_to_ns).since(last_sent) > jiffy.length(),
         received_since_ack: received_since_ack(record),
         acknowledged_behind_payload: record.snd_wl1 == record.rcv_nxt,
         retransmitting: record.flags & FLAG_RETRANSMITTING != 0,
