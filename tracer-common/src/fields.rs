@@ -173,7 +173,7 @@ fields! {
     RCV_NXT: u32 = tcp_sock.rcv_nxt, Required;
     RCV_WUP: u32 = tcp_sock.rcv_wup, Required;
     COPIED_SEQ: u32 = tcp_sock.copied_seq, Required;
-    RCVQ_SEQ: u32 = tcp_sock.rcvq_space.seq, Required;
+    RCV_RTT_US: u32 = tcp_sock.rcv_rtt_est.rtt_us, Required;
     RCVQ_TIME: u64 = tcp_sock.rcvq_space.time, Required;
     SRTT_US: u32 = tcp_sock.srtt_us, Required;
     LINGER2: i32 = tcp_sock.linger2, Required;

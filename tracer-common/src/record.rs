@@ -94,15 +94,14 @@ pub struct Record {
     pub more_padding: u32,
     /// The last request line of the connection a reset ended, while that is asked for.
     pub request_line: RequestLine,
-    /// When the application was last known to have read up to `read_up_to`; on the clock of `at_ns`, to the
-    /// microsecond (`rcvq_space`, `tcp_rcv_space_adjust`, `net/ipv4/tcp_input.c`: of reads within one round trip only
-    /// the first counts).
-    pub read_up_to_ns: u64,
+    /// When the application last read, on the clock of `at_ns`, to the microsecond; another read may have followed within
+    /// an eighth of `rcv_rtt_us` (`rcvq_space.time`, `tcp_rcv_space_adjust`, `net/ipv4/tcp_input.c`).
+    pub last_read_ns: u64,
     /// When the peer last acknowledged something new; on the clock of `at_ns`, to the microsecond
     /// (`tcp_rate_skb_delivered`, `net/ipv4/tcp_rate.c`).
     pub delivered_ns: u64,
-    /// How far it had read then, as a sequence number.
-    pub read_up_to: u32,
+    /// The receiver's own estimate of the round-trip time in microseconds; while it is 0 `last_read_ns` says nothing.
+    pub rcv_rtt_us: u32,
     /// `rcv_nxt` when a segment was last sent: what had been received until then (`tcp_select_window`,
     /// `net/ipv4/tcp_output.c`).
     pub rcv_wup: u32,

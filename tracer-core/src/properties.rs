@@ -63,7 +63,8 @@ prop_compose! {
             unread: counts[2],
             unread_sent_after_full_ack: flags[0],
             unread_is_fresh: flags[2],
-            read_since_sent: flags[4],
+            read_since_sent: Some(flags[4]),
+            read_behind_ack: flags[4] && flags[3],
             received_since_ack: since_ack,
             acknowledged_behind_payload: flags[3],
             retransmitting: flags[1],
@@ -151,6 +152,9 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         // No two connections have the same initial sequence numbers.
         if let Some(socket) = socket_of(&mut kind) {
             socket.traffic.first_snd_seq += u32::from(port) * 10 + netns;
+        }
+        if let EventKind::SendReset { reset: SendReset::Passive { segment, .. }, .. } = &mut kind {
+            segment.seq += u32::from(port) * 10 + netns;
         }
         Event { at: ms(at), flow, kind }
     });

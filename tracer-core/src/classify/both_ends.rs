@@ -36,7 +36,11 @@ pub(super) fn judge(
     }
     let Some(twin) = twin else { return alone(incident, context) };
     let cause = of_two(incident, twin, context)?;
-    Some((cause, better(read(incident, cause), read(twin, cause))))
+    let read = better(read(incident, cause), read(twin, cause));
+    Some((
+        cause,
+        if read == RequestRead::Never && begun(incident, twin) { RequestRead::Partly } else { read },
+    ))
 }
 
 fn alone(incident: &Incident, context: Context<'_>) -> Option<(Cause, RequestRead)> {
@@ -52,6 +56,10 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
     let by_fin = !first.by_rst() && !second.by_rst();
     match (finding_of(first, context), finding_of(second, context)) {
         (Finding::Nothing, _) | (_, Finding::Nothing) if by_fin => None,
+        // What the server takes for a half-close, its client knows to be none.
+        (Finding::Unclear, Finding::Incident(Cause::AwaitingResponse)) if gave_up_at_once(first) => {
+            Some(Cause::ClientAbort)
+        }
         (Finding::Incident(Cause::Unknown), Finding::Incident(cause)) => Some(cause),
         (
             Finding::Incident(Cause::KeepaliveRace(Crossing::Unknown)),
@@ -63,12 +71,31 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
     }
 }
 
+/// Whether this client closed, both ways, together with a request.
+fn gave_up_at_once(end: &Incident) -> bool {
+    end.role == Some(Role::Client)
+        && end.fin_by(Side::Local).is_some_and(|fin| fin.request_open && !fin.half_closed)
+}
+
+/// Whether the server read more than it had acknowledged to its client: then that is of the last request.
+fn begun(incident: &Incident, twin: &Incident) -> bool {
+    let (server, client) =
+        if incident.role == Some(Role::Server) { (incident, twin) } else { (twin, incident) };
+    let (Some(server), Some(client)) = (server.socket(), client.socket()) else { return false };
+    let read_up_to =
+        server.traffic.rcv_nxt.wrapping_sub(server.traffic.unread).wrapping_sub(server.peer_fin.into());
+    let unread = server.traffic.unread;
+    unread > 0 && (1..u32::MAX / 2).contains(&read_up_to.wrapping_sub(client.traffic.snd_una))
+}
+
 /// Whether `incident` is the end to go by: a client that closed before it had its answer, or else the end that ended
 /// the connection; of two that did not, the client, whose request it was.
 fn decides(incident: &Incident, twin: &Incident, context: Context<'_>) -> bool {
     let gave_up = |end: &Incident| match (end.role, end.fin_by(Side::Local), end.socket()) {
         (Some(Role::Client), Some(fin), Some(socket)) => {
-            fin.half_closed && fin.request_open || client_end::gave_up(fin, &socket.traffic, context)
+            (fin.half_closed && fin.request_open)
+                || client_end::gave_up(fin, &socket.traffic, context)
+                || (!end.by_rst() && gave_up_at_once(end))
         }
         _ => false,
     };

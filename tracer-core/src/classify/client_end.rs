@@ -6,7 +6,7 @@ use super::{
     cause::Cause,
     reuse::{Before, Reuse, reuse},
     rules::{Context, race},
-    server_end::{answers_last_word, peers_last_word},
+    server_end::{answers_last_word, carried_handshake, is_prompt, peers_last_word},
 };
 use crate::{
     matching::{Ending, FirstFin, IDLE, Incident, LastWord, may_be_last_word},
@@ -44,6 +44,7 @@ fn reset_behind_own_fin(
 pub(super) fn gave_up(fin: FirstFin, traffic: &Traffic, context: Context<'_>) -> bool {
     let alone = traffic.last_sent.since(traffic.last_received) > context.facts.jiffy.length();
     fin.request_open
+        && fin.last_word == LastWord::None
         && fin.last_payload == LastPayload::Local
         && !fin.half_closed
         && (alone || fin.at.since(fin.rest_since) >= IDLE)
@@ -55,6 +56,7 @@ fn was_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
     match traffic.last_payload {
         _ if answers_last_word(incident, traffic) => Cause::Unknown,
         // An alert that answers the close.
+        LastPayload::Local if answers_close(incident, traffic) => Cause::AfterResponse,
         LastPayload::Local if incident.peer_fin_arrived() && may_be_last_word(traffic.unacknowledged) => {
             Cause::Unknown
         }
@@ -68,6 +70,16 @@ fn was_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         LastPayload::Local if incident.peer_fin_arrived() => behind_servers_fin(incident, traffic, context),
         LastPayload::Local => without_fin(incident, traffic, context),
     }
+}
+
+/// Whether what this client sent last is TLS' answer to the server's FIN, see `server_end`.
+fn answers_close(incident: &Incident, traffic: &Traffic) -> bool {
+    incident.fin_by(Side::Remote).is_some_and(|fin| {
+        may_be_last_word(traffic.unacknowledged)
+            && sent_behind(traffic, fin)
+            && is_prompt(traffic.last_sent.since(fin.at), traffic)
+            && carried_handshake((fin.segments_sent, fin.sent), fin.received)
+    })
 }
 
 /// A request met the server's FIN, or came behind it.
@@ -122,9 +134,10 @@ pub(super) fn before(traffic: &Traffic, fin: Option<FirstFin>) -> Before {
         Some(fin) => {
             Before { rest: fin.rest(), from_client: fin.segments_sent, from_server: fin.segments_received }
         }
+        // How many segments the request took is not known.
         None => Before {
             rest: Duration::ZERO,
-            from_client: traffic.segments_sent.saturating_sub(1),
+            from_client: traffic.segments_sent.saturating_sub(1).min(traffic.segments_received),
             from_server: traffic.segments_received,
         },
     }
@@ -151,9 +164,8 @@ fn without_fin(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> 
 
 /// The client side resets: it gave up on an exchange, or none was open, or the server had left it without an answer.
 fn did_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
-    let at_close = incident.fin_by(Side::Local).map(|fin| fin.last_payload);
     if let Some(segment) = incident.payload() {
-        return met_closed_client(segment, at_close);
+        return met_closed_client(segment, incident.fin_by(Side::Local));
     }
     let unprompted = traffic.last_received.since(traffic.last_sent) >= IDLE;
     match traffic.last_payload {
@@ -170,12 +182,14 @@ fn did_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
     }
 }
 
-/// A response goes on, or comes, for a client that has closed; unless it may be a last word.
-fn met_closed_client(segment: Segment, at_close: Option<LastPayload>) -> Cause {
-    if at_close == Some(LastPayload::Local) || !may_be_last_word(segment.len) {
+/// A response goes on, or comes, for a client that has closed; unless it is the answer to the client's last word.
+fn met_closed_client(segment: Segment, fin: Option<FirstFin>) -> Cause {
+    let Some(fin) = fin.filter(|_| may_be_last_word(segment.len)) else { return Cause::ClientAbort };
+    let closed_at_once = fin.at.since(fin.rest_since) < IDLE || fin.last_word != LastWord::None;
+    if fin.last_payload == LastPayload::Local && !closed_at_once {
         Cause::ClientAbort
     } else {
-        Cause::Unknown
+        Cause::AfterResponse
     }
 }
 

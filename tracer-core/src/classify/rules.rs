@@ -92,7 +92,11 @@ fn stated(incident: &Incident, ended: Ended, facts: &KernelFacts) -> Option<Caus
         Mechanism::NoSocket if segment.is_some_and(|segment| segment.opening) => Cause::Refused,
         // The answer to a connect that was given up.
         Mechanism::NoSocket if segment.is_some_and(|segment| segment.accepting) => Cause::NoRequest,
-        Mechanism::Listener if meaning == Some(Reason::InvalidSyn) => Cause::BacklogOverflow,
+        Mechanism::Listener
+            if meaning == Some(Reason::InvalidSyn) || segment.is_some_and(|segment| segment.opening) =>
+        {
+            Cause::BacklogOverflow
+        }
         _ if incident.state() == Some(TcpState::SynRecv) && segment.is_some() => Cause::BacklogOverflow,
         Mechanism::Abort => Cause::Killed,
         Mechanism::Disconnect if never_accepted(incident) => Cause::Killed,

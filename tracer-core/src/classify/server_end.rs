@@ -1,5 +1,7 @@
 //! What a RST meant, by the server's own socket.
 
+use std::time::Duration;
+
 use super::{
     cause::Cause,
     crossing::{Acknowledged, acknowledged},
@@ -80,6 +82,7 @@ fn had_closed(incident: &Incident, traffic: &Traffic, segment: &Segment, context
         // It closed without an answer: to the first request, or to the one before.
         LastPayload::None | LastPayload::Remote => unanswered(incident, traffic, fin, context),
         // An alert that answers the close, or a last word of the client's own.
+        _ if answers_close(incident, traffic, segment, fin) => Cause::AfterResponse,
         _ if may_be_last_word(segment.len) => Cause::Unknown,
         // More had come since it closed one way: when, and as part of what, is not known.
         _ if traffic.received != fin.received => Cause::Unknown,
@@ -95,13 +98,47 @@ fn had_closed(incident: &Incident, traffic: &Traffic, segment: &Segment, context
     }
 }
 
+/// Whether this is TLS' answer to a FIN: of an alert's size, by a client that had just got the FIN, on a connection that
+/// has carried what a handshake takes.
+fn answers_close(incident: &Incident, traffic: &Traffic, segment: &Segment, fin: FirstFin) -> bool {
+    let delay = incident.at.since(fin.at);
+    may_be_last_word(segment.len)
+        && acknowledged(incident, segment, traffic) == Acknowledged::Fin
+        && is_prompt(delay, traffic)
+        && carried_handshake((fin.segments_received, fin.received), fin.sent)
+}
+
+/// How soon the answer to a FIN comes.
+pub(super) fn is_prompt(delay: Duration, traffic: &Traffic) -> bool {
+    delay <= Duration::from_millis(20) + 2 * traffic.srtt.unwrap_or_default()
+}
+
+/// Whether a connection has carried as much as a TLS handshake and one exchange: segments and bytes from the client,
+/// bytes from the server.
+pub(super) fn carried_handshake((segments, from_client): (u32, u64), from_server: u64) -> bool {
+    const HELLO: u64 = 250;
+    segments >= 3 && from_client >= HELLO && from_server >= HELLO
+}
+
 /// A request was open when the server closed: its idle timer may not have noticed.
 fn unanswered(incident: &Incident, traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Cause {
     let waited = fin.at.since(traffic.last_received);
     if traffic.sent > 0 && waited < IDLE && context.knowledge.agrees(fin.at.since(traffic.last_sent)) {
         return race(incident);
     }
-    Cause::AwaitingResponse
+    // It had answered, and read on.
+    if traffic.sent > 0 && waited < IDLE && continues(traffic) {
+        Cause::EarlyClose
+    } else {
+        Cause::AwaitingResponse
+    }
+}
+
+/// Whether the client's last payload came right behind a response, and more of it than an answer to each explains: more
+/// of a request that was answered already, or what a protocol says on its own account.
+pub(super) fn continues(traffic: &Traffic) -> bool {
+    traffic.last_received.since(traffic.last_sent) < IDLE
+        && traffic.segments_received > traffic.segments_sent.saturating_add(1)
 }
 
 /// Its FIN was not seen: an orphan that closed before the tracer watched, say.
@@ -118,6 +155,10 @@ fn without_fin(incident: &Incident, traffic: &Traffic) -> Cause {
 fn left_alone(incident: &Incident, traffic: &Traffic) -> Cause {
     if traffic.unread > 0 && traffic.last_payload == LastPayload::Local {
         return Cause::EarlyClose;
+    }
+    // The client's last word.
+    if traffic.sent > 0 && may_be_last_word(traffic.unread) {
+        return Cause::AfterResponse;
     }
     let gave_up = incident.fin_by(Side::Remote).map(|fin| fin.at.since(traffic.last_received) >= IDLE);
     match (traffic.last_payload, gave_up) {
@@ -140,6 +181,8 @@ fn closed_unread(incident: &Incident, socket: &SocketSnapshot, context: Context<
         LastPayload::Remote if traffic.unacknowledged == 0 && read_in_part(traffic) => {
             Cause::AwaitingResponse
         }
+        // Perhaps read in part.
+        LastPayload::Remote if traffic.unread_sent_after_full_ack => Cause::Unknown,
         LastPayload::Remote | LastPayload::Local => Cause::EarlyClose,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
@@ -149,21 +192,31 @@ fn closed_unread(incident: &Incident, socket: &SocketSnapshot, context: Context<
 fn first_unread(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
     let rested = traffic.last_received.since(traffic.last_sent) >= IDLE;
     match closed_at_once(incident, traffic.last_received, context) {
-        true if rested && incident.state() != Some(TcpState::SynRecv) => race(incident),
+        _ if incident.state() == Some(TcpState::SynRecv) => Cause::NeverRead,
+        true if rested => race(incident),
         true => Cause::AwaitingResponse,
         false => Cause::NeverRead,
     }
 }
 
 /// Whether the unread payload is a request of which nothing was read: it was sent by a client that knew all of the
-/// response, and what was read before had been read before that.
+/// response, and nothing was read since that was sent. Where the kernel did not measure reads, the number of segments
+/// must allow for an answer to all but the last.
 pub(super) fn never_begun(traffic: &Traffic) -> bool {
-    traffic.unread_sent_after_full_ack && !traffic.read_since_sent
+    let may_have_read = || traffic.segments_received > traffic.segments_sent.saturating_add(1);
+    traffic.sent > 0
+        && traffic.unread_sent_after_full_ack
+        && !traffic.read_behind_ack
+        && !traffic.read_since_sent.unwrap_or_else(may_have_read)
 }
 
 /// Whether some of what the client sent after it knew all of the response was read.
 pub(super) fn read_in_part(traffic: &Traffic) -> bool {
-    traffic.received_since_ack > traffic.unread
+    traffic.unread > 0
+        && traffic.unacknowledged == 0
+        && (traffic.received_since_ack > traffic.unread
+            || traffic.read_behind_ack
+            || traffic.read_since_sent == Some(true))
 }
 
 fn new_request_unread(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {

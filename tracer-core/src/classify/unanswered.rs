@@ -10,7 +10,7 @@ use super::{
     server_end,
 };
 use crate::{
-    matching::{Ending, FirstFin, IDLE, Incident, may_be_last_word},
+    matching::{Ending, FirstFin, IDLE, Incident, LastWord, may_be_last_word},
     model::{LastPayload, Role, Side, Silence, SocketSnapshot, TcpState, Traffic},
 };
 
@@ -64,6 +64,9 @@ fn server_closed(incident: &Incident, socket: &SocketSnapshot, context: Context<
         let raced = closed_at_once(incident, traffic.last_received, context);
         return Finding::Incident(if raced { race(incident) } else { Cause::NeverRead });
     }
+    if traffic.sent > 0 && server_end::continues(traffic) && incident.at.since(traffic.last_received) < IDLE {
+        return Finding::Unclear;
+    }
     let run = traffic.last_received.since(traffic.last_sent);
     if_answered(traffic.sent, traffic.segments_received, traffic.segments_sent, run, context)
 }
@@ -93,9 +96,11 @@ fn crossed(incident: &Incident, size: u32, reuse: Reuse) -> Finding {
 fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Finding {
     let gave_up = fin.at.since(traffic.last_received) >= IDLE;
     let size = traffic.received_since_ack;
-    let last_word = size <= SHORT || (traffic.sent > 0 && size <= LONGEST_LAST_WORD);
+    let last_word = size <= SHORT || (traffic.sent > 0 && may_be_last_word(size));
     match gave_up {
         false if last_word => Finding::Nothing,
+        // Only a client that still waits shows that it was none.
+        false if traffic.sent > 0 && size <= LONGEST_LAST_WORD => Finding::Unclear,
         _ if !answers(traffic.sent, context) => Finding::Unclear,
         _ if is_stream(traffic.segments_received, traffic.segments_sent) => Finding::Unclear,
         true => Finding::Incident(Cause::ClientAbort),
@@ -106,13 +111,16 @@ fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Find
 /// This client closed first: it gave up, or had closed one way and was left without an answer.
 fn we_closed(incident: &Incident, traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Finding {
     if fin.half_closed {
+        if fin.last_word != LastWord::None {
+            return Finding::Unclear;
+        }
         let left = matches!(incident.ending, Ending::Fin { by: Side::Remote, .. });
         return Finding::Incident(if left { Cause::AwaitingResponse } else { Cause::ClientAbort });
     }
     let waited = fin.at.since(traffic.last_sent);
     match () {
-        // It closed together with its last payload: it expects no answer.
-        () if waited < IDLE => Finding::Nothing,
+        // It closed together with its last payload: perhaps it expects no answer.
+        () if waited < IDLE => Finding::Unclear,
         () if !answers(traffic.received, context) => Finding::Unclear,
         () if is_stream(traffic.segments_sent, traffic.segments_received) => Finding::Unclear,
         () => Finding::Incident(Cause::ClientAbort),
@@ -162,7 +170,7 @@ fn if_answered(
     let may_answer = match context.knowledge.answers {
         _ if answer > 0 => !is_stream(from_client, from_server) || run < ONE_REQUEST,
         Some(answers) => answers,
-        None => run < ONE_REQUEST,
+        None => run < ONE_REQUEST && !is_stream(from_client, from_server),
     };
     if may_answer { Finding::Incident(Cause::AwaitingResponse) } else { Finding::Unclear }
 }

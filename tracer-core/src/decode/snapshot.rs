@@ -103,8 +103,8 @@ fn traffic(record: &Record, state: TcpState, jiffy: Jiffy) -> Traffic {
             && unacknowledged(record, state) == 0
             && record.snd_wl1 == unread_begins,
         unread_is_fresh: unread > 0 && record.rcv_wup == unread_begins,
-        read_since_sent: record.read_up_to == unread_begins
-            && KernelNs(record.read_up_to_ns).since(last_sent) > jiffy.length(),
+        read_since_sent: read_since(record, last_sent, jiffy),
+        read_behind_ack: unread > 0 && unread_begins.wrapping_sub(record.rcv_wup) as i32 > 0,
         received_since_ack: received_since_ack(record),
         acknowledged_behind_payload: record.snd_wl1 == record.rcv_nxt,
         retransmitting: record.flags & FLAG_RETRANSMITTING != 0,
@@ -114,6 +114,20 @@ fn traffic(record: &Record, state: TcpState, jiffy: Jiffy) -> Traffic {
         payload_end: record.write_seq.wrapping_sub(u32::from(state.fin_sent())),
         rcv_nxt: record.rcv_nxt,
         srtt: (record.srtt_us != 0).then(|| Duration::from_micros(u64::from(record.srtt_us >> 3))),
+    }
+}
+
+/// Whether the application read since we last sent payload, where the kernel's measure of its reads shows that.
+fn read_since(record: &Record, last_sent: KernelNs, jiffy: Jiffy) -> Option<bool> {
+    if record.rcv_rtt_us == 0 {
+        return None;
+    }
+    let read = KernelNs(record.last_read_ns);
+    let at_latest = read.plus(Duration::from_micros(u64::from(record.rcv_rtt_us >> 3)));
+    match (read.since(last_sent) > jiffy.length(), at_latest.since(last_sent) > jiffy.length()) {
+        (true, _) => Some(true),
+        (false, true) => None,
+        (false, false) => Some(false),
     }
 }
 

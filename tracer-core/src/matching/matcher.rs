@@ -276,7 +276,12 @@ impl Matcher {
         };
         let role = connection.socket().and_then(|socket| socket.role);
         let found = found(known);
-        let role = role.or_else(|| matches!(found, Found::Listener(_)).then_some(Role::Server));
+        let role = role.or(match found {
+            // It answers a connect that was given up.
+            _ if segment.accepting => Some(Role::Client),
+            Found::Listener(_) => Some(Role::Server),
+            _ => None,
+        });
         let incident = rst.incident(role, Ending::Passive { segment, found }, connection.fin);
         join(&mut self.held, &mut self.matched, connection, incident);
     }

@@ -98,7 +98,8 @@ fn is_of_interest(sk: Typed, old: u8) -> bool {
         (state::ESTABLISHED | state::FIN_WAIT1 | state::CLOSE_WAIT, 0) => true,
         (state::FIN_WAIT2, 0) => sock::close_resets(sk) || sock::request_open(sk, old),
         (state::CLOSING | state::LAST_ACK, 0) => sock::request_open(sk, old),
-        (state::SYN_RECV, _) => false,
+        // Opened fast, with payload already.
+        (state::SYN_RECV, error) => error == 0 && sock::carried_payload(sk),
         (_, _) => true,
     }
 }
