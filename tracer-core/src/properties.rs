@@ -1,15 +1,19 @@
 //! What must hold for any sequence of events, sensible or not.
 
-use std::{collections::HashSet, mem::offset_of, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    mem::offset_of,
+    time::Duration,
+};
 
 use proptest::prelude::*;
 use tracer_common::{Record, RequestLine};
 
 use crate::{
-    classify::{Cause, Ended, ExplainedIncident, IncidentView, RacePolicy},
+    classify::{Cause, Ended, ExplainedIncident, IncidentView, RacePolicy, RequestRead},
     decode::decode,
     engine::{Engine, EngineOptions, Outcome},
-    matching::{Ending, Found},
+    matching::{Ending, Found, Matched, Matcher},
     model::{
         Event, EventKind, KernelNs, LastPayload, Role, Segment, SendReset, ServerPorts, Side, Silence,
         SocketKind, SocketSnapshot, TcpState, Traffic, WallClock,
@@ -188,23 +192,53 @@ fn resets(outcomes: &[Outcome]) -> impl Iterator<Item = &ExplainedIncident> {
 
 proptest! {
     #[test]
-    fn every_reset_event_is_one_segment_of_one_incident(events in events(), room in 16_usize..20) {
-        let outcomes = run(&events, &mut engine(room, vec![]));
-        let ids: HashSet<u64> = resets(&outcomes).map(|reset| reset.id).collect();
-        prop_assert_eq!(ids.len(), resets(&outcomes).count(), "an incident came out twice");
-
-        let later = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::FurtherSegment { .. })).count();
-        let counted: usize =
-            resets(&outcomes).map(|reset| reset.incident.segments as usize).sum::<usize>() + later;
-        // A receive that turns out to be the kernel aborting an orphan was no segment.
-        let is_taken_back = |reset: &&ExplainedIncident| {
-            matches!(reset.incident.ending, Ending::Passive { found: Found::Aborted(_), .. })
-        };
-        let taken_back = resets(&outcomes).filter(is_taken_back).count();
+    fn every_reset_event_is_one_segment_of_one_end(events in events(), room in 16_usize..20) {
+        let mut matcher = Matcher::new(KernelNs(0), room);
+        for event in &events {
+            matcher.handle(event.clone());
+        }
+        matcher.flush();
+        let (mut counted, mut taken_back) = (0, 0);
+        for matched in matcher.matched() {
+            match matched {
+                Matched::Incident { incident, .. } => {
+                    counted += incident.segments as usize;
+                    // A receive that turns out to be the kernel aborting an orphan was no segment.
+                    let aborted = matches!(incident.ending, Ending::Passive { found: Found::Aborted(_), .. });
+                    taken_back += usize::from(aborted);
+                }
+                Matched::FurtherSegment { .. } => counted += 1,
+                Matched::Close(_) => {}
+            }
+        }
         let seen = events.iter().filter(|event| {
             matches!(event.kind, EventKind::ReceiveReset { .. } | EventKind::SendReset { .. })
         });
         prop_assert_eq!(counted + taken_back, seen.count());
+    }
+
+    #[test]
+    fn no_incident_comes_out_twice_and_both_ends_have_one_cause(events in events(), room in 16_usize..20) {
+        let outcomes = run(&events, &mut engine(room, vec![]));
+        let ids: HashSet<u64> = resets(&outcomes).map(|reset| reset.id).collect();
+        prop_assert_eq!(ids.len(), resets(&outcomes).count(), "an incident came out twice");
+        let mut causes = HashMap::new();
+        for reset in resets(&outcomes).filter(|reset| reset.twin) {
+            let cause = *causes.entry(reset.connection()).or_insert(reset.verdict.cause);
+            prop_assert_eq!(cause, reset.verdict.cause, "{:?}", reset);
+        }
+    }
+
+    #[test]
+    fn a_request_is_called_never_read_only_where_numbers_prove_it(events in events()) {
+        for reset in resets(&run(&events, &mut engine(1_000, vec![]))) {
+            if reset.verdict.request_read == RequestRead::Never && !reset.twin && reset.role() == Some(Role::Server) {
+                let unread = reset.incident.socket().is_some_and(|socket| socket.traffic.unread > 0);
+                let detached = reset.incident.socket().is_some_and(|socket| socket.detached);
+                let overflow = reset.verdict.cause == Cause::BacklogOverflow;
+                prop_assert!(unread || reset.incident.payload().is_some() || detached || overflow, "{:?}", reset);
+            }
+        }
     }
 
     #[test]

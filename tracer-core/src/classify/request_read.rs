@@ -49,6 +49,8 @@ pub(super) fn at_server(incident: &Incident, cause: Cause) -> RequestRead {
     let traffic = &socket.traffic;
     let nothing_read = traffic.received > 0 && traffic.received == u64::from(traffic.unread);
     match cause {
+        // What the request met was not this end.
+        Cause::ResetOnReuse => RequestRead::Unknown,
         Cause::NoRequest | Cause::Unknown | Cause::StaleConnection => RequestRead::Unknown,
         // It was answered, so it was begun with.
         Cause::EarlyClose => RequestRead::Partly,

@@ -42,7 +42,8 @@ pub(super) fn reuse(before: Before, knowledge: Knowledge) -> Reuse {
         () if rest >= LONG_REST || (rest >= IDLE && each_answered) => Reuse::Shown,
         // Right behind a response: requests and responses of one segment each, more than once.
         () if from_client == from_server && from_client > 1 => Reuse::Shown,
-        () if rest < IDLE && !each_answered => Reuse::Continues,
+        // A server that closes behind its first answer refuses more often than it ends what goes on.
+        () if rest < IDLE && (!each_answered || (from_client, from_server) == (1, 1)) => Reuse::Continues,
         () => Reuse::NotShown,
     }
 }
@@ -66,7 +67,7 @@ mod tests {
             (300, 9, 1, unknown, Reuse::NotShown),
             (300, 9, 1, known, Reuse::Shown),
             (2, 9, 9, unknown, Reuse::Shown),
-            (2, 1, 1, unknown, Reuse::NotShown),
+            (2, 1, 1, unknown, Reuse::Continues),
             (2, 1, 5, unknown, Reuse::NotShown),
             (2, 2, 1, unknown, Reuse::Continues),
         ] {

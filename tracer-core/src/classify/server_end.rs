@@ -113,11 +113,11 @@ pub(super) fn is_prompt(delay: Duration, traffic: &Traffic) -> bool {
     delay <= Duration::from_millis(20) + 2 * traffic.srtt.unwrap_or_default()
 }
 
-/// Whether a connection has carried as much as a TLS handshake and one exchange: segments and bytes from the client,
+/// Whether a connection has carried as much as a TLS handshake: segments and bytes from the client,
 /// bytes from the server.
 pub(super) fn carried_handshake((segments, from_client): (u32, u64), from_server: u64) -> bool {
     const HELLO: u64 = 250;
-    segments >= 3 && from_client >= HELLO && from_server >= HELLO
+    segments >= 2 && from_client >= HELLO && from_server >= HELLO
 }
 
 /// A request was open when the server closed: its idle timer may not have noticed.
