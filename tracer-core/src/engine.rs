@@ -282,6 +282,7 @@ mod tests {
         for port in 0..10 {
             let began = 10_000 * u64::from(port);
             let mut idle = server();
+            idle.traffic.first_snd_seq += u32::from(port);
             idle.traffic.last_received = ms(began);
             idle.traffic.last_sent = ms(began + 10);
             let mut reset = at(began + 4_010, active(idle, "TCP_ABORT_ON_LINGER"));
@@ -305,6 +306,7 @@ mod tests {
             let began = 10_000 * u64::from(port);
             // Three queries, answered; 2 s later an error packet of 110 bytes and the FIN; and a query that meets it.
             let mut closing = server();
+            closing.traffic.first_snd_seq += u32::from(port);
             closing.traffic.last_received = ms(began);
             closing.traffic.last_sent = ms(began + 2_000);
             closing.traffic.unacknowledged = 110;

@@ -43,9 +43,8 @@ prop_compose! {
         counts in prop::array::uniform3(prop::sample::select(vec![0_u32, 1, 24, 31, 500])),
         connection in 0_u32..2,
         srtt in prop::option::of(0_u64..200),
-        flags in any::<[bool; 4]>(),
+        flags in any::<[bool; 5]>(),
         since_ack in prop::sample::select(vec![0_u32, 24, 100, 600]),
-        last_read in prop::option::of(0_u64..5_000),
     ) -> Traffic {
         let base = connection * 1_000_000_000;
         Traffic {
@@ -64,7 +63,7 @@ prop_compose! {
             unread: counts[2],
             unread_sent_after_full_ack: flags[0],
             unread_is_fresh: flags[2],
-            last_read: last_read.map(ms),
+            read_since_sent: flags[4],
             received_since_ack: since_ack,
             acknowledged_behind_payload: flags[3],
             retransmitting: flags[1],
@@ -130,10 +129,29 @@ fn kind() -> impl Strategy<Value = EventKind> {
     ]
 }
 
+fn socket_of(kind: &mut EventKind) -> Option<&mut SocketSnapshot> {
+    match kind {
+        EventKind::Fin { socket, .. }
+        | EventKind::LastFin { socket }
+        | EventKind::Close { socket, .. }
+        | EventKind::ReceiveReset { socket, .. }
+        | EventKind::SendReset { reset: SendReset::Active(socket), .. }
+        | EventKind::SendReset {
+            reset: SendReset::Passive { found: SocketKind::Connection(socket), .. },
+            ..
+        } => Some(socket),
+        EventKind::SendReset { .. } => None,
+    }
+}
+
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let event = (kind(), 0_u64..90_000, 0_u16..3, 1_u32..3).prop_map(|(kind, at, port, netns)| {
+    let event = (kind(), 0_u64..90_000, 0_u16..3, 1_u32..3).prop_map(|(mut kind, at, port, netns)| {
         let mut flow = flow(40_000 + port);
         flow.netns = netns;
+        // No two connections have the same initial sequence numbers.
+        if let Some(socket) = socket_of(&mut kind) {
+            socket.traffic.first_snd_seq += u32::from(port) * 10 + netns;
+        }
         Event { at: ms(at), flow, kind }
     });
     prop::collection::vec(event, 0..60)
@@ -214,7 +232,7 @@ proptest! {
     #[test]
     fn a_reset_of_nothing_known_claims_nothing_of_a_request(events in events()) {
         for reset in resets(&run(&events, &mut engine(1_000, vec![]))) {
-            let modest = [Cause::Refused, Cause::BacklogOverflow, Cause::StaleConnection, Cause::Unknown];
+            let modest = [Cause::NoRequest, Cause::Refused, Cause::BacklogOverflow, Cause::StaleConnection, Cause::Unknown];
             let cause = reset.verdict.cause;
             let is_modest = reset.unmatched().is_none() || modest.contains(&cause);
             prop_assert!(is_modest, "{:?} for {:?}", cause, reset);

@@ -79,7 +79,7 @@ pub(crate) fn server() -> SocketSnapshot {
             unread: 0,
             unread_sent_after_full_ack: false,
             unread_is_fresh: false,
-            last_read: None,
+            read_since_sent: false,
             received_since_ack: 0,
             acknowledged_behind_payload: false,
             retransmitting: false,

@@ -34,10 +34,19 @@ fn reset_behind_own_fin(
         _ if fin.half_closed && traffic.last_payload == LastPayload::Local => Cause::AwaitingResponse,
         _ if fin.half_closed => was_reset(incident, traffic, context),
         LastPayload::Local if may_be_last_word(traffic.unacknowledged) => Cause::Unknown,
-        LastPayload::Local if fin.request_open => Cause::ClientAbort,
+        LastPayload::Local if gave_up(fin, traffic, context) => Cause::ClientAbort,
         LastPayload::Remote => Cause::AfterResponse,
         _ => Cause::Unknown,
     }
+}
+
+/// Whether this client closed on a request that it had waited for, or on which nothing had come yet.
+pub(super) fn gave_up(fin: FirstFin, traffic: &Traffic, context: Context<'_>) -> bool {
+    let alone = traffic.last_sent.since(traffic.last_received) > context.facts.jiffy.length();
+    fin.request_open
+        && fin.last_payload == LastPayload::Local
+        && !fin.half_closed
+        && (alone || fin.at.since(fin.rest_since) >= IDLE)
 }
 
 /// The server, or something on the path, reset a connection that the client had not closed.
@@ -78,7 +87,7 @@ pub(super) fn behind_servers_fin(incident: &Incident, traffic: &Traffic, context
     {
         return Cause::EarlyClose;
     }
-    if traffic.received == 0 && fin.is_some_and(|fin| fin.at.since(fin.rest_since) < IDLE) {
+    if traffic.received == 0 && fin.is_some_and(|fin| fin.rest() < IDLE) {
         return Cause::AwaitingResponse;
     }
     match reuse(before(traffic, fin), context.knowledge) {
@@ -110,11 +119,9 @@ pub(super) fn before(traffic: &Traffic, fin: Option<FirstFin>) -> Before {
             from_client: fin.segments_sent.saturating_sub(1),
             from_server: fin.segments_received,
         },
-        Some(fin) => Before {
-            rest: fin.at.since(fin.rest_since),
-            from_client: fin.segments_sent,
-            from_server: fin.segments_received,
-        },
+        Some(fin) => {
+            Before { rest: fin.rest(), from_client: fin.segments_sent, from_server: fin.segments_received }
+        }
         None => Before {
             rest: Duration::ZERO,
             from_client: traffic.segments_sent.saturating_sub(1),

@@ -105,6 +105,12 @@ impl FirstFin {
         }
     }
 
+    /// How long nothing had passed but for what may have been a last word.
+    #[must_use]
+    pub(crate) fn rest(&self) -> Duration {
+        self.at.since(self.maybe_rest_since.unwrap_or(self.rest_since))
+    }
+
     /// How long the connection had rested, where no request was open.
     #[must_use]
     pub(crate) fn idle(&self) -> Option<Duration> {
@@ -114,10 +120,16 @@ impl FirstFin {
 }
 
 /// Whether a request was under way at a FIN without a last word: the client sent last, or something is unread or
-/// unacknowledged. Where one jiffy hides the order, more segments from the client than from the server show it.
+/// unacknowledged.
 fn request_open(socket: &SocketSnapshot) -> bool {
+    client_sent_last(socket) || socket.traffic.unacknowledged > 0 || socket.traffic.unread > 0
+}
+
+/// Whether the client sent last. Where one jiffy hides the order, more segments from the client than from the server
+/// show it.
+pub(super) fn client_sent_last(socket: &SocketSnapshot) -> bool {
     let traffic = &socket.traffic;
-    let client_sent_last = socket.role.is_some_and(|role| {
+    socket.role.is_some_and(|role| {
         let (by_client, by_server) = traffic.segments(role);
         let client = match role {
             Role::Client => LastPayload::Local,
@@ -127,8 +139,7 @@ fn request_open(socket: &SocketSnapshot) -> bool {
             LastPayload::Unknown => by_client > by_server,
             last => last == client,
         }
-    });
-    client_sent_last || traffic.unacknowledged > 0 || traffic.unread > 0
+    })
 }
 
 /// What left together with the FIN: a few bytes, either after a rest or against payload that was crossing; or one more

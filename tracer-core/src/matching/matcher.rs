@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{
     close::Close,
     closed_connections::{ClosedConnection, ClosedConnections},
-    first_fin::{FirstFin, IDLE},
+    first_fin::{FirstFin, IDLE, client_sent_last},
     held::Held,
     incident::{Ending, Found, Incident, Known, Unmatched},
 };
@@ -316,25 +316,18 @@ fn join(held: &mut Held, matched: &mut Vec<Matched>, connection: &mut ClosedConn
 /// answered. What was not acknowledged when the peer's FIN came may still meet a RST, or an ACK.
 fn leaves_unanswered(by: Side, socket: &SocketSnapshot) -> bool {
     let traffic = &socket.traffic;
-    match (by, socket.role) {
-        (Side::Local, Some(Role::Server)) => traffic.last_payload == LastPayload::Remote,
-        (Side::Local, Some(Role::Client)) => {
-            traffic.last_payload == LastPayload::Local && !socket.half_closed
+    client_sent_last(socket)
+        && match (by, socket.role) {
+            (Side::Local, Some(Role::Server)) => true,
+            (Side::Local, Some(Role::Client)) => !socket.half_closed,
+            (Side::Remote, Some(Role::Client)) => traffic.unacknowledged == 0 && traffic.unsent == 0,
+            _ => false,
         }
-        (Side::Remote, Some(Role::Client)) => {
-            traffic.last_payload == LastPayload::Local && traffic.unacknowledged == 0 && traffic.unsent == 0
-        }
-        _ => false,
-    }
 }
 
 /// Whose FIN left a request without an answer, where one was open at the end.
 fn ended_by(fin: Option<FirstFin>, socket: &SocketSnapshot) -> Option<Side> {
-    let open = match socket.role? {
-        Role::Client => LastPayload::Local,
-        Role::Server => LastPayload::Remote,
-    };
-    if socket.traffic.last_payload != open {
+    if !client_sent_last(socket) {
         return None;
     }
     match (socket.role?, fin) {

@@ -165,10 +165,13 @@ fn a_time_wait_reset_is_matched_with_the_connection_that_closed() {
 #[test]
 fn payload_that_came_after_our_fin_shows_in_the_time_wait_socket() {
     let found = SocketKind::TimeWait { rcv_nxt: RCV_NXT + 300 };
-    let reset = only([
+    let both = resets([
         at(3_000, fin(Side::Local, client())),
         at(4_000, passive(found, request(1), "TCP_TIMEWAIT_SOCKET")),
     ]);
+    // The FIN had left a request open.
+    let [by_fin, reset] = &both[..] else { panic!("{both:#?}") };
+    assert!(matches!(by_fin.ending, Ending::Fin { by: Side::Local, .. }), "{by_fin:?}");
     let traffic = &reset.socket().unwrap().traffic;
     assert_eq!((traffic.received, traffic.last_payload), (400, LastPayload::Unknown));
 }
@@ -178,6 +181,8 @@ fn an_active_reset_finds_state_role_and_order_in_the_close_before_it() {
     let unread = || {
         let mut socket = asked();
         socket.traffic.unread = 100;
+        socket.traffic.unread_sent_after_full_ack = true;
+        socket.traffic.segments_received = 2;
         socket
     };
     let reset = only([

@@ -62,8 +62,8 @@ pub(crate) struct Traffic {
     pub unread_sent_after_full_ack: bool,
     /// Nothing was sent since the unread payload began to arrive, not even an acknowledgment: so it came at once.
     pub unread_is_fresh: bool,
-    /// When the application last read, where that is known.
-    pub last_read: Option<KernelNs>,
+    /// The application is known to have read payload since it last sent some.
+    pub read_since_sent: bool,
     /// Payload received from the segment on that last acknowledged something new.
     pub received_since_ack: u32,
     /// The peer acknowledged something of ours behind all the payload that it had sent. Only while it has sent no FIN.

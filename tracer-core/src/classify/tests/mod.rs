@@ -43,6 +43,16 @@ fn closed(why: &str, socket: SocketSnapshot) -> Incident {
     Incident { reason: reason(why), ..incident(Ending::AtClose(socket)) }
 }
 
+/// The server with a second request that its client sent knowing all of the response, and that nobody read.
+fn unread() -> SocketSnapshot {
+    change(asked(), |s| {
+        s.traffic.unread = 100;
+        s.traffic.unread_sent_after_full_ack = true;
+        s.traffic.received_since_ack = 100;
+        s.traffic.segments_received = 2;
+    })
+}
+
 /// The kernel reset a connection that was in use, for `why`.
 fn alive(why: &str, socket: SocketSnapshot) -> Incident {
     Incident { reason: reason(why), ..incident(Ending::InUse(socket)) }
@@ -75,7 +85,14 @@ fn unknown(segment: Segment, found: fn(Known) -> Found, why: Unmatched) -> Incid
 
 fn with_fin(crossed: bool, incident: Incident) -> Incident {
     let socket = incident.socket().unwrap();
-    let fin = FirstFin { crossed, ..FirstFin::new(ms(2_990), Side::Remote, socket) };
+    let before_request = change(socket.clone(), |s| {
+        s.traffic.last_sent = ms(1_000);
+        s.traffic.last_payload = LastPayload::Remote;
+        s.traffic.sent -= 100;
+        s.traffic.segments_sent = s.traffic.segments_sent.saturating_sub(1);
+        (s.traffic.unacknowledged, s.traffic.unsent) = (0, 0);
+    });
+    let fin = FirstFin::new(ms(2_990), Side::Remote, if crossed { socket } else { &before_request });
     Incident { fin: Some(fin), ..incident }
 }
 
@@ -259,13 +276,13 @@ fn each_reset_is_called_by_its_first_matching_rule() {
             Some(By::Linger),
         ),
         (
-            "the first request met a server that had given up",
+            "the first request of a connection that a pool had kept met the close",
             answered(
                 request(0),
                 Found::Connection,
                 change(orphan(TcpState::FinWait1), |s| *s = unused(s.clone())),
             ),
-            AwaitingResponse,
+            KeepaliveRace(Crossing::FinInFlight),
             Some(By::OrphanData),
         ),
         (
@@ -342,7 +359,7 @@ fn times_are_those_of_the_last_request() {
         ),
         (
             "server, the request was queued",
-            closed("TCP_ABORT_ON_CLOSE", change(asked(), |s| s.traffic.unread = 100)),
+            closed("TCP_ABORT_ON_CLOSE", unread()),
             Some(1_990),
             Some(2),
             Some(1_992),

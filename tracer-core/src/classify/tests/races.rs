@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     classify::last_request::last_request_line,
+    keepalive::Timeout,
     model::{Method, RequestLine},
 };
 
@@ -15,7 +16,6 @@ const RACE: &str = "keepalive_race";
 fn races_tell_which_crossing_they_were() {
     use Mechanism as By;
     let close_wait = || SocketSnapshot { peer_fin: true, ..in_state(TcpState::CloseWait, client()) };
-    let acknowledged = || change(client(), |s| s.traffic.unacknowledged = 0);
     let rows = [
         (
             "race-fin-in-flight: sent before the FIN arrived",
@@ -43,7 +43,7 @@ fn races_tell_which_crossing_they_were() {
         ),
         (
             "unread-close: queued before the close",
-            closed("TCP_ABORT_ON_CLOSE", change(asked(), |s| s.traffic.unread = 100)),
+            closed("TCP_ABORT_ON_CLOSE", unread()),
             Crossing::FinNotSent,
             Some(By::UnreadClose),
         ),
@@ -54,35 +54,59 @@ fn races_tell_which_crossing_they_were() {
             Crossing::FinUnprocessed,
             None,
         ),
-        (
-            "unread-close, client, the request was acknowledged",
-            received(acknowledged()),
-            Crossing::FinNotSent,
-            None,
-        ),
-        ("unread-close, client, it was not", received(client()), Crossing::Unknown, None),
     ];
     for (name, reset, crossing, mechanism) in rows {
         check(name, &reset, Cause::KeepaliveRace(crossing), mechanism);
     }
 }
 
-#[test]
-fn without_a_fin_a_late_reset_is_no_race() {
-    let late = |milliseconds: u64| Incident { at: ms(3_000 + milliseconds), ..received(client()) };
-    // Two round trips of 1 ms, 5 ms margin, and one jiffy of 4 ms that the kernel's times may be off.
-    assert_eq!(classified(&late(11)).cause.name(), RACE);
-    assert_eq!(classified(&late(12)).cause, Cause::AwaitingResponse);
-    let patient = RacePolicy { window: Some(Duration::from_millis(100)) };
-    let cause = classified_with(&late(100), patient, Knowledge::default()).cause;
-    assert!(matches!(cause, Cause::KeepaliveRace(_)), "{cause:?}");
+/// A server whose idle connections are closed at this age.
+fn closes_at(milliseconds: u64) -> Knowledge {
+    let age = Duration::from_millis(milliseconds);
+    let timeout = Timeout { lower: age, upper: age, jitter: Duration::ZERO, samples: 20 };
+    Knowledge { timeout: Some(timeout), ..Knowledge::default() }
 }
 
 #[test]
-fn a_first_request_is_never_a_race_for_its_client() {
+fn without_a_fin_only_the_servers_age_shows_a_race_to_its_client() {
+    let reset = received(client());
+    let with = |knowledge| classified_with(&reset, RacePolicy::default(), knowledge).cause;
+    assert_eq!(with(Knowledge::default()), Cause::ResetOnReuse);
+    assert_eq!(with(closes_at(5_000)), Cause::ResetOnReuse);
+    assert_eq!(with(closes_at(1_992)), Cause::KeepaliveRace(Crossing::Unknown));
+    let taken = received(change(client(), |s| s.traffic.acknowledged_behind_payload = true));
+    assert_eq!(classified(&taken).cause, Cause::AwaitingResponse, "the server's kernel had it");
+    let at_once = received(change(client(), |s| s.traffic.last_received = s.traffic.last_sent));
+    assert_eq!(classified(&at_once).cause, Cause::Unknown, "there was no rest");
+}
+
+#[test]
+fn an_unread_request_raced_if_the_server_closed_at_once_or_at_its_age() {
+    let waited = |milliseconds: u64| Incident {
+        at: ms(3_000 + milliseconds),
+        ..closed("TCP_ABORT_ON_CLOSE", unread())
+    };
+    let cause = |reset: &Incident, window, knowledge| {
+        classified_with(reset, RacePolicy { window }, knowledge).cause.name()
+    };
+    let unknown = Knowledge::default();
+    assert_eq!(cause(&waited(54), None, unknown), RACE);
+    assert_eq!(cause(&waited(55), None, unknown), Cause::NeverRead.name());
+    assert_eq!(cause(&waited(55), Some(Duration::from_millis(100)), unknown), RACE);
+    assert_eq!(cause(&waited(90), None, closes_at(2_080)), RACE);
+    assert_eq!(cause(&waited(3_000), None, closes_at(2_080)), Cause::NeverRead.name());
+}
+
+#[test]
+fn a_first_request_races_only_behind_a_rest() {
     let first = change(client(), |s| s.traffic.received = 0);
-    assert_eq!(classified(&received(first.clone())).cause, Cause::AwaitingResponse);
-    assert_eq!(classified(&with_fin(true, received(first))).cause, Cause::AwaitingResponse);
+    assert_eq!(
+        classified(&received(first.clone())).cause,
+        Cause::ResetOnReuse,
+        "a pool had kept the connection"
+    );
+    let at_once = change(first, |s| s.traffic.last_received = s.traffic.last_sent);
+    assert_eq!(classified(&received(at_once)).cause, Cause::AwaitingResponse);
 }
 
 /// A server that said its last word, 31 bytes, with its FIN at 2.900 s; the response had been sent at 1.010 s.
@@ -141,44 +165,50 @@ fn a_client_that_answers_a_last_word_was_not_in_a_race() {
 }
 
 #[test]
-fn unread_payload_is_the_next_request_only_if_the_response_had_arrived_before() {
-    let unread = |change: fn(&mut SocketSnapshot)| {
-        let mut socket = asked();
-        socket.traffic.unread = 100;
+fn unread_payload_is_the_next_request_only_if_its_client_knew_all_of_the_response() {
+    let left = |change: fn(&mut SocketSnapshot)| {
+        let mut socket = unread();
         change(&mut socket);
-        classified(&closed("TCP_ABORT_ON_CLOSE", socket)).cause.name()
+        classified(&closed("TCP_ABORT_ON_CLOSE", socket)).cause
     };
-    let at_once = |s: &mut SocketSnapshot| s.traffic.last_received = s.traffic.last_sent;
-    assert_eq!(unread(|_| {}), RACE, "long after the response");
-    assert_eq!(unread(|s| s.traffic.unread_sent_after_full_ack = true), RACE, "it acknowledged the response");
-    assert_eq!(unread(at_once), Cause::Unknown.name(), "within a jiffy either is possible");
-    let slow_path = |s: &mut SocketSnapshot| {
-        s.traffic.last_received = s.traffic.last_sent;
-        s.traffic.srtt = Some(Duration::from_millis(80));
+    assert_eq!(left(|_| {}), Cause::KeepaliveRace(Crossing::FinNotSent));
+    let sent_before = |s: &mut SocketSnapshot| s.traffic.unread_sent_after_full_ack = false;
+    assert_eq!(left(sent_before), Cause::EarlyClose, "it was sent before");
+    let begun = |s: &mut SocketSnapshot| {
+        s.traffic.unread_sent_after_full_ack = false;
+        s.traffic.received_since_ack = 500;
     };
-    assert_eq!(unread(slow_path), Cause::EarlyClose.name(), "no answer can be back that soon");
-    assert_eq!(unread(|s| s.traffic.last_payload = LastPayload::Local), Cause::EarlyClose.name());
-    assert_eq!(unread(|s| s.traffic.sent = 0), Cause::AwaitingResponse.name());
+    assert_eq!(left(begun), Cause::AwaitingResponse, "its beginning was read");
+    assert_eq!(
+        left(|s| s.traffic.read_since_sent = true),
+        Cause::EarlyClose,
+        "some of it may have been read"
+    );
+    assert_eq!(left(|s| s.traffic.sent = 0), Cause::AwaitingResponse);
+    let answered = |s: &mut SocketSnapshot| {
+        s.traffic.last_payload = LastPayload::Local;
+        s.traffic.unread_sent_after_full_ack = false;
+    };
+    assert_eq!(left(answered), Cause::EarlyClose);
 }
 
 #[test]
-fn a_server_that_resets_after_its_client_closed_is_not_to_blame() {
-    let left = |socket: SocketSnapshot| {
+fn a_server_that_resets_after_its_client_closed_is_to_blame_unless_the_client_gave_up() {
+    let left = |socket: SocketSnapshot, fin_at: u64| {
+        let fin = Some(FirstFin::new(ms(fin_at), Side::Remote, &socket));
         let socket = SocketSnapshot { peer_fin: true, ..in_state(TcpState::CloseWait, socket) };
-        classified(&closed("TCP_ABORT_ON_CLOSE", change(socket, |s| s.traffic.unread = 50))).cause
+        classified(&Incident { fin, ..closed("TCP_ABORT_ON_LINGER", socket) }).cause
     };
-    assert_eq!(left(asked()), Cause::ClientAbort);
-    assert_eq!(left(server()), Cause::AfterResponse);
+    assert_eq!(left(asked(), 3_001), Cause::AwaitingResponse, "it closed one way together with its request");
+    assert_eq!(left(change(asked(), |s| s.traffic.last_received = ms(2_900)), 3_000), Cause::ClientAbort);
+    assert_eq!(left(server(), 3_001), Cause::AfterResponse);
 }
 
 #[test]
 fn a_retransmitted_request_has_no_time_and_makes_no_race() {
     let again = change(client(), |s| s.traffic.retransmitting = true);
     let verdict = classified(&received(again));
-    assert_eq!(
-        (verdict.cause, verdict.idle, verdict.request_to_reset),
-        (Cause::AwaitingResponse, None, None)
-    );
+    assert_eq!((verdict.cause, verdict.idle, verdict.request_to_reset), (Cause::ResetOnReuse, None, None));
 }
 
 #[test]
@@ -186,6 +216,7 @@ fn a_long_request_right_behind_a_response_and_a_fin_is_a_new_one() {
     let close_wait = change(in_state(TcpState::CloseWait, client()), |s| {
         s.traffic.unsent = 60_000;
         s.traffic.last_received = s.traffic.last_sent;
+        (s.traffic.segments_sent, s.traffic.segments_received) = (3, 2);
     });
     let cause = |reset: Incident| classified(&reset).cause.name();
     assert_eq!(cause(received(close_wait.clone())), RACE, "all had been acknowledged");
