@@ -68,6 +68,7 @@ fn told_wrong(line: &Line, reset: &Reset, view: &View) -> Option<String> {
     };
     // A RST that finds no socket leaves no trace where it arrives: one socket, one segment.
     let segments = match line.direction {
+        _ if line.ended_by != "rst" => 0,
         Some("sent") if view.coverage.counts_all() => {
             reset.rst_segments.clamp(rsts.saturating_sub(seen.late_rsts), rsts)
         }
@@ -78,7 +79,8 @@ fn told_wrong(line: &Line, reset: &Reset, view: &View) -> Option<String> {
     first([
         differs("direction", line.direction, reset.direction.as_deref()),
         differs("ended_by", line.ended_by, reset.ended_by.as_str()),
-        differs("cause", line.cause, reset.cause.as_str()),
+        differs("cause", line.cause, reset.cause.as_str())
+            .filter(|_| !line.or.contains(&reset.cause.as_str())),
         differs("race", line.race, reset.race.as_deref()),
         differs("role", line.role, reset.role.as_str()),
         differs("mechanism", line.mechanism, reset.mechanism.as_deref()),
@@ -112,7 +114,8 @@ fn promised(reset: &Reset, view: &View) -> Option<String> {
 /// A name may be unknown where the kernel kept nothing, but one that is given must be the wire's.
 fn misnamed(reset: &Reset, view: &View) -> Option<String> {
     let wire = view.evidence.connection.as_deref();
-    let must_be_known = reset.matched != "none";
+    // A client learns the server's sequence number with the answer to its SYN.
+    let must_be_known = reset.matched != "none" && reset.state.as_deref() != Some("SYN_SENT");
     let reported = reset.connection.as_deref();
     let community = community_id(view.client, view.server);
     first([
@@ -212,7 +215,7 @@ mod tests {
             "state":null,"kernel_reason":null,"errno":null,"matched":"socket","twin":true,"request_read":"yes",
             "idle_seconds":null,"request_to_reset_seconds":0.7,"fin_to_request_seconds":null,
             "since_response_seconds":null,"connection_age_seconds":null,"bytes_sent":1,"bytes_received":1,
-            "srtt_seconds":null,"rst_segments":1,"requests":null,"method":null,"path":null,
+            "srtt_seconds":null,"rst_segments":0,"requests":null,"method":null,"path":null,
             "explanation":"It closed."}}"#
         );
         for (from, to) in change {

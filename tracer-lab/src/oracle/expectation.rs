@@ -15,6 +15,8 @@ pub(crate) struct Line {
     pub(crate) ended_by: &'static str,
     pub(crate) role: &'static str,
     pub(crate) cause: &'static str,
+    /// Causes that are as right.
+    pub(crate) or: &'static [&'static str],
     /// Where the kernel gives no reason and that makes a difference.
     pub(crate) cause_without_reason: Option<&'static str>,
     pub(crate) race: Option<&'static str>,
@@ -44,6 +46,7 @@ pub(crate) const SENT: Line = Line {
     ended_by: "rst",
     role: "server",
     cause: "unknown",
+    or: &[],
     cause_without_reason: None,
     race: None,
     mechanism: Some("unknown"),

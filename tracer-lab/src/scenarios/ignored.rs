@@ -76,6 +76,8 @@ fn to_half_open(net: &Network) -> Result<Connection<'_>> {
     let mut connection = Connection::halfway(net)?;
     reset(net, &connection, watch.next(connection.client_endpoint, connection.server_endpoint)?)?;
     connection.server_is_gone()?;
+    // Before it sends its SYN again, and so gives up on a server that it cannot reach.
+    connection.client_closes();
     Ok(connection)
 }
 

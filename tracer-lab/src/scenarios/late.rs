@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use crate::oracle::expectation::{BY_CLIENT, BY_SERVER, Line, RECEIVED, Rsts, SENT};
-use crate::scenarios::base::{ROW, idle_connection};
+use crate::scenarios::base::{ROW, idle_connection, idle_connection_after_slow_response};
 use crate::scenarios::scenario::Scenario;
-use crate::testbed::diag::State::CloseWait;
+use crate::testbed::diag::State::{CloseWait, TimeWaitForFin};
 use crate::testbed::network::Network;
 use crate::testbed::raw::Raw;
 use crate::traffic::connection::Connection;
@@ -36,6 +36,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         silent_rsts: BY_SERVER,
         server: Some(Line {
             cause: "after_response",
+            or: &["unknown"],
             mechanism: Some("listener"),
             matched: "closed",
             ..SENT
@@ -80,9 +81,11 @@ fn late_segment_after_last_ack(net: &Network) -> Result<Connection<'_>> {
 
 fn rst_below_fin(net: &Network) -> Result<Connection<'_>> {
     let watch = net.watch()?;
-    let mut connection = idle_connection(net)?;
+    let mut connection = idle_connection_after_slow_response(net)?;
     connection.server_closes();
     connection.client_reaches(CloseWait)?;
+    // Else the FIN would be sent again.
+    connection.server_reaches(TimeWaitForFin)?;
     let (from, to) = (connection.server_endpoint, connection.client_endpoint);
     let sequence = watch.next(from, to)?.wrapping_sub(1);
     Raw { host: &net.server, from, to, sequence }.rst()?;

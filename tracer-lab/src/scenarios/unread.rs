@@ -46,7 +46,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         run: banner_then_reset,
         rsts: BY_CLIENT,
         server: Some(Line { role: "server", cause: "no_request", ..RECEIVED }),
-        client: Some(Line { role: "client", cause: "no_request", mechanism: Some("linger"), ..SENT }),
+        client: Some(Line { role: "client", cause: "no_request", mechanism: Some("unread_close"), ..SENT }),
         ..ROW
     },
     Scenario {

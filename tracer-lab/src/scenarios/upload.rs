@@ -23,8 +23,8 @@ const SOON: Duration = Duration::from_millis(20);
 const EARLY: Line =
     Line { cause: "early_close", mechanism: Some("unread_close"), request_read: Some("partly"), ..SENT };
 const EARLY_AT_CLIENT: Line = Line { cause: "early_close", request_read: Some("partly"), ..RECEIVED };
-const CUT: Line = Line { cause: "awaiting_response", ..EARLY };
-const CUT_AT_CLIENT: Line = Line { cause: "awaiting_response", ..EARLY_AT_CLIENT };
+const CUT: Line = Line { cause: "awaiting_response", or: &["early_close"], ..EARLY };
+const CUT_AT_CLIENT: Line = Line { cause: "awaiting_response", or: &["early_close"], ..EARLY_AT_CLIENT };
 
 /// An upload that is answered early and goes on.
 const ANSWERED: Scenario =

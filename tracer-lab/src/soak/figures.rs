@@ -55,15 +55,20 @@ impl Figures {
     /// Adds what was said of one end of a connection of this kind.
     pub(crate) fn add(&mut self, kind: &Kind, side: &str, line: &Reset) {
         let causes = if side == "S" { kind.server } else { kind.client };
-        // Where another cause is right as well, nobody is wrong.
-        if let [cause] = causes {
-            self.race.add(line.cause == "keepalive_race", *cause == "keepalive_race");
-        }
+        self.race.add(line.cause == "keepalive_race", causes == ["keepalive_race"]);
         let never = if side == "S" { &mut self.never_at_server } else { &mut self.never_at_client };
         if kind.request != Request::Unproven {
             never.add(line.request_read == "never", kind.request == Request::Untouched);
         }
         self.join(kind, line);
+    }
+
+    /// Nothing was said of an end of which something had to be.
+    pub(crate) fn miss(&mut self, kind: &Kind, side: &str) {
+        let causes = if side == "S" { kind.server } else { kind.client };
+        self.race.add(false, causes == ["keepalive_race"]);
+        let never = if side == "S" { &mut self.never_at_server } else { &mut self.never_at_client };
+        never.add(false, kind.request == Request::Untouched);
     }
 
     fn join(&mut self, kind: &Kind, line: &Reset) {

@@ -95,10 +95,8 @@ pub(crate) const KINDS: &[Kind] = &[
     Kind {
         name: "first request unread",
         run: |pair, _| parts::close_unread(pair, 0),
-        request: Request::Untouched,
         own_end: OwnEnd::Server,
-        // The server closed with a request of a connection that had not idled.
-        ..both(&["never_read", "keepalive_race"])
+        ..RACE
     },
     Kind {
         name: "first request taken",
@@ -122,7 +120,13 @@ pub(crate) const KINDS: &[Kind] = &[
         uncounted: true,
         ..TAKEN
     },
-    Kind { name: "upload cut", run: parts::upload_cut, own_end: OwnEnd::Server, ..TAKEN },
+    Kind {
+        name: "upload cut",
+        run: parts::upload_cut,
+        request: Request::Read,
+        own_end: OwnEnd::Server,
+        ..both(&["awaiting_response", "early_close"])
+    },
     Kind {
         name: "upload answered early",
         run: parts::upload_answered,

@@ -12,7 +12,7 @@ use socket2::SockRef;
 use crate::testbed::diag::{Diag, State};
 use crate::testbed::network::Network;
 use crate::testbed::sockets::{accept, client_here, listen_on};
-use crate::testbed::wait::until;
+use crate::testbed::wait::{let_pass, until};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 16;
@@ -52,6 +52,8 @@ pub(crate) struct Pair<'net> {
     pub(crate) server_endpoint: SocketAddr,
     /// Bytes of each message: large enough for nobody to take one for a last word.
     message: usize,
+    /// How long it idles before its last request.
+    rest: Duration,
     /// How a RST ended the socket, as its application sees it.
     pub(crate) client_errno: Option<Errno>,
     pub(crate) server_errno: Option<Errno>,
@@ -59,7 +61,7 @@ pub(crate) struct Pair<'net> {
 
 impl<'net> Pair<'net> {
     /// A client socket at `port` that is not connected.
-    pub(crate) fn new(worker: &'net Worker, port: u16, message: usize) -> Result<Self> {
+    pub(crate) fn new(worker: &'net Worker, port: u16, message: usize, rest: Duration) -> Result<Self> {
         let from = SocketAddr::new(worker.net.client_address().ip(), port);
         Ok(Self {
             worker,
@@ -68,6 +70,7 @@ impl<'net> Pair<'net> {
             client_endpoint: from,
             server_endpoint: worker.server,
             message,
+            rest,
             client_errno: None,
             server_errno: None,
         })
@@ -84,6 +87,11 @@ impl<'net> Pair<'net> {
             self.client_reads()?;
         }
         Ok(())
+    }
+
+    /// Nobody says anything for a while.
+    pub(crate) fn idles(&self) {
+        let_pass(self.rest);
     }
 
     /// The client connects where nobody listens.

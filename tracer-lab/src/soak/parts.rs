@@ -1,14 +1,9 @@
 //! The steps of the soak's connections.
 
-use std::time::Duration;
-
 use anyhow::Result;
 
 use crate::soak::pair::Pair;
-use crate::testbed::wait::let_pass;
 
-/// How long a connection that was made in advance idles: longer than what is no idle time to the tracer.
-const POOLED: Duration = Duration::from_millis(60);
 /// Bytes of a QUIT.
 const QUIT: usize = 6;
 /// Bytes of a TLS alert.
@@ -91,6 +86,7 @@ pub(crate) fn server_resets_idle(pair: &mut Pair, exchanges: usize) -> Result<()
 
 pub(crate) fn close_unread(pair: &mut Pair, exchanges: usize) -> Result<()> {
     pair.open(exchanges)?;
+    pair.idles();
     pair.client_sends()?;
     pair.server_has_unread()?;
     pair.server_closes();
@@ -99,7 +95,7 @@ pub(crate) fn close_unread(pair: &mut Pair, exchanges: usize) -> Result<()> {
 
 pub(crate) fn race_of_pooled(pair: &mut Pair, _: usize) -> Result<()> {
     pair.open(0)?;
-    let_pass(POOLED);
+    pair.idles();
     pair.server_closes();
     pair.server_waits_for_fin()?;
     pair.client_sends()?;
@@ -108,6 +104,7 @@ pub(crate) fn race_of_pooled(pair: &mut Pair, _: usize) -> Result<()> {
 
 pub(crate) fn race_acknowledged_fin(pair: &mut Pair, exchanges: usize) -> Result<()> {
     pair.open(exchanges)?;
+    pair.idles();
     pair.server_closes();
     pair.server_waits_for_fin()?;
     pair.client_sends()?;
@@ -117,6 +114,7 @@ pub(crate) fn race_acknowledged_fin(pair: &mut Pair, exchanges: usize) -> Result
 /// Whether the FIN has arrived, and is acknowledged, when the request leaves, is left to chance.
 pub(crate) fn race_fresh_fin(pair: &mut Pair, exchanges: usize) -> Result<()> {
     pair.open(exchanges)?;
+    pair.idles();
     pair.server_closes();
     pair.client_sends()?;
     pair.client_is_reset()
@@ -125,12 +123,14 @@ pub(crate) fn race_fresh_fin(pair: &mut Pair, exchanges: usize) -> Result<()> {
 /// The same where the server reads the request and throws it away.
 pub(crate) fn lingering_close(pair: &mut Pair, exchanges: usize) -> Result<()> {
     pair.open(exchanges)?;
+    pair.idles();
     pair.server_shuts_down()?;
     throw_away(pair)
 }
 
 pub(crate) fn lingering_close_unprocessed(pair: &mut Pair, exchanges: usize) -> Result<()> {
     pair.open(exchanges)?;
+    pair.idles();
     pair.server_shuts_down()?;
     pair.server_waits_for_fin()?;
     throw_away(pair)
@@ -149,6 +149,7 @@ fn throw_away(pair: &mut Pair) -> Result<()> {
 /// The server has taken a request.
 fn take(pair: &mut Pair, exchanges: usize) -> Result<()> {
     pair.open(exchanges)?;
+    pair.idles();
     pair.client_sends()?;
     pair.server_reads()
 }
@@ -221,7 +222,7 @@ pub(crate) fn client_resets_open_request(pair: &mut Pair, exchanges: usize) -> R
 
 pub(crate) fn alert_to_closed(pair: &mut Pair, exchanges: usize) -> Result<()> {
     pair.open(exchanges)?;
-    let_pass(POOLED);
+    pair.idles();
     pair.server_closes();
     pair.server_waits_for_fin()?;
     pair.client_says(ALERT)?;
@@ -230,6 +231,7 @@ pub(crate) fn alert_to_closed(pair: &mut Pair, exchanges: usize) -> Result<()> {
 
 pub(crate) fn server_forgets(pair: &mut Pair, exchanges: usize) -> Result<()> {
     pair.open(exchanges)?;
+    pair.idles();
     pair.server_vanishes()?;
     pair.client_sends()?;
     pair.client_is_reset()

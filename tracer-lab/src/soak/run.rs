@@ -13,7 +13,7 @@ use crate::soak::pair::{Pair, Worker};
 use crate::testbed::network::Network;
 
 /// In each network.
-const WORKERS: usize = 4;
+const WORKERS: usize = 8;
 /// Each worker's server has this port and the two behind it.
 const FIRST_SERVER_PORT: u16 = 8080;
 const SERVER_PORTS: usize = 10;
@@ -21,6 +21,8 @@ const SERVER_PORTS: usize = 10;
 const FIRST_CLIENT_PORT: usize = 10_000;
 /// Bytes of a message.
 const MESSAGE: std::ops::Range<usize> = 100..1000;
+/// The shortest time a connection idles: longer than what is no idle time to the tracer.
+const REST: Duration = Duration::from_millis(60);
 /// Exchanges on a connection before the last.
 const EXCHANGES: std::ops::RangeInclusive<usize> = 1..=3;
 
@@ -44,6 +46,7 @@ struct Planned {
     port: u16,
     exchanges: usize,
     message: usize,
+    rest: Duration,
 }
 
 /// Runs `connections` connections, shared equally between the networks, and says how long it took.
@@ -78,6 +81,8 @@ fn planned(number: usize, random: &mut Rng) -> Result<Planned> {
         port: u16::try_from(FIRST_CLIENT_PORT + number).context("too many connections")?,
         exchanges: random.usize(EXCHANGES),
         message: random.usize(MESSAGE),
+        // Most are short, and no age is more common than those around it: the server has no timeout.
+        rest: REST.mul_f64((1.0 / (1.0 - random.f64() * 0.95)).ln() + 1.0),
     })
 }
 
@@ -88,7 +93,7 @@ fn run_part(net: &Network, port: u16, plan: &[Planned]) -> Result<Vec<Completed>
 
 fn run_one(net: &Network, worker: &Worker, planned: &Planned) -> Result<Completed> {
     let kind = planned.kind;
-    let mut pair = Pair::new(worker, planned.port, planned.message)?;
+    let mut pair = Pair::new(worker, planned.port, planned.message, planned.rest)?;
     (kind.run)(&mut pair, planned.exchanges).with_context(|| format!("{} ({})", kind.name, planned.port))?;
     Ok(Completed {
         kind,

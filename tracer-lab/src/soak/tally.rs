@@ -5,7 +5,6 @@ use std::fmt;
 use std::net::IpAddr;
 
 use anyhow::Result;
-use tracer_common::KIND_CLOSE;
 
 use crate::soak::kinds::OwnEnd;
 use crate::soak::run::Completed;
@@ -151,8 +150,6 @@ pub(crate) fn differences(seen: &Evidence, large: &Counts, small: &Counts) -> Ve
         ("segments sent, of the small ring and captured", small.own.segments_sent, seen.captured_sent),
         ("segments received, of the large ring and by errors", large.own.segments_received, received),
         ("segments received, of the small ring and by errors", small.own.segments_received, received),
-        // A step to CLOSE is worth a record where the application makes it without a FIN.
-        ("records of a close, and own ends", large.due.of_kind(KIND_CLOSE), seen.own_ends),
         (
             "unmatched resets of the large ring, by the metric and in the lines",
             large.unmatched[0],

@@ -62,7 +62,10 @@ impl Verdicts {
                 *counts.entry(said.to_owned()).or_default() += 1;
                 match (causes, lines.as_slice()) {
                     ([], []) => {}
-                    (_, []) => verdicts.missing += 1,
+                    (_, []) => {
+                        verdicts.missing += 1;
+                        verdicts.figures.miss(completed.kind, side);
+                    }
                     _ if causes.contains(&said) => {}
                     _ => {
                         let name = completed.kind.name;

@@ -69,10 +69,9 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// The server's application has read all of the last request, of the usual kind.
+    /// The server's application has read some of the last request.
     pub(crate) fn last_request_is_read(&self) -> bool {
-        let [sent, read] = [0, 1].map(|end| self.requests[end].get());
-        sent > 0 && read == sent
+        self.read.get()
     }
 
     fn client_status(&self) -> Result<Option<Status>> {

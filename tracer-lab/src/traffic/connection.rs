@@ -39,6 +39,8 @@ pub(crate) struct Connection<'net> {
     pub(super) server_kernel: Diag,
     /// Requests that were sent, and read.
     pub(super) requests: [Cell<u8>; 2],
+    /// The server's application has read some of the last request.
+    pub(super) read: Cell<bool>,
     pub(crate) client_endpoint: SocketAddr,
     pub(crate) server_endpoint: SocketAddr,
     /// What the sockets reported to their applications in the end.
@@ -200,6 +202,7 @@ impl<'net> Connection<'net> {
             client_kernel: Diag::open(&net.client)?,
             server_kernel: Diag::open(&net.server)?,
             requests: Default::default(),
+            read: Cell::default(),
             client_errno: None,
             server_errno: None,
         })

@@ -31,17 +31,19 @@ impl Connection<'_> {
     }
 
     pub(crate) fn client_requests(&self) -> Result<()> {
+        self.read.set(false);
         Ok(self.client()?.write_all(&next(&self.requests[0]))?)
     }
 
     /// A request of many segments, in one piece.
     pub(crate) fn client_requests_at_length(&self) -> Result<()> {
+        self.read.set(false);
         let request = [next(&self.requests[0]).as_slice(), &[b'.'; 16 * 1024]].concat();
         Ok(self.client()?.write_all(&request)?)
     }
 
     pub(crate) fn server_reads_the_request(&self) -> Result<()> {
-        read(self.server()?, &next(&self.requests[1]))
+        self.server_reads(&next(&self.requests[1]))
     }
 
     pub(crate) fn server_responds(&self) -> Result<()> {
@@ -54,6 +56,7 @@ impl Connection<'_> {
 
     /// A message other than the usual request and response.
     pub(crate) fn client_says(&self, message: &[u8]) -> Result<()> {
+        self.read.set(false);
         Ok(self.client()?.write_all(message)?)
     }
 
@@ -84,7 +87,7 @@ impl Connection<'_> {
     /// Messages at this pace, which go on with what the client has begun to say.
     pub(crate) fn client_goes_on(&self, pieces: u32, pace: Duration) -> Result<()> {
         (0..pieces).try_for_each(|_| {
-            self.client_says(&PIECE)?;
+            self.client()?.write_all(&PIECE)?;
             let_pass(pace);
             Ok(())
         })
@@ -92,12 +95,14 @@ impl Connection<'_> {
 
     /// The server reads so many of these messages.
     pub(crate) fn server_reads_pieces(&self, pieces: u32) -> Result<()> {
-        (0..pieces).try_for_each(|_| read(self.server()?, &PIECE))
+        (0..pieces).try_for_each(|_| self.server_reads(&PIECE))
     }
 
     /// What the client says last.
     pub(crate) fn server_reads(&self, message: &[u8]) -> Result<()> {
-        read(self.server()?, message)
+        read(self.server()?, message)?;
+        self.read.set(true);
+        Ok(())
     }
 
     pub(crate) fn server_accepts(&mut self) -> Result<()> {
