@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -19,7 +19,7 @@ use crate::servers::failures::front::{Front, Proxy, Walked};
 use crate::servers::failures::incident::Tracer;
 use crate::servers::failures::kind::{Break, Kind, Pause};
 use crate::servers::failures::table::Row;
-use crate::servers::failures::upstream::{KEEPS, Place, Speaks, Upstream};
+use crate::servers::failures::upstream::{BACKLOG, KEEPS, Place, Speaks, Upstream};
 use crate::servers::failures::verdict::{Evidence, judge};
 use crate::servers::failures::walk::Plan;
 use crate::servers::failures::wire::{connections, id_in};
@@ -102,12 +102,13 @@ pub(crate) fn run(tracer: &Tracer, pairs: &[Pair], size: Size) -> Result<Vec<Row
         .collect::<Result<Vec<_>>>()?;
     let running = measured(&net, running)?;
     let capture = Capture::start(&net.client, directory.path().join("client.pcap"))?;
+    let waiting = if breaks == Break::Crowd { crowd(&net, &running)? } else { Vec::new() };
     let walked = thread::scope(|scope| {
         let walks: Vec<_> = running
             .iter()
             .map(|one| scope.spawn(|| net.client.enter(|| one.walk().context(one.pair.server.name()))))
             .collect();
-        breaks.happen(&net, &running)?;
+        breaks.happen(&net, &running, waiting)?;
         walks.into_iter().map(join).collect::<Result<Vec<_>>>()
     })?;
     let_pass(SETTLES);
@@ -180,6 +181,7 @@ impl Running {
             actions: pair.kind.actions,
             patience: pair.kind.patience,
             stagger: Plan::STAGGER,
+            renews: false,
             first: REQUESTS.fetch_add(u64::from(size.walkers * rounds), Ordering::Relaxed),
         };
         let proxy = {
@@ -225,9 +227,17 @@ fn range(closes: &[Duration]) -> Result<RangeInclusive<Duration>> {
 
 impl Break {
     /// Waits until the walkers are where it should happen, and lets it.
-    fn happen(self, net: &Network, running: &[Running]) -> Result<()> {
+    fn happen(self, net: &Network, running: &[Running], waiting: Vec<TcpStream>) -> Result<()> {
         match self {
             Self::Nothing => Ok(()),
+            Self::Crowd => {
+                let connecting = || net.server.ss("-tnH state syn-recv").map(|lines| lines.lines().count());
+                let walkers: u32 = running.iter().map(|one| one.plan.walkers).sum();
+                until("all walkers to connect", || Ok((connecting()? >= walkers as usize).then_some(())))?;
+                drop(waiting);
+                net.release_packets_to_client()?;
+                running.iter().try_for_each(|one| one.signal(Signal::SIGCONT))
+            }
             Self::StopAndKill => {
                 each_walker_had(running, 1)?;
                 running.iter().try_for_each(|one| one.signal(Signal::SIGSTOP))?;
@@ -251,6 +261,19 @@ impl Break {
             }
         }
     }
+}
+
+/// Stops the servers and fills their queues up to the last place; then nothing reaches the clients.
+fn crowd(net: &Network, running: &[Running]) -> Result<Vec<TcpStream>> {
+    let mut waiting = Vec::new();
+    for one in running {
+        one.signal(Signal::SIGSTOP)?;
+        for _ in 0..BACKLOG {
+            waiting.push(net.client.enter(|| Ok(TcpStream::connect(one.endpoint)?))?);
+        }
+    }
+    net.hold_packets_to_client()?;
+    Ok(waiting)
 }
 
 /// Waits until each server has taken so many requests of each walker.

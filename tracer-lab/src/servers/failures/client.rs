@@ -90,8 +90,8 @@ pub(crate) fn walk(library: Library, plan: &Plan, directory: &Path) -> Result<Wa
             None => walked.refused.push(said.id),
             Some(error) => {
                 walked.lines += 1;
-                let client = local(said.port);
-                walked.losses.push(Loss { id: said.id, said: error, client, at: Some(Instant::now()) });
+                let (client, at) = (local(said.port), Some(Instant::now()));
+                walked.losses.push(Loss { id: said.id, said: error, client, at, at_proxy: false });
             }
         }
     }

@@ -68,7 +68,7 @@ impl Front {
             Self::HAProxy => {
                 let file = directory.join("front.conf");
                 fs::write(&file, through_haproxy(endpoint, plan))?;
-                let words = ["haproxy", "-db", "-q", "-f", &file.display().to_string()].map(str::to_owned);
+                let words = ["haproxy", "-db", "-f", &file.display().to_string()].map(str::to_owned);
                 (words.to_vec(), directory.join(format!("{}.log", endpoint.port())))
             }
             Self::Raw | Self::Client(_) => return Ok(None),
@@ -99,14 +99,16 @@ impl Front {
 impl Proxy {
     fn walk(&self, plan: &Plan) -> Result<Walked> {
         // It answers, however it goes on behind it.
-        let before_it = Plan { server: self.endpoint, patience: plan.patience + 20_000, ..plan.clone() };
+        let before_it =
+            Plan { server: self.endpoint, patience: plan.patience + 20_000, renews: true, ..plan.clone() };
         let answers = walk(&before_it);
         let text = fs::read_to_string(&self.log).with_context(|| format!("no log {}", self.log))?;
         let said = match self.front {
             Front::Nginx => text.lines().filter_map(loss::nginx).collect::<Vec<_>>(),
             _ => text.lines().filter_map(loss::haproxy).collect(),
         };
-        let lines = said.len();
+        let dropped: Vec<_> = answers.iter().filter_map(Loss::of).collect();
+        let lines = said.len() + dropped.len();
         let mut losses: Vec<Loss> = Vec::new();
         for mut loss in said {
             loss.at = answers.iter().find(|answer| answer.id == loss.id).map(|answer| answer.at);
@@ -114,6 +116,13 @@ impl Proxy {
             if losses.iter().all(|known| known.id != loss.id) {
                 losses.push(loss);
             }
+        }
+        // HAProxy says nothing of it where the client should try again: it closes the connection to it, too.
+        for loss in dropped {
+            if losses.iter().all(|known| known.id != loss.id) {
+                losses.push(Loss { client: None, ..loss.clone() });
+            }
+            losses.push(Loss { at_proxy: true, ..loss });
         }
         Ok(Walked {
             losses,

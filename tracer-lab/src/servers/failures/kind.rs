@@ -34,6 +34,8 @@ pub(crate) enum Pause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Break {
     Nothing,
+    /// The server stops to run and has nearly as many connections as may wait, when all walkers connect at once.
+    Crowd,
     /// The server stops to run when each walker had one answer, and is killed 3 s later.
     StopAndKill,
     /// `ss -K` when the server has taken the second request of each walker.
@@ -99,8 +101,7 @@ pub(crate) const REFUSED: Kind = fails("refused", &["refused"], &["ok"]);
 pub(crate) const UNREACHABLE: Kind =
     Kind { patience: 2_500, ..fails("SYN unanswered", &["unreachable"], &["ok"]) };
 pub(crate) const NO_ROUTE: Kind = fails("no route", &["unreachable"], &["ok"]);
-pub(crate) const OVERFLOW: Kind =
-    Kind { pause: Pause::Between(1_000, 1_000), ..fails("queue overflow", &["backlog_overflow"], &["ok"]) };
+pub(crate) const OVERFLOW: Kind = broken("queue overflow", &["backlog_overflow"], Break::Crowd);
 pub(crate) const NEVER_READ: Kind = broken("hung, then killed", &["never_read"], Break::StopAndKill);
 pub(crate) const DESTROYED: Kind =
     Kind { actions: &["ok", "hang"], ..broken("socket destroyed", &["killed"], Break::Destroy) };

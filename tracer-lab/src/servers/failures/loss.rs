@@ -16,13 +16,15 @@ pub(crate) struct Loss {
     pub(crate) client: Option<SocketAddr>,
     /// When it was known.
     pub(crate) at: Option<Instant>,
+    /// The application is a client of the proxy, which closed its connection without a word.
+    pub(crate) at_proxy: bool,
 }
 
 impl Loss {
     /// Of a walker of ours.
     pub(crate) fn of(answer: &Answer) -> Option<Self> {
         let said = answer.got.as_ref().err()?.clone();
-        Some(Self { id: answer.id, said, client: answer.client, at: Some(answer.at) })
+        Some(Self { id: answer.id, said, client: answer.client, at: Some(answer.at), at_proxy: false })
     }
 }
 
@@ -34,7 +36,7 @@ pub(crate) fn nginx(line: &str) -> Option<Loss> {
     let (_, said) = said.split_once(": *")?;
     let (_, said) = said.split_once(' ')?;
     (request.contains("upstream: ")).then_some(())?;
-    Some(Loss { id: id_in(request)?, said: said.to_owned(), client: None, at: None })
+    Some(Loss { id: id_in(request)?, said: said.to_owned(), client: None, at: None, at_proxy: false })
 }
 
 /// A line of `HAProxy`'s log about a request that the server's side ended. Its termination state begins with the party
@@ -49,6 +51,7 @@ pub(crate) fn haproxy(line: &str) -> Option<Loss> {
         said: state.to_owned(),
         client: client.map(|(address, port)| SocketAddr::new(address, port)),
         at: None,
+        at_proxy: false,
     })
 }
 

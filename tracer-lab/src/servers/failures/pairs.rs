@@ -10,7 +10,6 @@ use crate::servers::failures::kind::Kind;
 use crate::servers::failures::upstream as servers;
 use crate::servers::failures::upstream::Upstream;
 
-const PROXIES: [Front; 2] = [Front::Nginx, Front::HAProxy];
 const FRONTS: [Front; 7] = [
     Front::Nginx,
     Front::HAProxy,
@@ -68,7 +67,13 @@ const UPLOADERS: [Front; 5] = [
     Front::Client(Library::Httpx),
 ];
 /// What breaks the network or the server for all.
-const BREAKS: [&Kind; 4] = [&kinds::NEVER_READ, &kinds::DESTROYED, &kinds::LOST, &kinds::FORGOTTEN];
+const BREAKS: [(&Kind, Where); 5] = [
+    (&kinds::NEVER_READ, NODE),
+    (&kinds::DESTROYED, NODE),
+    (&kinds::LOST, NODE),
+    (&kinds::FORGOTTEN, NODE),
+    (&kinds::OVERFLOW, Where::Software(&servers::OVERLOADED)),
+];
 
 type Batch = (Vec<Pair>, Size);
 
@@ -82,7 +87,7 @@ pub(crate) fn batches() -> Vec<Batch> {
     let fronts = FRONTS.iter().chain(&PLAIN);
     let others = fronts.map(|front| (of(&OTHERS, &[*front]), Size { walkers: 6, rounds: 6 }));
     let size = Size { walkers: 10, rounds: 2 };
-    let breaks = BREAKS.map(|kind| (of(&[(kind, NODE)], &[&FRONTS[..], &PLAIN].concat()), size));
+    let breaks = BREAKS.map(|one| (of(&[one], &[&FRONTS[..], &PLAIN].concat()), size));
     races.chain(others).chain(single(Size { walkers: 10, rounds: 8 })).chain(breaks).collect()
 }
 
@@ -95,7 +100,7 @@ pub(crate) fn fast_batches() -> Vec<Batch> {
     let fronts = [Front::Nginx, Front::Client(Library::Agent)];
     let others = (of(&OTHERS, &fronts), Size { walkers: 4, rounds: 4 });
     let size = Size { walkers: 4, rounds: 2 };
-    let breaks = BREAKS.map(|kind| (of(&[(kind, NODE)], &[Front::Nginx, Front::HAProxy, Front::Raw]), size));
+    let breaks = BREAKS.map(|one| (of(&[one], &[Front::Nginx, Front::HAProxy, Front::Raw]), size));
     let small = Size { walkers: 4, rounds: 4 };
     [races, others].into_iter().chain(single_fast(small)).chain(breaks).collect()
 }
@@ -105,18 +110,15 @@ const NODE: Where = Where::Software(&servers::NODE);
 /// What only some can ask for.
 fn single(size: Size) -> Vec<Batch> {
     let fpm = [(&kinds::WORKER_TIMEOUT, FPM), (&kinds::LIMIT, FPM)];
-    let overflow = (&kinds::OVERFLOW, Where::Software(&servers::OVERLOADED));
     let mut pairs = of(&UPLOADS, &UPLOADERS);
     pairs.extend(of(&[(&kinds::HALF_CLOSED, NODE)], &PLAIN));
     pairs.extend(of(&fpm, &[Front::Nginx]));
-    pairs.extend(of(&[overflow], &[&PROXIES[..], &PLAIN].concat()));
     vec![(pairs, size)]
 }
 
 fn single_fast(size: Size) -> Vec<Batch> {
     let mut pairs = of(&UPLOADS, &[Front::Raw, Front::Nginx]);
     pairs.extend(of(&[(&kinds::HALF_CLOSED, NODE)], &PLAIN));
-    pairs.extend(of(&[(&kinds::OVERFLOW, Where::Software(&servers::OVERLOADED))], &PLAIN));
     vec![(pairs, size)]
 }
 

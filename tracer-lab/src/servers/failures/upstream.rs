@@ -14,6 +14,9 @@ use crate::testbed::nginx;
 /// What every server's keep-alive timeout is set to, in seconds. Some close later.
 pub(crate) const KEEPS: u32 = 1;
 
+/// How many connections may wait at the server that is overloaded.
+pub(crate) const BACKLOG: u32 = 16;
+
 const PYTHON: &str = "/usr/bin/python3";
 
 /// What a server speaks with the one in front of it.
@@ -80,7 +83,7 @@ frontend lab
 ",
         place.endpoint
     );
-    Ok(format!("haproxy -db -q -f {}", place.write("haproxy.conf", &configuration)?))
+    Ok(format!("haproxy -db -f {}", place.write("haproxy.conf", &configuration)?))
 });
 
 pub(crate) const LIGHTTPD: Upstream = http("lighttpd", "lighttpd", |place| {
@@ -184,7 +187,7 @@ request_terminate_timeout = 1s
 /// A server that has too much to do: its queue of connections overflows.
 pub(crate) const OVERLOADED: Upstream = http("overloaded", "python3", |place| {
     let file = place.write("overloaded.py", include_str!("programs/overloaded.py"))?;
-    Ok(format!("{PYTHON} {file} {}", place.words()))
+    Ok(format!("{PYTHON} {file} {} {BACKLOG}", place.words()))
 });
 
 impl Upstream {

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::servers::failures::front::Walked;
 use crate::servers::failures::incident::Incident;
 use crate::servers::failures::kind::Kind;
-use crate::servers::failures::loss::Loss;
 use crate::servers::failures::wire::Connections;
 
 /// How far the application's word and the tracer's may be apart where only their times tell which belong together.
 const TOGETHER: Duration = Duration::from_millis(1_500);
+/// What it is when a proxy took a request and closes without an answer.
+const DROPPED: &[&str] = &["awaiting_response"];
 /// What a race may be called where the server's application took the request all the same.
 const TAKEN: &str = "awaiting_response";
 
@@ -45,7 +46,9 @@ struct Failure<'a> {
     id: u64,
     client: Option<SocketAddr>,
     said: &'a str,
-    loss: Option<&'a Loss>,
+    /// What it may be called.
+    right: &'a [&'static str],
+    at: Option<Instant>,
 }
 
 /// Judges what the tracer said of one server.
@@ -77,10 +80,13 @@ pub(crate) fn judge(evidence: &Evidence) -> Verdict {
 fn failures<'a>(evidence: &'a Evidence) -> Vec<Failure<'a>> {
     let mut failures = Vec::new();
     for loss in &evidence.walked.losses {
-        let failure = |client| Failure { id: loss.id, client, said: &loss.said, loss: Some(loss) };
+        let right = if loss.at_proxy { DROPPED } else { evidence.kind.right };
+        let failure = |client| Failure { id: loss.id, client, said: &loss.said, right, at: loss.at };
         match evidence.connections.get(&loss.id) {
-            Some(clients) => failures.extend(clients.iter().map(|client| failure(Some(*client)))),
-            None => failures.push(failure(loss.client)),
+            Some(clients) if !loss.at_proxy => {
+                failures.extend(clients.iter().map(|client| failure(Some(*client))));
+            }
+            _ => failures.push(failure(loss.client)),
         }
     }
     let lost: HashSet<u64> = evidence.walked.losses.iter().map(|loss| loss.id).collect();
@@ -90,7 +96,8 @@ fn failures<'a>(evidence: &'a Evidence) -> Vec<Failure<'a>> {
             id,
             client: Some(*client),
             said: "sent again by the library",
-            loss: None,
+            right: evidence.kind.right,
+            at: None,
         }));
     }
     failures
@@ -98,7 +105,7 @@ fn failures<'a>(evidence: &'a Evidence) -> Vec<Failure<'a>> {
 
 /// The client of the incident that came at the time of a failure without a known connection, unless it is another's.
 fn nearest(evidence: &Evidence, failure: &Failure, known: &[Failure]) -> Option<SocketAddr> {
-    let at = failure.loss?.at?;
+    let at = failure.at?;
     let apart = |incident: &Incident| incident.at.max(at) - incident.at.min(at);
     let candidates = evidence.incidents.iter().filter(|incident| {
         let client = Some(incident.ends()[0]);
@@ -142,7 +149,7 @@ fn join(evidence: &Evidence, failure: &Failure, used: &mut [bool], verdict: &mut
 /// What is wrong with what was told of one failure at its two ends.
 fn wrong(evidence: &Evidence, failure: &Failure, told: &Incident, server: &[&Incident]) -> Option<String> {
     let taken = evidence.taken.contains(&failure.id);
-    let right = |cause: &str| evidence.kind.right.contains(&cause) || (taken && cause == TAKEN);
+    let right = |cause: &str| failure.right.contains(&cause) || (taken && cause == TAKEN);
     if !right(&told.cause) {
         return Some(format!("not {}", told.cause));
     }
@@ -169,6 +176,7 @@ fn refused(evidence: &Evidence) -> HashSet<SocketAddr> {
 mod tests {
     use super::*;
     use crate::servers::failures::kind::{RACE, REFUSED};
+    use crate::servers::failures::loss::Loss;
 
     const CLIENT: &str = "10.0.0.1:7";
 
@@ -184,8 +192,8 @@ mod tests {
 
     /// Joined, wrong, missing and extra, of one request that failed and one that did not.
     fn count(kind: &Kind, on_wire: bool, taken: &[u64], incidents: &[Incident]) -> [usize; 4] {
-        let at = Some(std::time::Instant::now());
-        let loss = Loss { id: 1, said: "reset".into(), client: None, at };
+        let at = Some(Instant::now());
+        let loss = Loss { id: 1, said: "reset".into(), client: None, at, at_proxy: false };
         let walked = Walked { losses: vec![loss], ..Walked::default() };
         let mut connections = Connections::new();
         if on_wire {

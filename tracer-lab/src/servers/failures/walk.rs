@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     /// In milliseconds.
     pub(crate) patience: u64,
     pub(crate) stagger: u64,
+    /// Every other request is the first of a connection.
+    pub(crate) renews: bool,
     /// The number of the first request; those of a walker follow each other.
     pub(crate) first: u64,
 }
@@ -75,6 +77,9 @@ fn walk_alone(plan: &Plan, walker: u32, answers: &Mutex<Vec<Answer>>) {
     for round in 0..plan.rounds {
         let id = plan.first + u64::from(walker * plan.rounds + round);
         let action = plan.actions[round as usize % plan.actions.len()];
+        if plan.renews && round % 2 == 1 {
+            session = None;
+        }
         let mut client = None;
         let got = ask(&mut session, plan, &format!("/w{walker}/x{id}/{action}"), action, &mut client);
         if got.is_err() {
