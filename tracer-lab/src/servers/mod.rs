@@ -53,8 +53,8 @@ pub struct Args {
     /// reports
     #[arg(long)]
     failures: bool,
-    /// Of the failures, only those of software that is small, as in CI
-    #[arg(long, requires = "failures")]
+    /// Of failures and healthy traffic, only that of software which is small, as in CI
+    #[arg(long)]
     fast: bool,
     /// Of the failures, only those with one of these words in their names
     #[arg(long, value_delimiter = ',', value_name = "WORD,…", requires = "failures")]
@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let tracer = tracer()?;
     if let Some(seconds) = args.healthy {
-        let health = healthy(&tracer, Duration::from_secs(seconds))?;
+        let health = healthy(&tracer, args.fast, Duration::from_secs(seconds))?;
         print!("{health}");
         tracer.stop()?;
         return health.is_ok();

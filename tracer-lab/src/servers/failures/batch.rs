@@ -129,7 +129,7 @@ pub(crate) fn run(tracer: &Tracer, pairs: &[Pair], size: Size) -> Result<Vec<Row
             taken: &taken(&one.files)?,
             incidents: &about,
         };
-        Ok(Row::new(&one.pair, walked, judge(&evidence), &advice, one.endpoint))
+        Ok(Row::new(&one.pair, walked, judge(&evidence), &advice, &one.plan))
     });
     let rows = rows.collect::<Result<_>>()?;
     // What the hosts still say while they are taken down reaches nobody.

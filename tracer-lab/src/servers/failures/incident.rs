@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::testbed::daemon::{self, DaemonUnderTest, MAX_SERIES};
 
 /// Causes that cost no request.
-const HARMLESS: [&str; 2] = ["no_request", "after_response"];
+pub(crate) const HARMLESS: [&str; 2] = ["no_request", "after_response"];
 
 /// One line, as far as it is judged.
 #[derive(Clone, Debug, Deserialize)]

@@ -61,7 +61,7 @@ impl Pause {
         let milliseconds = |time: &Duration| time.as_secs_f64() * 1e3;
         match self {
             Self::AroundTimeout => {
-                [milliseconds(closes.start()) - AROUND, milliseconds(closes.end()) + AROUND]
+                [(milliseconds(closes.start()) - AROUND).max(0.0), milliseconds(closes.end()) + AROUND]
             }
             Self::Between(from, to) => [from.into(), to.into()],
         }

@@ -20,6 +20,7 @@ mod wire;
 use anyhow::Result;
 
 use crate::programs::step;
+pub(crate) use crate::servers::failures::incident::HARMLESS;
 use crate::servers::failures::incident::Tracer;
 use crate::servers::failures::pairs::{batches, fast_batches};
 pub use crate::servers::failures::table::Table;

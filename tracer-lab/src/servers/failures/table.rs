@@ -1,7 +1,6 @@
 //! What came of each pair, as a table.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -10,6 +9,7 @@ use crate::servers::failures::batch::Pair;
 use crate::servers::failures::front::Walked;
 use crate::servers::failures::kind::{Kind, Pause};
 use crate::servers::failures::verdict::Verdict;
+use crate::servers::failures::walk::Plan;
 
 /// Of what is wrong, so much is printed for each pair.
 const SHOWN: usize = 3;
@@ -18,6 +18,8 @@ const SHOWN: usize = 3;
 pub(crate) struct Row {
     kind: &'static str,
     pair: String,
+    /// How long walkers rested, in seconds.
+    rests: [f64; 2],
     requests: usize,
     lines: usize,
     verdict: Verdict,
@@ -30,20 +32,15 @@ pub(crate) struct Row {
 pub struct Table(pub(crate) Vec<Row>);
 
 impl Row {
-    pub(crate) fn new(
-        pair: &Pair,
-        walked: &Walked,
-        verdict: Verdict,
-        advice: &Value,
-        server: SocketAddr,
-    ) -> Self {
-        let about = |one: &&Value| one["server"] == *server.to_string();
+    pub(crate) fn new(pair: &Pair, walked: &Walked, verdict: Verdict, advice: &Value, plan: &Plan) -> Self {
+        let about = |one: &&Value| one["server"] == *plan.server.to_string();
         let given: Vec<_> = advice.as_array().into_iter().flatten().filter(about).collect();
         let is_bad = |one: &&&Value| one["severity"] == "warning" && !has_setting(pair.kind);
         let short = |one: &&Value| format!("{} {}", text(&one["role"]), text(&one["kind"]));
         Self {
             kind: pair.kind.name,
             pair: format!("{} - {}", pair.front, pair.server.name()),
+            rests: [plan.from / 1e3, plan.to / 1e3],
             requests: walked.requests,
             lines: walked.lines,
             verdict,
@@ -93,9 +90,10 @@ impl fmt::Display for Table {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             out,
-            "{:<26} {:<30} {:>8} {:>6} {:>6} {:>6} {:>5} {:>7} {:>5}  causes and advice",
+            "{:<26} {:<30} {:>13} {:>8} {:>6} {:>6} {:>6} {:>5} {:>7} {:>5}  causes and advice",
             "what fails",
             "who asks whom",
+            "rests",
             "requests",
             "errors",
             "failed",
@@ -108,9 +106,10 @@ impl fmt::Display for Table {
             let Verdict { failed, joined, wrong, missing, extra, causes } = &row.verdict;
             write!(
                 out,
-                "{:<26} {:<30} {:>8} {:>6} {failed:>6} {joined:>6} {:>5} {:>7} {:>5}",
+                "{:<26} {:<30} {:>13} {:>8} {:>6} {failed:>6} {joined:>6} {:>5} {:>7} {:>5}",
                 row.kind,
                 row.pair,
+                format!("{:.3}..{:.3}", row.rests[0], row.rests[1]),
                 row.requests,
                 row.lines,
                 wrong.len(),

@@ -135,7 +135,9 @@ pub(crate) const AIOHTTP: Upstream = http("aiohttp", "python3-aiohttp", |place| 
 
 pub(crate) const JDK: Upstream = http("JDK HttpServer", "default-jdk-headless", |place| {
     let file = place.write("Upstream.java", include_str!("programs/Upstream.java"))?;
-    let settings = format!("-Dsun.net.httpserver.idleInterval={KEEPS} -Dsun.net.httpserver.clockTick=500");
+    let settings = format!(
+        "-Djava.net.preferIPv4Stack=true -Dsun.net.httpserver.idleInterval={KEEPS} -Dsun.net.httpserver.clockTick=500"
+    );
     Ok(format!("java {settings} {file} {}", place.words()))
 });
 
