@@ -239,7 +239,9 @@ keepalive_timeout 1s; location / {{ return 200 ok; }} }}",
 #[expect(clippy::unnecessary_wraps, reason = "as the other servers'")]
 fn redis(place: &Place) -> Result<String> {
     let (address, port, files) = (place.server.ip(), place.server.port(), place.directory.display());
-    Ok(format!("redis-server --bind {address} --port {port} --timeout 2 --save  --dir {files}"))
+    Ok(format!(
+        "redis-server --bind {address} --port {port} --protected-mode no --timeout 2 --save  --dir {files}"
+    ))
 }
 
 fn postgres(place: &Place) -> Result<String> {
@@ -263,13 +265,10 @@ fn mariadb(place: &Place) -> Result<String> {
     prepare.args(["--user=root", "--auth-root-authentication-method=normal", "--skip-test-db"]);
     prepare.arg(format!("--datadir={files}/data")).stdout(Stdio::null());
     programs::run_quietly(&mut prepare)?;
-    let grant = place.directory.join("grant.sql");
-    fs::write(&grant, "create user root@'%'; grant all on *.* to root@'%';\n")?;
     let (address, port) = (place.server.ip(), place.server.port());
     Ok(format!(
         "mariadbd --no-defaults --user=root --datadir={files}/data --socket={files}/socket --bind-address={address} \
-         --port={port} --skip-name-resolve --init-file={}",
-        grant.display()
+         --port={port} --skip-name-resolve --skip-grant-tables"
     ))
 }
 
