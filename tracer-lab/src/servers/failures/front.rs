@@ -107,7 +107,8 @@ impl Proxy {
             Front::Nginx => text.lines().filter_map(loss::nginx).collect::<Vec<_>>(),
             _ => text.lines().filter_map(loss::haproxy).collect(),
         };
-        let dropped: Vec<_> = answers.iter().filter_map(Loss::of).collect();
+        // The end of an answer that was cut is one like any other to a proxy's client.
+        let dropped: Vec<_> = answers.iter().filter(|answer| !answer.begun).filter_map(Loss::of).collect();
         let lines = said.len() + dropped.len();
         let mut losses: Vec<Loss> = Vec::new();
         for mut loss in said {
@@ -128,7 +129,7 @@ impl Proxy {
             losses,
             lines,
             refused: refused(&answers).map(|answer| answer.id).collect(),
-            refused_at_proxy: refused(&answers).filter_map(|answer| answer.client).collect(),
+            refused_at_proxy: errors(&answers).filter_map(|answer| answer.client).collect(),
             requests: answers.len(),
         })
     }
@@ -136,6 +137,11 @@ impl Proxy {
 
 fn refused(answers: &[Answer]) -> impl Iterator<Item = &Answer> {
     answers.iter().filter(|answer| answer.got == Ok(413))
+}
+
+/// The proxy may answer so, and close, before it has read all.
+fn errors(answers: &[Answer]) -> impl Iterator<Item = &Answer> {
+    answers.iter().filter(|answer| answer.got.as_ref().is_ok_and(|status| *status >= 400))
 }
 
 impl fmt::Display for Front {

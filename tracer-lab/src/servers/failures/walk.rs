@@ -1,6 +1,6 @@
 //! Walkers: each asks again and again on a connection of its own, as a pool does, and rests in between.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -48,6 +48,8 @@ pub(crate) struct Answer {
     /// The status, or what went wrong.
     pub(crate) got: Result<u16, String>,
     pub(crate) client: Option<SocketAddr>,
+    /// Some of it came, whatever went wrong then.
+    pub(crate) begun: bool,
 }
 
 impl Plan {
@@ -80,13 +82,10 @@ fn walk_alone(plan: &Plan, walker: u32, answers: &Mutex<Vec<Answer>>) {
         if plan.renews && round % 2 == 1 {
             session = None;
         }
-        let mut client = None;
-        let got = ask(&mut session, plan, &format!("/w{walker}/x{id}/{action}"), action, &mut client);
-        if got.is_err() {
-            session = None;
-        }
-        let got = got.map_err(|error| error.to_string());
-        let answer = Answer { id, at: Instant::now(), got, client };
+        let mut answer = Answer { id, at: Instant::now(), got: Ok(0), client: None, begun: false };
+        let path = format!("/w{walker}/x{id}/{action}");
+        let got = ask(&mut session, plan, &path, action, &mut answer);
+        (answer.at, answer.got) = (Instant::now(), got.map_err(|error| error.to_string()));
         answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
         let_pass(Duration::from_secs_f64((plan.from + fastrand::f64() * (plan.to - plan.from)) / 1e3));
     }
@@ -98,14 +97,14 @@ fn ask(
     plan: &Plan,
     path: &str,
     action: &str,
-    client: &mut Option<SocketAddr>,
+    answer: &mut Answer,
 ) -> io::Result<u16> {
     let patience = Duration::from_millis(plan.patience);
     let mut session = match kept.take() {
         Some(session) => session,
         None => Session::open_within(plan.server, patience)?,
     };
-    *client = Some(session.local()?);
+    answer.client = Some(session.local()?);
     session.wait_for(patience)?;
     let head = if action.starts_with("upload") {
         upload(&mut session, path)?
@@ -116,6 +115,7 @@ fn ask(
         }
         session.head()?
     };
+    answer.begun = true;
     session.rest(&head)?;
     if head.keeps() {
         *kept = Some(session);
@@ -130,11 +130,7 @@ fn upload(session: &mut Session, path: &str) -> io::Result<Head> {
     for _ in 0..PIECES {
         if let Err(error) = session.send_more(&PIECE) {
             // An answer may have come all the same.
-            return match session.head() {
-                Err(_) => Err(error),
-                Ok(head) if head.status == 413 => Ok(head),
-                Ok(_) => Err(ErrorKind::InvalidData.into()),
-            };
+            return session.head().map_err(|_| error);
         }
         let_pass(PACE);
     }

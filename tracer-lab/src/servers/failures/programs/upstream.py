@@ -27,6 +27,8 @@ async def asgi(scope, receive, send):
     if scope["type"] != "http":
         raise NotImplementedError
     print(scope["path"], flush=True)
+    while (await receive()).get("more_body"):
+        pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]})
     await send({"type": "http.response.body", "body": b"ok\n"})
 
