@@ -25,7 +25,7 @@ const PLAIN: [Front; 1] = [Front::Raw];
 const FAST_SERVERS: [&Upstream; 5] =
     [&servers::NODE, &servers::APACHE, &servers::NGINX, &servers::HAPROXY, &servers::GEVENT];
 /// Those that keep connections.
-const SERVERS: [&Upstream; 14] = [
+const SERVERS: [&Upstream; 13] = [
     &servers::NODE,
     &servers::APACHE,
     &servers::NGINX,
@@ -34,7 +34,6 @@ const SERVERS: [&Upstream; 14] = [
     &servers::GEVENT,
     &servers::GTHREAD,
     &servers::UVICORN,
-    &servers::HYPERCORN,
     &servers::WAITRESS,
     &servers::TORNADO,
     &servers::AIOHTTP,

@@ -124,11 +124,6 @@ pub(crate) const UVICORN: Upstream = http("uvicorn", "uvicorn", |place| {
         )
     })
 });
-pub(crate) const HYPERCORN: Upstream = http("hypercorn", "python3-hypercorn", |place| {
-    place.python_module("hypercorn", |address, port| {
-        format!("--bind {address}:{port} --keep-alive {KEEPS} upstream:asgi")
-    })
-});
 pub(crate) const WAITRESS: Upstream = http("waitress", "python3-waitress", |place| place.python("waitress"));
 pub(crate) const TORNADO: Upstream = http("Tornado", "python3-tornado", |place| place.python("tornado"));
 pub(crate) const AIOHTTP: Upstream = http("aiohttp", "python3-aiohttp", |place| place.python("aiohttp"));

@@ -1,6 +1,6 @@
 """HTTP servers in Python. Each prints the path of every request that its application took.
 
-python3 upstream.py waitress|tornado|aiohttp ADDRESS PORT; gunicorn upstream:wsgi; uvicorn and hypercorn upstream:asgi
+python3 upstream.py waitress|tornado|aiohttp ADDRESS PORT; gunicorn upstream:wsgi; uvicorn upstream:asgi
 All keep idle connections for a second.
 """
 
