@@ -36,8 +36,11 @@ const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
 /// Seconds for each of the fuzzer's targets: enough for what is easy to find.
 const FUZZING: u64 = 15;
 
+/// Seconds of healthy traffic.
+const HEALTHY: &str = "45";
+
 /// What a change must pass, the quick parts first: formatting, lints, tests, fuzzing, other
-/// kernels, and the longer keep-alive timeouts of real servers.
+/// kernels, the longer keep-alive timeouts of real servers, and the requests they lose.
 pub fn ci() -> Result<()> {
     process::step("checking the format");
     process::run(&mut cargo("fmt --all --check"))?;
@@ -58,8 +61,12 @@ pub fn ci() -> Result<()> {
         process::step("the comparison of keep-alive timeouts needs root: it is skipped");
         return Ok(());
     }
+    let servers = |words| Lab::Servers(Words::default()).run(words);
     process::step("comparing keep-alive timeouts");
-    Lab::Servers(Words::default()).run(&[])
+    servers(&[])?;
+    process::step("losing requests on real software");
+    servers(&["--failures", "--fast"])?;
+    servers(&["--healthy", HEALTHY, "--fast"])
 }
 
 /// Fuzzes what reads untrusted bytes.

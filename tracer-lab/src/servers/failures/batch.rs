@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
+use crate::programs::step;
 use crate::servers::client::{Clients, join};
 use crate::servers::failures::front::{Front, Proxy, Walked};
 use crate::servers::failures::incident::Tracer;
@@ -62,6 +63,12 @@ pub(crate) struct Size {
     pub(crate) rounds: u32,
 }
 
+/// Pairs on one network, which all break in the same way.
+pub(crate) struct Batch {
+    pub(crate) pairs: Vec<Pair>,
+    pub(crate) size: Size,
+}
+
 /// A pair in its place.
 struct Running {
     pair: Pair,
@@ -87,9 +94,25 @@ impl Where {
     }
 }
 
-/// Runs these pairs, which all break in the same way, and judges what the tracer says of each.
-pub(crate) fn run(tracer: &Tracer, pairs: &[Pair], size: Size) -> Result<Vec<Row>> {
-    let breaks = pairs.first().map_or(Break::Nothing, |pair| pair.kind.breaks);
+impl Batch {
+    /// How it breaks.
+    fn breaks(&self) -> Break {
+        self.pairs.first().map_or(Break::Nothing, |pair| pair.kind.breaks)
+    }
+
+    pub(crate) fn breaks_a_network(&self) -> bool {
+        self.breaks() != Break::Nothing
+    }
+
+    /// Runs all pairs and judges what the tracer says of each.
+    pub(crate) fn run(&self, tracer: &Tracer) -> Result<Vec<Row>> {
+        let [first, others @ ..] = self.pairs.as_slice() else { return Ok(Vec::new()) };
+        step(&format!("{first} and {} more", others.len()));
+        run(tracer, &self.pairs, self.size, self.breaks())
+    }
+}
+
+fn run(tracer: &Tracer, pairs: &[Pair], size: Size, breaks: Break) -> Result<Vec<Row>> {
     let (net, directory) = (network(breaks)?, TempDir::new()?);
     let running = pairs
         .iter()

@@ -17,9 +17,12 @@ mod verdict;
 mod walk;
 mod wire;
 
+use std::thread;
+
 use anyhow::Result;
 
-use crate::programs::step;
+use crate::servers::client::join;
+use crate::servers::failures::batch::{Batch, Pair};
 pub(crate) use crate::servers::failures::incident::HARMLESS;
 use crate::servers::failures::incident::Tracer;
 use crate::servers::failures::pairs::{batches, fast_batches};
@@ -29,16 +32,24 @@ pub use crate::servers::failures::table::Table;
 /// which a pair must have one in its name.
 pub fn failures(fast: bool, only: &[String]) -> Result<Table> {
     let tracer = Tracer::start()?;
-    let mut table = Table::default();
-    for (mut pairs, size) in if fast { fast_batches() } else { batches() } {
-        pairs.retain(|pair| {
-            only.is_empty() || only.iter().any(|word| pair.to_string().contains(word.as_str()))
-        });
-        if let Some(first) = pairs.first() {
-            step(&format!("{first} and {} more", pairs.len() - 1));
-            table.0.extend(batch::run(&tracer, &pairs, size)?);
-        }
+    let mut batches = if fast { fast_batches() } else { batches() };
+    let named =
+        |pair: &Pair| only.is_empty() || only.iter().any(|word| pair.to_string().contains(word.as_str()));
+    for batch in &mut batches {
+        batch.pairs.retain(named);
     }
+    batches.retain(|batch| !batch.pairs.is_empty());
+    // What breaks a network has one of its own, and mostly waits.
+    let (apart, together): (Vec<_>, Vec<_>) = batches.into_iter().partition(Batch::breaks_a_network);
+    let mut table = Table::default();
+    for batch in &together {
+        table.0.extend(batch.run(&tracer)?);
+    }
+    let broken = thread::scope(|scope| {
+        let runs: Vec<_> = apart.iter().map(|batch| scope.spawn(|| batch.run(&tracer))).collect();
+        runs.into_iter().map(join).collect::<Result<Vec<_>>>()
+    })?;
+    table.0.extend(broken.into_iter().flatten());
     tracer.stop()?;
     Ok(table)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::servers::failures::batch::{Pair, Size, Where};
+use crate::servers::failures::batch::{Batch, Pair, Size, Where};
 use crate::servers::failures::client::Library;
 use crate::servers::failures::front::Front;
 use crate::servers::failures::kind as kinds;
@@ -74,53 +74,44 @@ const BREAKS: [(&Kind, Where); 5] = [
     (&kinds::OVERFLOW, Where::Software(&servers::OVERLOADED)),
 ];
 
-type Batch = (Vec<Pair>, Size);
-
 /// All of them.
 pub(crate) fn batches() -> Vec<Batch> {
-    let races = FRONTS.iter().chain(&PLAIN).map(|front| {
-        let pairs =
-            SERVERS.map(|server| Pair { kind: &kinds::RACE, server: Where::Software(server), front: *front });
-        (pairs.to_vec(), Size { walkers: 12, rounds: 24 })
-    });
-    let fronts = FRONTS.iter().chain(&PLAIN);
-    let others = fronts.map(|front| (of(&OTHERS, &[*front]), Size { walkers: 6, rounds: 6 }));
-    let size = Size { walkers: 10, rounds: 2 };
-    let breaks = BREAKS.map(|one| (of(&[one], &[&FRONTS[..], &PLAIN].concat()), size));
-    races.chain(others).chain(single(Size { walkers: 10, rounds: 8 })).chain(breaks).collect()
+    let fronts = [&FRONTS[..], &PLAIN].concat();
+    let races = fronts.iter().map(|front| batch(races(&SERVERS, &[*front]), 12, 24));
+    let others = fronts.iter().map(|front| batch(of(&OTHERS, &[*front]), 6, 6));
+    let mut rare = rare(&UPLOADERS);
+    rare.extend(of(&[(&kinds::WORKER_TIMEOUT, FPM), (&kinds::LIMIT, FPM)], &[Front::Nginx]));
+    let breaks = BREAKS.map(|one| batch(of(&[one], &fronts), 10, 2));
+    races.chain(others).chain([batch(rare, 10, 8)]).chain(breaks).collect()
 }
 
 /// As many as fit into a minute or two.
 pub(crate) fn fast_batches() -> Vec<Batch> {
-    let races = [Front::Nginx, Front::Raw, Front::HAProxy].iter().flat_map(|front| {
-        FAST_SERVERS.map(|server| Pair { kind: &kinds::RACE, server: Where::Software(server), front: *front })
-    });
-    let races = (races.collect(), Size { walkers: 8, rounds: 10 });
-    let fronts = [Front::Nginx, Front::Client(Library::Agent)];
-    let others = (of(&OTHERS, &fronts), Size { walkers: 4, rounds: 4 });
-    let size = Size { walkers: 4, rounds: 2 };
-    let breaks = BREAKS.map(|one| (of(&[one], &[Front::Nginx, Front::HAProxy, Front::Raw]), size));
-    let small = Size { walkers: 4, rounds: 4 };
-    [races, others].into_iter().chain(single_fast(small)).chain(breaks).collect()
+    let [nginx, raw, haproxy] = [Front::Nginx, Front::Raw, Front::HAProxy];
+    let others = of(&OTHERS, &[nginx, Front::Client(Library::Agent)]);
+    let breaks = BREAKS.map(|one| batch(of(&[one], &[nginx, haproxy, raw]), 4, 2));
+    let batches = [
+        batch(races(&FAST_SERVERS, &[nginx, raw, haproxy]), 8, 10),
+        batch([others, rare(&[raw, nginx])].concat(), 4, 4),
+    ];
+    batches.into_iter().chain(breaks).collect()
+}
+
+const fn batch(pairs: Vec<Pair>, walkers: u32, rounds: u32) -> Batch {
+    Batch { pairs, size: Size { walkers, rounds } }
+}
+
+fn races(servers: &[&'static Upstream], fronts: &[Front]) -> Vec<Pair> {
+    let races: Vec<_> = servers.iter().map(|server| (&kinds::RACE, Where::Software(server))).collect();
+    of(&races, fronts)
+}
+
+/// What only some can ask for.
+fn rare(uploaders: &[Front]) -> Vec<Pair> {
+    [of(&UPLOADS, uploaders), of(&[(&kinds::HALF_CLOSED, NODE)], &PLAIN)].concat()
 }
 
 const NODE: Where = Where::Software(&servers::NODE);
-
-/// What only some can ask for.
-fn single(size: Size) -> Vec<Batch> {
-    let fpm = [(&kinds::WORKER_TIMEOUT, FPM), (&kinds::LIMIT, FPM)];
-    let mut pairs = of(&UPLOADS, &UPLOADERS);
-    pairs.extend(of(&[(&kinds::HALF_CLOSED, NODE)], &PLAIN));
-    pairs.extend(of(&fpm, &[Front::Nginx]));
-    vec![(pairs, size)]
-}
-
-fn single_fast(size: Size) -> Vec<Batch> {
-    let mut pairs = of(&UPLOADS, &[Front::Raw, Front::Nginx]);
-    pairs.extend(of(&[(&kinds::HALF_CLOSED, NODE)], &PLAIN));
-    vec![(pairs, size)]
-}
-
 const FPM: Where = Where::Software(&servers::FPM);
 
 /// Each of these under each of those.
