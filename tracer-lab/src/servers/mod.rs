@@ -5,6 +5,7 @@
 
 mod cases;
 mod client;
+mod databases;
 mod failures;
 mod healthy;
 mod plain;

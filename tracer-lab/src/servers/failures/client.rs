@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::servers::failures::front::Walked;
 use crate::servers::failures::loss::Loss;
+use crate::servers::failures::upstream::PYTHON;
 use crate::servers::failures::walk::Plan;
 use crate::testbed::process::{Process, bounded};
 
@@ -29,6 +30,10 @@ pub(crate) enum Library {
     Requests,
     Httpx,
     Aiohttp,
+    /// Redis by a plain socket.
+    Redis,
+    Psycopg,
+    Pymysql,
 }
 
 /// A line of such a program.
@@ -47,6 +52,9 @@ impl Library {
             Self::Requests => "requests",
             Self::Httpx => "httpx",
             Self::Aiohttp => "aiohttp",
+            Self::Redis => "redis",
+            Self::Psycopg => "psycopg2",
+            Self::Pymysql => "pymysql",
         }
     }
 
@@ -55,7 +63,10 @@ impl Library {
         match self {
             Self::Agent | Self::Fetch => ("node", "client.js", include_str!("programs/client.js")),
             Self::Requests | Self::Httpx | Self::Aiohttp => {
-                ("/usr/bin/python3", "client.py", include_str!("programs/client.py"))
+                (PYTHON, "client.py", include_str!("programs/client.py"))
+            }
+            Self::Redis | Self::Psycopg | Self::Pymysql => {
+                (PYTHON, "database.py", include_str!("programs/database.py"))
             }
         }
     }

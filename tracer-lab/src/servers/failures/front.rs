@@ -174,7 +174,7 @@ keepalive_requests 100000;"
     );
     for walker in 0..plan.walkers {
         let _ = match speaks {
-            Speaks::Http => writeln!(
+            Speaks::Http | Speaks::Own => writeln!(
                 text,
                 "location /w{walker}/ {{ proxy_pass http://u{walker}; proxy_http_version 1.1;
 proxy_set_header Connection \"\"; proxy_next_upstream off; proxy_request_buffering off;

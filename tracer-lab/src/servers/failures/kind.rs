@@ -79,6 +79,9 @@ const fn broken(name: &'static str, right: &'static [&'static str], breaks: Brea
 /// The server closes an idle connection while the next request is on its way.
 pub(crate) const RACE: Kind =
     Kind { pause: Pause::AroundTimeout, ..fails("idle close", &["keepalive_race"], &["ok"]) };
+/// The same, found out by a pool that has rested for longer: after a last word of the server, or without one.
+pub(crate) const LATE: Kind =
+    Kind { pause: Pause::Between(1_400, 2_600), ..fails("session timed out", &["keepalive_race"], &["ok"]) };
 /// A limit on requests that the server does not announce: the next request meets the close right behind an answer.
 pub(crate) const LIMIT: Kind =
     Kind { pause: Pause::Between(0, 0), ..fails("request limit", &["keepalive_race"], &["ok"]) };

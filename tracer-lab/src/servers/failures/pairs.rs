@@ -82,7 +82,7 @@ pub(crate) fn batches() -> Vec<Batch> {
     let mut rare = rare(&UPLOADERS);
     rare.extend(of(&[(&kinds::WORKER_TIMEOUT, FPM), (&kinds::LIMIT, FPM)], &[Front::Nginx]));
     let breaks = BREAKS.map(|one| batch(of(&[one], &fronts), 10, 2));
-    races.chain(others).chain([batch(rare, 10, 8)]).chain(breaks).collect()
+    races.chain(others).chain([batch(rare, 10, 8), batch(databases(), 10, 8)]).chain(breaks).collect()
 }
 
 /// As many as fit into a minute or two.
@@ -104,6 +104,20 @@ const fn batch(pairs: Vec<Pair>, walkers: u32, rounds: u32) -> Batch {
 fn races(servers: &[&'static Upstream], fronts: &[Front]) -> Vec<Pair> {
     let races: Vec<_> = servers.iter().map(|server| (&kinds::RACE, Where::Software(server))).collect();
     of(&races, fronts)
+}
+
+fn databases() -> Vec<Pair> {
+    let databases: [(&Upstream, Library); 3] = [
+        (&servers::REDIS, Library::Redis),
+        (&servers::POSTGRES, Library::Psycopg),
+        (&servers::MARIADB, Library::Pymysql),
+    ];
+    let pair = |(server, library)| Pair {
+        kind: &kinds::LATE,
+        server: Where::Software(server),
+        front: Front::Client(library),
+    };
+    databases.map(pair).to_vec()
 }
 
 /// What only some can ask for.

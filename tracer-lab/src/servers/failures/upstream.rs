@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::programs;
+use crate::servers::databases;
 use crate::testbed::nginx;
 
 /// What every server's keep-alive timeout is set to, in seconds. Some close later.
@@ -17,13 +18,16 @@ pub(crate) const KEEPS: u32 = 1;
 /// How many connections may wait at the server that is overloaded.
 pub(crate) const BACKLOG: u32 = 16;
 
-const PYTHON: &str = "/usr/bin/python3";
+/// Debian's own, for which its packages are.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// What a server speaks with the one in front of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Speaks {
     Http,
     FastCgi,
+    /// A language of its own, with a client of its own.
+    Own,
 }
 
 /// One software.
@@ -32,8 +36,13 @@ pub(crate) struct Upstream {
     /// Of Debian.
     pub(crate) package: &'static str,
     pub(crate) speaks: Speaks,
-    /// Writes what it reads and returns its command line.
-    configure: fn(&Place) -> Result<String>,
+    configure: Configure,
+}
+
+/// Writes what a server reads and returns its command line.
+enum Configure {
+    Http(fn(&Place) -> Result<String>),
+    Database(fn(SocketAddr, &Path, u32) -> Result<String>),
 }
 
 /// Where one serves, and has its files.
@@ -49,7 +58,15 @@ const fn http(
     package: &'static str,
     configure: fn(&Place) -> Result<String>,
 ) -> Upstream {
-    Upstream { name, package, speaks: Speaks::Http, configure }
+    Upstream { name, package, speaks: Speaks::Http, configure: Configure::Http(configure) }
+}
+
+const fn database(
+    name: &'static str,
+    package: &'static str,
+    configure: fn(SocketAddr, &Path, u32) -> Result<String>,
+) -> Upstream {
+    Upstream { name, package, speaks: Speaks::Own, configure: Configure::Database(configure) }
 }
 
 pub(crate) const NGINX: Upstream = http("nginx", "nginx-light", |place| {
@@ -149,7 +166,7 @@ pub(crate) const FPM: Upstream = Upstream {
     name: "PHP-FPM",
     package: "php-fpm",
     speaks: Speaks::FastCgi,
-    configure: |place| {
+    configure: Configure::Http(|place| {
         place.write(
             "answer.php",
             "<?php\nfile_put_contents(__DIR__ . '/taken.log', $_SERVER['REQUEST_URI'] . \"\\n\", FILE_APPEND);\n\
@@ -178,8 +195,12 @@ request_terminate_timeout = 1s
             .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("php-fpm")));
         let program = program.context("no php-fpm (Debian package php-fpm)")?;
         Ok(format!("{} --allow-to-run-as-root --fpm-config {file}", program.display()))
-    },
+    }),
 };
+
+pub(crate) const REDIS: Upstream = database("Redis", "redis-server", databases::redis);
+pub(crate) const POSTGRES: Upstream = database("PostgreSQL", "postgresql", databases::postgres);
+pub(crate) const MARIADB: Upstream = database("MariaDB", "mariadb-server", databases::mariadb);
 
 /// A server that has too much to do: its queue of connections overflows.
 pub(crate) const OVERLOADED: Upstream = http("overloaded", "python3", |place| {
@@ -190,7 +211,11 @@ pub(crate) const OVERLOADED: Upstream = http("overloaded", "python3", |place| {
 impl Upstream {
     /// Its command line.
     pub(crate) fn words(&self, place: &Place) -> Result<Vec<String>> {
-        let line = (self.configure)(place).with_context(|| format!("cannot configure {}", self.name))?;
+        let line = match self.configure {
+            Configure::Http(configure) => configure(place),
+            Configure::Database(configure) => configure(place.endpoint, place.directory, KEEPS),
+        };
+        let line = line.with_context(|| format!("cannot configure {}", self.name))?;
         Ok(line.split(' ').map(str::to_owned).collect())
     }
 }

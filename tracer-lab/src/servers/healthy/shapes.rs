@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::Value;
 
 use crate::programs;
+use crate::servers::databases;
 use crate::servers::endpoint;
 use crate::servers::failures::HARMLESS;
 use crate::testbed::daemon::DaemonUnderTest;
@@ -24,6 +25,8 @@ use crate::testbed::wait::let_pass;
 
 /// The tracer holds an incident for 100 ms; the machine may be busy.
 const SETTLES: Duration = Duration::from_millis(1_500);
+/// Longer than any connection idles, in seconds.
+const NEVER: u32 = 3_600;
 const JAVASCRIPT: &str = include_str!("programs/shapes.js");
 const PYTHON: &str = include_str!("programs/shapes.py");
 
@@ -82,19 +85,19 @@ const SHAPES: &[Shape] = &[
     Shape {
         name: "Redis pool",
         small: false,
-        server: redis,
+        server: |place| databases::redis(place.server, place.directory, 2),
         clients: &[(Python, "redis"), (Python, "redis-idle"), (Python, "redis")],
     },
     Shape {
         name: "PostgreSQL pool",
         small: false,
-        server: postgres,
+        server: |place| databases::postgres(place.server, place.directory, NEVER),
         clients: &[(Python, "postgres"), (Python, "postgres"), (Python, "probe")],
     },
     Shape {
         name: "MariaDB pool",
         small: false,
-        server: mariadb,
+        server: |place| databases::mariadb(place.server, place.directory, NEVER),
         clients: &[(Python, "mysql"), (Python, "mysql"), (Python, "probe")],
     },
 ];
@@ -234,42 +237,6 @@ keepalive_timeout 1s; location / {{ return 200 ok; }} }}",
         place.server
     );
     Ok(nginx::configure(place.directory, "nginx", &server)?.join(" "))
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "as the other servers'")]
-fn redis(place: &Place) -> Result<String> {
-    let (address, port, files) = (place.server.ip(), place.server.port(), place.directory.display());
-    Ok(format!(
-        "redis-server --bind {address} --port {port} --protected-mode no --timeout 2 --save  --dir {files}"
-    ))
-}
-
-fn postgres(place: &Place) -> Result<String> {
-    let files = place.directory.display();
-    let program = fs::read_dir("/usr/lib/postgresql")?.next().context("no PostgreSQL")??.path().join("bin");
-    let program = program.display();
-    // It does not run as root, and must be able to reach its files.
-    let prepare = format!(
-        "chmod a+rx {shared} {files} && chown postgres {files} && runuser -u postgres -- {program}/initdb -D {files}/data \
-         -A trust >/dev/null && echo 'host all all 0.0.0.0/0 trust' >> {files}/data/pg_hba.conf",
-        shared = place.shared().display()
-    );
-    programs::run_quietly(Command::new("sh").args(["-c", &prepare]))?;
-    let (address, port) = (place.server.ip(), place.server.port());
-    Ok(format!("runuser -u postgres -- {program}/postgres -D {files}/data -k {files} -h {address} -p {port}"))
-}
-
-fn mariadb(place: &Place) -> Result<String> {
-    let files = place.directory.display();
-    let mut prepare = Command::new("mariadb-install-db");
-    prepare.args(["--user=root", "--auth-root-authentication-method=normal", "--skip-test-db"]);
-    prepare.arg(format!("--datadir={files}/data")).stdout(Stdio::null());
-    programs::run_quietly(&mut prepare)?;
-    let (address, port) = (place.server.ip(), place.server.port());
-    Ok(format!(
-        "mariadbd --no-defaults --user=root --datadir={files}/data --socket={files}/socket --bind-address={address} \
-         --port={port} --skip-name-resolve --skip-grant-tables"
-    ))
 }
 
 /// `HAProxy` that looks whether these servers are there: each one's port, and each one's HTTP.
