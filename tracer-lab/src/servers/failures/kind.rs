@@ -82,6 +82,8 @@ pub(crate) const RACE: Kind =
 /// The same, found out by a pool that has rested for longer: after a last word of the server, or without one.
 pub(crate) const LATE: Kind =
     Kind { pause: Pause::Between(1_400, 2_600), ..fails("session timed out", &["keepalive_race"], &["ok"]) };
+/// The same of a server that resets idle sessions: the client's host knows before the query, which never leaves.
+pub(crate) const LATE_RESET: Kind = Kind { right: &["after_response", "keepalive_race"], ..LATE };
 /// A limit on requests that the server does not announce: the next request meets the close right behind an answer.
 pub(crate) const LIMIT: Kind =
     Kind { pause: Pause::Between(0, 0), ..fails("request limit", &["keepalive_race"], &["ok"]) };

@@ -107,13 +107,13 @@ fn races(servers: &[&'static Upstream], fronts: &[Front]) -> Vec<Pair> {
 }
 
 fn databases() -> Vec<Pair> {
-    let databases: [(&Upstream, Library); 3] = [
-        (&servers::REDIS, Library::Redis),
-        (&servers::POSTGRES, Library::Psycopg),
-        (&servers::MARIADB, Library::Pymysql),
+    let databases: [(&Kind, &Upstream, Library); 3] = [
+        (&kinds::LATE, &servers::REDIS, Library::Redis),
+        (&kinds::LATE, &servers::POSTGRES, Library::Psycopg),
+        (&kinds::LATE_RESET, &servers::MARIADB, Library::Pymysql),
     ];
-    let pair = |(server, library)| Pair {
-        kind: &kinds::LATE,
+    let pair = |(kind, server, library)| Pair {
+        kind,
         server: Where::Software(server),
         front: Front::Client(library),
     };

@@ -124,7 +124,8 @@ fn join(evidence: &Evidence, failure: &Failure, used: &mut [bool], verdict: &mut
             (if incident.role == "client" { &mut client } else { &mut server }).push(incident);
         }
     }
-    let told: Vec<_> = client.iter().filter(|incident| incident.is_failure()).copied().collect();
+    let is_told = |one: &&&Incident| one.is_failure() || failure.right.contains(&one.cause.as_str());
+    let told: Vec<_> = client.iter().filter(is_told).copied().collect();
     let [told] = told[..] else {
         let lines =
             || client.iter().chain(&server).map(|one| one.line.as_str()).collect::<Vec<_>>().join("\n    ");
