@@ -141,6 +141,8 @@ impl Network {
     /// Two addresses that no host has: the router drops what is for 10.77.4.1, and says of 10.77.5.1 that there is no
     /// way to it.
     pub(crate) fn dead_ends(&self) -> Result<()> {
+        // Each time at once.
+        self.router.sysctl("net.ipv4.icmp_ratelimit", "0")?;
         self.router.ip("route add blackhole 10.77.4.1/32\nroute add unreachable 10.77.5.1/32")
     }
 
