@@ -33,6 +33,8 @@ use crate::testbed::wait::{let_pass, until};
 const HANGS: Duration = Duration::from_secs(3);
 /// The tracer holds an incident for 100 ms; the machine may be busy.
 const SETTLES: Duration = Duration::from_millis(1_500);
+/// Upper bound on the time from a request to its answer.
+const ANSWERED: Duration = Duration::from_millis(300);
 /// Idle closes from which the server's timeout is measured.
 const SAMPLES: usize = 4;
 
@@ -308,7 +310,10 @@ fn each_walker_had(running: &[Running], requests: usize) -> Result<()> {
             }
         }
         Ok(Some(()))
-    })
+    })?;
+    // What was taken last is answered.
+    let_pass(ANSWERED);
+    Ok(())
 }
 
 /// The requests that a server's application took: it wrote their paths into a log.
