@@ -157,6 +157,10 @@ fn wrong(evidence: &Evidence, failure: &Failure, told: &Incident, server: &[&Inc
     if taken && std::iter::once(&told).chain(server).any(|one| one.request_read.as_deref() == Some("never")) {
         return Some("it was read".into());
     }
+    let is_never_read = |one: &&Incident| one.request_read.as_deref() == Some("never");
+    if told.cause == "never_read" && !server.iter().all(is_never_read) {
+        return Some("the server's end does not say that it was never read".into());
+    }
     match server {
         [twin] if twin.cause != told.cause || twin.race != told.race => {
             Some(format!("the server's end says {}", twin.cause))
