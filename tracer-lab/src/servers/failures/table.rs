@@ -134,7 +134,7 @@ impl fmt::Display for Table {
         for row in &self.0 {
             for (name, faults) in row.faults() {
                 for fault in faults.iter().take(SHOWN) {
-                    writeln!(out, "{name} {}, {}: {fault}", row.kind, row.pair)?;
+                    writeln!(out, "{name} {}, {}: {}", row.kind, row.pair, fault.trim())?;
                 }
             }
         }

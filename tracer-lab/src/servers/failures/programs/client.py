@@ -53,11 +53,10 @@ def with_requests(plan, walker):
     import requests
 
     session, patience = requests.Session(), plan["patience"] / 1000
-    length = {"Content-Length": str(PIECES * len(PIECE))}
 
     def ask(url, uploads):
         if uploads:
-            return session.post(url, data=slow_body(), headers=length, timeout=patience).status_code
+            return session.post(url, data=slow_body(), timeout=patience).status_code
         return session.get(url, timeout=patience).status_code
 
     walk(plan, walker, ask)
