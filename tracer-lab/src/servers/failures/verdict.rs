@@ -11,8 +11,9 @@ use crate::servers::failures::wire::Connections;
 
 /// How far the application's word and the tracer's may be apart where only their times tell which belong together.
 const TOGETHER: Duration = Duration::from_millis(1_500);
-/// What it is when a proxy took a request and closes without an answer.
-const DROPPED: &[&str] = &["awaiting_response"];
+/// What it is when a proxy took a request and closes without an answer, or with one that a reset destroys because the
+/// request was not all there.
+const DROPPED: &[&str] = &["awaiting_response", "early_close"];
 /// What a race may be called where the server's application took the request all the same.
 const TAKEN: &str = "awaiting_response";
 
