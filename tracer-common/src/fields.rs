@@ -149,6 +149,7 @@ fields! {
 
     SK_SOCKET: u64 = sock.sk_socket, Required;
     SK_ERR: u32 = sock.sk_err, Required;
+    SK_SHUTDOWN: u8 = sock.sk_shutdown, Required;
     SK_LINGERTIME: u64 = sock.sk_lingertime, Required;
     INET_SPORT: u16 = inet_sock.inet_sport, Required;
     ICSK_PROBES_OUT: u8 = inet_connection_sock.icsk_probes_out, Required;
@@ -169,7 +170,10 @@ fields! {
     SND_WL1: u32 = tcp_sock.snd_wl1, Required;
     WRITE_SEQ: u32 = tcp_sock.write_seq, Required;
     RCV_NXT: u32 = tcp_sock.rcv_nxt, Required;
+    RCV_WUP: u32 = tcp_sock.rcv_wup, Required;
     COPIED_SEQ: u32 = tcp_sock.copied_seq, Required;
+    RCVQ_SEQ: u32 = tcp_sock.rcvq_space.seq, Required;
+    RCVQ_TIME: u64 = tcp_sock.rcvq_space.time, Required;
     SRTT_US: u32 = tcp_sock.srtt_us, Required;
     LINGER2: i32 = tcp_sock.linger2, Required;
     RETRANS_OUT: u32 = tcp_sock.retrans_out, Required;

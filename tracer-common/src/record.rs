@@ -94,21 +94,42 @@ pub struct Record {
     pub more_padding: u32,
     /// The last request line of the connection a reset ended, while that is asked for.
     pub request_line: RequestLine,
+    /// When the application was last known to have read up to `read_up_to`; on the clock of `at_ns`, to the
+    /// microsecond (`rcvq_space`, `tcp_rcv_space_adjust`, `net/ipv4/tcp_input.c`: of reads within one round trip only
+    /// the first counts).
+    pub read_up_to_ns: u64,
+    /// How far it had read then, as a sequence number.
+    pub read_up_to: u32,
+    /// `rcv_nxt` when a segment was last sent: what had been received until then (`tcp_select_window`,
+    /// `net/ipv4/tcp_output.c`).
+    pub rcv_wup: u32,
+    /// What ended the connection, as an errno (`sk_err`); 0 where nothing but FINs did.
+    pub error: u32,
+    /// `RCV_SHUTDOWN` and `SEND_SHUTDOWN` (`include/net/sock.h`): what the application has closed.
+    pub shutdown: u8,
+    /// Keeps the size a multiple of 8.
+    pub last_padding: [u8; 3],
 }
 
 /// The size of a record in the oldest recordings that can be read.
 pub const OLDEST_RECORD_BYTES: usize = 160;
 
-const _: () = assert!(size_of::<Record>() == 256 && align_of::<Record>() == 8);
+const _: () = assert!(size_of::<Record>() == 280 && align_of::<Record>() == 8);
 
-/// First FIN of a connection: ours (to `FIN_WAIT1`) or the peer's (to `CLOSE_WAIT`).
+/// A FIN: the first of a connection, ours (to `FIN_WAIT1`) or the peer's (to `CLOSE_WAIT`); or ours behind the peer's
+/// (to `LAST_ACK`) while a request is open.
 pub const KIND_FIN: u32 = 1;
-/// A socket reached CLOSE in a way that may still lead to a RST.
+/// A socket reached CLOSE in a way that may still lead to a RST, or that left a request without an answer.
 pub const KIND_CLOSE: u32 = 2;
 /// `tcp_send_reset`: a RST leaves this host.
 pub const KIND_SEND_RESET: u32 = 3;
 /// `tcp_receive_reset`: a RST ended a socket, or an orphan was aborted by the kernel itself.
 pub const KIND_RECEIVE_RESET: u32 = 4;
+
+/// The application has closed for reading (`include/net/sock.h`).
+pub const RCV_SHUTDOWN: u8 = 1;
+/// The application has closed for writing.
+pub const SEND_SHUTDOWN: u8 = 2;
 
 /// The event has no socket.
 pub const SOCKET_NONE: u8 = 0;
@@ -152,9 +173,11 @@ pub mod counter {
     pub const LAST_RECEIVE_NS: usize = 4;
     /// When this CPU last woke the reader. No counter.
     pub const LAST_WAKE_NS: usize = 5;
+    /// The socket whose SYN was last answered with a RST: scratch that tells a refusal that reports itself from others.
+    pub const LAST_REFUSED_SK: usize = 6;
     /// Records dropped because the ring was full: from here on one slot for each kind of record, because
     /// programs of different kinds can run on top of one another.
-    pub const LOST: usize = 6;
+    pub const LOST: usize = 7;
     /// How many slots there are.
     pub const COUNT: usize = LOST + super::KIND_RECEIVE_RESET as usize + 1;
 }

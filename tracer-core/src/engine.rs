@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use crate::{
-    classify::{Cause, ExplainedIncident, RacePolicy},
+    classify::{Cause, Context, ExplainedIncident, RacePolicy, RequestRead, Told, classify},
     decode::{KernelFacts, Malformed, decode},
     keepalive::{AdviceView, LostRequest, Reuses, Review, ServerProfiles, ServerView},
-    matching::{IDLE, IdleClose, Matched, Matcher},
+    matching::{IDLE, IdleClose, Incident, Matched, Matcher},
     model::{Event, EventName, KernelNs, Role, ServerPorts, WallClock},
+    told::ToldLately,
 };
 
 /// What the engine is to do.
@@ -26,7 +27,7 @@ pub struct EngineOptions {
 /// What comes of records and time.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// A reset, and what it meant.
+    /// The end of a connection, and what it meant.
     Incident(Box<ExplainedIncident>),
     /// Another RST segment for an incident that came out before.
     FurtherSegment {
@@ -45,6 +46,7 @@ pub struct Engine {
     server_ports: ServerPorts,
     matcher: Matcher,
     profiles: ServerProfiles,
+    told: ToldLately,
     outcomes: Vec<Outcome>,
     filtered: u64,
 }
@@ -56,6 +58,7 @@ impl Engine {
         Self {
             matcher: Matcher::new(facts.watched_since, options.max_closed_connections),
             profiles: ServerProfiles::new(options.max_servers),
+            told: ToldLately::default(),
             race: options.race,
             server_ports: options.server_ports,
             facts,
@@ -142,29 +145,50 @@ impl Engine {
 
     /// Makes outcomes of what the matcher passes on.
     fn explain(&mut self) {
-        for matched in self.matcher.matched() {
-            let outcome = match matched {
-                Matched::FurtherSegment { id } => Outcome::FurtherSegment { id },
+        let matched: Vec<_> = self.matcher.matched().collect();
+        for matched in matched {
+            match matched {
+                Matched::FurtherSegment { id } => self.outcomes.push(Outcome::FurtherSegment { id }),
                 Matched::IdleClose(close) => {
                     self.profiles.close(&close);
-                    Outcome::IdleClose(close)
+                    self.outcomes.push(Outcome::IdleClose(close));
                 }
                 // An event may not tell the role, which decides whether the connection is selected.
                 Matched::Incident { incident, .. }
-                    if !self.server_ports.include(&incident.flow, incident.role) =>
-                {
-                    continue;
-                }
-                Matched::Incident { id, incident } => {
-                    let reset = ExplainedIncident::new(id, incident, &self.facts, self.race);
-                    if let Some(lost) = lost_request(&reset) {
-                        self.profiles.lost_request(reset.incident.role, &reset.incident.flow, &lost);
-                    }
-                    Outcome::Incident(Box::new(reset))
-                }
-            };
-            self.outcomes.push(outcome);
+                    if !self.server_ports.include(&incident.flow, incident.role) => {}
+                Matched::Incident { id, incident, twin } => self.incident(id, incident, twin.as_deref()),
+            }
         }
+    }
+
+    /// Judges the end of a connection; it comes out unless it was no incident, or was told before.
+    fn incident(&mut self, id: u64, incident: Incident, twin: Option<&Incident>) {
+        let end = incident.join_by().zip(incident.role);
+        if let Some((earlier, Told { cause: Some(_), .. })) =
+            end.and_then(|(id, role)| self.told.get(id, role))
+        {
+            let further = (0..incident.segments).map(|_| Outcome::FurtherSegment { id: earlier });
+            return self.outcomes.extend(further);
+        }
+        let other = end.and_then(|(id, role)| self.told.get(id, role.other())).map(|(_, told)| told);
+        let knowledge =
+            incident.role.map(|role| self.profiles.knowledge(role, &incident.flow)).unwrap_or_default();
+        let context = Context { facts: &self.facts, policy: self.race, knowledge };
+        let verdict = classify(&incident, twin, other, context);
+        if let Some((connection, role)) = end {
+            let told = Told {
+                cause: verdict.as_ref().map(|verdict| verdict.cause),
+                request_read: verdict.as_ref().map_or(RequestRead::Unknown, |verdict| verdict.request_read),
+            };
+            self.told.note(incident.at, connection, role, id, told);
+        }
+        let Some(verdict) = verdict else { return };
+        let knows_both = twin.is_some() || other.is_some();
+        let explained = ExplainedIncident::new(id, incident, verdict, knows_both, &self.facts);
+        if let Some(lost) = lost_request(&explained) {
+            self.profiles.lost_request(explained.incident.role, &explained.incident.flow, &lost);
+        }
+        self.outcomes.push(Outcome::Incident(Box::new(explained)));
     }
 }
 

@@ -9,6 +9,7 @@ mod engine;
 pub mod keepalive;
 pub mod matching;
 pub mod model;
+mod told;
 
 pub use engine::{Engine, EngineOptions, Outcome};
 

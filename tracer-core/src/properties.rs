@@ -9,10 +9,10 @@ use crate::{
     classify::{Cause, Ended, ExplainedIncident, IncidentView, RacePolicy},
     decode::decode,
     engine::{Engine, EngineOptions, Outcome},
-    matching::{Found, Reset},
+    matching::{Ending, Found},
     model::{
-        Event, EventKind, KernelNs, LastPayload, Role, Segment, SendReset, ServerPorts, Side, SocketKind,
-        SocketSnapshot, TcpState, Traffic, WallClock,
+        Event, EventKind, KernelNs, LastPayload, Role, Segment, SendReset, ServerPorts, Side, Silence,
+        SocketKind, SocketSnapshot, TcpState, Traffic, WallClock,
     },
     testing::{PAYLOAD_END, RCV_NXT, facts, flow, jiffy, ms},
 };
@@ -43,7 +43,9 @@ prop_compose! {
         counts in prop::array::uniform3(prop::sample::select(vec![0_u32, 1, 24, 31, 500])),
         connection in 0_u32..2,
         srtt in prop::option::of(0_u64..200),
-        flags in any::<[bool; 2]>(),
+        flags in any::<[bool; 4]>(),
+        since_ack in prop::sample::select(vec![0_u32, 24, 100, 600]),
+        last_read in prop::option::of(0_u64..5_000),
     ) -> Traffic {
         let base = connection * 1_000_000_000;
         Traffic {
@@ -61,6 +63,10 @@ prop_compose! {
             unsent: counts[1],
             unread: counts[2],
             unread_sent_after_full_ack: flags[0],
+            unread_is_fresh: flags[2],
+            last_read: last_read.map(ms),
+            received_since_ack: since_ack,
+            acknowledged_behind_payload: flags[3],
             retransmitting: flags[1],
             first_snd_seq: base + PAYLOAD_END,
             first_rcv_seq: base + RCV_NXT,
@@ -76,25 +82,31 @@ prop_compose! {
     fn socket()(
         state in prop::sample::select(STATES.to_vec()),
         role in prop::sample::select(vec![Some(Role::Server), Some(Role::Client), None]),
-        flags in any::<[bool; 4]>(),
+        flags in any::<[bool; 5]>(),
         probes_out in 0_u8..3,
         traffic in traffic(),
     ) -> SocketSnapshot {
-        let [orphan, peer_fin, linger_zero, detached] = flags;
-        SocketSnapshot { state, role, orphan, peer_fin, linger_zero, detached, probes_out, traffic }
+        let [orphan, peer_fin, linger_zero, detached, half_closed] = flags;
+        SocketSnapshot { state, role, orphan, peer_fin, linger_zero, detached, half_closed, probes_out, traffic }
     }
 }
 
 prop_compose! {
-    fn segment()(connection in 0_u32..2, ack in 0_u32..3, len in 0_u32..120, opening in any::<bool>()) -> Segment {
+    fn segment()(connection in 0_u32..2, ack in 0_u32..3, len in 0_u32..120, syn in any::<[bool; 2]>()) -> Segment {
         let base = connection * 1_000_000_000;
-        Segment { seq: base + RCV_NXT, ack: base + PAYLOAD_END + ack - 1, len, opening }
+        Segment { seq: base + RCV_NXT, ack: base + PAYLOAD_END + ack - 1, len, opening: syn[0], accepting: syn[1] && !syn[0] }
     }
 }
 
 fn kind() -> impl Strategy<Value = EventKind> {
     let side = prop::sample::select(vec![Side::Local, Side::Remote]);
     let reason = prop::option::of(0_u32..20);
+    let error = prop::sample::select(vec![
+        None,
+        Some(Silence::GivenUp),
+        Some(Silence::Errno(110)),
+        Some(Silence::Errno(111)),
+    ]);
     let found = prop_oneof![
         socket().prop_map(SocketKind::Connection),
         (RCV_NXT..RCV_NXT + 200).prop_map(|rcv_nxt| SocketKind::TimeWait { rcv_nxt }),
@@ -107,7 +119,8 @@ fn kind() -> impl Strategy<Value = EventKind> {
     ];
     prop_oneof![
         (side, socket()).prop_map(|(by, socket)| EventKind::Fin { by, socket }),
-        socket().prop_map(|socket| EventKind::Close { socket }),
+        socket().prop_map(|socket| EventKind::LastFin { socket }),
+        (socket(), error).prop_map(|(socket, error)| EventKind::Close { socket, error }),
         socket().prop_map(|socket| EventKind::ReceiveReset { socket, request_line: None }),
         (reset, reason).prop_map(|(reset, reason)| EventKind::SendReset {
             reset,
@@ -163,7 +176,7 @@ proptest! {
             resets(&outcomes).map(|reset| reset.incident.segments as usize).sum::<usize>() + later;
         // A receive that turns out to be the kernel aborting an orphan was no segment.
         let is_taken_back = |reset: &&ExplainedIncident| {
-            matches!(reset.incident.reset, Reset::Passive { found: Found::Aborted(_), .. })
+            matches!(reset.incident.ending, Ending::Passive { found: Found::Aborted(_), .. })
         };
         let taken_back = resets(&outcomes).filter(is_taken_back).count();
         let seen = events.iter().filter(|event| {
@@ -176,7 +189,7 @@ proptest! {
     fn no_time_is_invented(events in events()) {
         for reset in resets(&run(&events, &mut engine(1_000, vec![]))) {
             let verdict = &reset.verdict;
-            let received = matches!(reset.incident.reset, Reset::Received(_));
+            let received = matches!(reset.incident.ending, Ending::Received(_));
             prop_assert_eq!(verdict.ended == Ended::ResetReceived, received);
             if reset.incident.socket().is_none() {
                 let times = (verdict.idle, verdict.request_to_reset, verdict.since_response);

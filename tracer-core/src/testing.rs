@@ -61,6 +61,7 @@ pub(crate) fn server() -> SocketSnapshot {
         peer_fin: false,
         linger_zero: false,
         detached: false,
+        half_closed: false,
         probes_out: 0,
         traffic: Traffic {
             sent: 200,
@@ -77,6 +78,10 @@ pub(crate) fn server() -> SocketSnapshot {
             unsent: 0,
             unread: 0,
             unread_sent_after_full_ack: false,
+            unread_is_fresh: false,
+            last_read: None,
+            received_since_ack: 0,
+            acknowledged_behind_payload: false,
             retransmitting: false,
             first_snd_seq: PAYLOAD_END - 200,
             first_rcv_seq: RCV_NXT - 100,
@@ -119,7 +124,7 @@ pub(crate) fn unused(mut socket: SocketSnapshot) -> SocketSnapshot {
 
 /// The next request, acknowledging all of the response and `fin` bytes of a FIN.
 pub(crate) fn request(fin: u32) -> Segment {
-    Segment { seq: RCV_NXT, ack: PAYLOAD_END + fin, len: 100, opening: false }
+    Segment { seq: RCV_NXT, ack: PAYLOAD_END + fin, len: 100, opening: false, accepting: false }
 }
 
 pub(crate) fn bare_ack() -> Segment {

@@ -21,7 +21,7 @@ const FORMER_VARIABLES: [(&str, &str, &str); 2] = [
     ("request_lines", "TRACER_REQUEST_LINES", "TRACER_HTTP"),
 ];
 
-/// Finds and explains TCP resets on this host.
+/// Finds and explains lost requests and TCP resets on this host.
 #[derive(Clone, Debug, Parser)]
 #[command(version = env!("TRACER_VERSION"), about, max_term_width = 80, args_conflicts_with_subcommands = true)]
 pub struct Config {
@@ -37,7 +37,7 @@ pub struct Config {
     #[arg(long, env = "TRACER_LISTEN_ADDRESS", default_value = "127.0.0.1", value_name = "ADDRESS")]
     pub listen_address: IpAddr,
 
-    /// How to print each reset on stdout
+    /// How to print each incident on stdout
     #[arg(long, env = "TRACER_EVENTS", default_value = "text", value_name = "FORMAT")]
     pub events: EventFormat,
 
@@ -55,7 +55,7 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub max_series: u32,
 
-    /// Resets kept for /api/v1/resets
+    /// Incidents kept for /api/v1/incidents and /api/v1/resets
     #[arg(long, env = "TRACER_RECENT", default_value_t = 1000, value_name = "N",
           value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub recent: u32,
@@ -106,7 +106,7 @@ impl Config {
 /// What the program can do besides tracing.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Explain the resets of a recording made with --record; needs no privileges
+    /// Explain the incidents of a recording made with --record; needs no privileges
     Replay(Replay),
 }
 
@@ -116,7 +116,7 @@ pub struct Replay {
     /// The recording
     pub file: PathBuf,
 
-    /// How to print each reset on stdout
+    /// How to print each incident on stdout
     #[arg(long, default_value = "text", value_name = "FORMAT")]
     pub events: EventFormat,
 
@@ -129,7 +129,7 @@ pub struct Replay {
     pub metrics: bool,
 }
 
-/// How resets are printed.
+/// How incidents are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EventFormat {
     /// One line for people

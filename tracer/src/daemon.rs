@@ -22,10 +22,8 @@ use crate::{
     pipeline::Pipeline,
     query::Query,
     sinks::{
-        metrics::{HostMetrics, HostSources, Metrics},
-        recent::Recent,
+        metrics::{HostMetrics, HostSources},
         recording::Recorder,
-        stdout::Stdout,
     },
     sources::{recording::Header, ring::Ring},
 };
@@ -57,23 +55,21 @@ pub(crate) async fn run(
     let started = clock::now();
     let facts = KernelFacts { jiffy: clock::jiffy(), reasons, watched_since: started };
     let header = Header::of_this_machine(kernel_release(), &facts);
-    let recorder = options.sinks.record.map(|path| Recorder::create(&path, &header)).transpose()?;
+    let recorder = options.sinks.record.as_deref().map(|path| Recorder::create(path, &header)).transpose()?;
     // Before any other thread is started: capabilities belong to threads.
     preflight::drop_privileges()?;
     let (counted, marks) = requests.map(|(counters, marks)| (Arc::new(counters), marks)).unzip();
-    let (metrics, exposition) = Metrics::new(options.sinks.max_series);
+    let (mut pipeline, exposition) = Pipeline::start(
+        Engine::new(facts, options.engine),
+        &options.sinks,
+        WhenFull::Drop,
+        clock::wall_clock(),
+    )
+    .context("cannot start a thread")?;
+    (pipeline.requests, pipeline.recorder) = (counted.clone().zip(marks), recorder);
     let (queries, asked) = mpsc::channel(MAX_QUERIES);
-    let sources = HostSources { counters, loaded, requests: counted.clone(), queries: queries.clone() };
-    let host = HostMetrics::new(&metrics, exposition, sources, &report, kernel_release())?;
-    let pipeline = Pipeline {
-        engine: Engine::new(facts, options.engine),
-        metrics,
-        stdout: Stdout::start(options.sinks.events, WhenFull::Drop).context("cannot start a thread")?,
-        recent: Recent::new(options.sinks.recent),
-        requests: counted.zip(marks),
-        recorder,
-        clock: clock::wall_clock(),
-    };
+    let sources = HostSources { counters, loaded, requests: counted, queries: queries.clone() };
+    let host = HostMetrics::new(&pipeline.metrics, exposition, sources, &report, kernel_release())?;
     let service = Service { metrics: Mutex::new(host), report, queries };
     let server = tokio::spawn(http::serve(listener, Arc::new(service)));
     info!("tracing TCP resets, http://{address}/");

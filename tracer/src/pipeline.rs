@@ -1,6 +1,6 @@
 //! From the ring's bytes to everything users see: the engine says what they mean, the sinks count, print and keep it.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use tracer_core::{
     Engine, Outcome,
@@ -11,9 +11,16 @@ use tracer_core::{
 };
 
 use crate::{
+    config::SinkOptions,
     kernel::requests::{LateMarks, RequestCounters},
+    lines::WhenFull,
     query::Query,
-    sinks::{metrics::Metrics, recent::Recent, recording::Recorder, stdout::Stdout},
+    sinks::{
+        metrics::{Exposition, Metrics},
+        recent::Recent,
+        recording::Recorder,
+        stdout::Stdout,
+    },
 };
 
 /// The engine, and where its outcomes go; one task owns it.
@@ -24,7 +31,7 @@ pub struct Pipeline {
     pub metrics: Metrics,
     /// The stdout sink.
     pub stdout: Stdout,
-    /// The sink of the latest resets.
+    /// The sink of the latest incidents.
     pub recent: Recent,
     /// What the kernel side counts of requests, if it does.
     pub requests: Option<(Arc<RequestCounters>, LateMarks)>,
@@ -35,6 +42,26 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// The engine with its sinks, and what is scraped. A recording, and what the kernel side counts, come from outside.
+    pub fn start(
+        engine: Engine,
+        sinks: &SinkOptions,
+        when_full: WhenFull,
+        clock: WallClock,
+    ) -> io::Result<(Self, Exposition)> {
+        let (metrics, exposition) = Metrics::new(sinks.max_series);
+        let pipeline = Self {
+            engine,
+            metrics,
+            stdout: Stdout::start(sinks.events, when_full)?,
+            recent: Recent::new(sinks.recent),
+            requests: None,
+            recorder: None,
+            clock,
+        };
+        Ok((pipeline, exposition))
+    }
+
     /// Takes one record of the ring; one that cannot be read is counted.
     pub fn record(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         if let Some(recorder) = &mut self.recorder {
@@ -63,7 +90,9 @@ impl Pipeline {
     /// Answers a question; the one who asked may be gone.
     pub fn answer(&mut self, query: Query) {
         match query {
-            Query::Resets { limit, answer } => drop(answer.send(self.recent.newest(limit))),
+            Query::Incidents { filter, limit, answer } => {
+                drop(answer.send(self.recent.newest(limit, |incident| filter.lets_through(incident))));
+            }
             Query::Servers { limit, answer } => drop(answer.send(self.engine.servers(limit))),
             Query::Advice { limit, answer } => drop(answer.send(self.engine.advice(limit, self.clock))),
             Query::Labels { servers, answer } => {
@@ -83,7 +112,7 @@ impl Pipeline {
     pub fn publish(&mut self) {
         for outcome in self.engine.outcomes() {
             match outcome {
-                Outcome::Incident(reset) => self.reset(&reset),
+                Outcome::Incident(incident) => self.incident(&incident),
                 Outcome::FurtherSegment { id } => self.recent.add_segment(id),
                 Outcome::IdleClose(close) => self.metrics.observe_idle_close(&close),
             }
@@ -93,9 +122,9 @@ impl Pipeline {
         self.metrics.show_connections(self.engine.connections());
     }
 
-    fn reset(&mut self, reset: &ExplainedIncident) {
-        self.metrics.observe_reset(reset);
-        let view = IncidentView::new(reset, self.clock);
+    fn incident(&mut self, incident: &ExplainedIncident) {
+        self.metrics.observe_incident(incident);
+        let view = IncidentView::new(incident, self.clock);
         self.stdout.print(&view);
         self.recent.push(view);
     }

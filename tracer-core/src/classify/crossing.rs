@@ -2,8 +2,8 @@
 
 use super::cause::Crossing;
 use crate::{
-    matching::{FirstFin, Incident, Reset},
-    model::{Segment, Side, TcpState, Traffic},
+    matching::{Ending, FirstFin, Incident},
+    model::{Role, Segment, Side, TcpState, Traffic},
 };
 
 /// Which crossing this race was.
@@ -11,19 +11,19 @@ pub(super) fn crossing(incident: &Incident) -> Crossing {
     let Some(traffic) = incident.socket().map(|socket| &socket.traffic) else {
         return Crossing::Unknown;
     };
-    match &incident.reset {
-        Reset::Passive { segment, .. } => match acknowledged(incident, segment, traffic) {
+    match &incident.ending {
+        Ending::Passive { segment, .. } => match acknowledged(incident, segment, traffic) {
             Acknowledged::Fin => Crossing::FinUnprocessed,
             Acknowledged::All => Crossing::FinInFlight,
             Acknowledged::Part => Crossing::Unknown,
         },
         // Closed with the request unread, after a FIN that it did or did not acknowledge.
-        Reset::AtClose(socket) | Reset::InUse(socket) if incident.fin.is_some() => match socket.state {
+        Ending::AtClose(socket) | Ending::InUse(socket) if incident.fin.is_some() => match socket.state {
             TcpState::FinWait2 if traffic.unread_sent_after_full_ack => Crossing::FinUnprocessed,
             _ => Crossing::Unknown,
         },
-        Reset::AtClose(_) | Reset::InUse(_) => Crossing::FinNotSent,
-        Reset::Received(_) if incident.peer_fin_arrived() => match incident.fin {
+        Ending::AtClose(_) | Ending::InUse(_) => Crossing::FinNotSent,
+        Ending::Received(_) if incident.peer_fin_arrived() => match incident.fin {
             Some(FirstFin { crossed: true, .. }) => Crossing::FinInFlight,
             Some(_) => Crossing::FinUnprocessed,
             // A FIN that payload was crossing would have been reported: see `probes/state_change.rs` of the kernel
@@ -32,8 +32,20 @@ pub(super) fn crossing(incident: &Incident) -> Crossing {
             None => Crossing::Unknown,
         },
         // Acknowledged without a FIN: the server's kernel had queued it on an open connection.
-        Reset::Received(_) if traffic.unacknowledged == 0 => Crossing::FinNotSent,
-        Reset::Received(_) => Crossing::Unknown,
+        Ending::Received(_) if traffic.unacknowledged == 0 => Crossing::FinNotSent,
+        Ending::Received(_) => Crossing::Unknown,
+        // A server that reads on behind its FIN does not see what the request had acknowledged.
+        Ending::Fin { .. } if incident.role == Some(Role::Server) => match incident.fin {
+            Some(fin) if fin.by == Side::Local && !fin.request_open => Crossing::Unknown,
+            _ => Crossing::FinNotSent,
+        },
+        Ending::Fin { .. } => match incident.fin_by(Side::Remote) {
+            Some(fin) if fin.crossed => Crossing::FinInFlight,
+            Some(fin) if traffic.sent > fin.sent => Crossing::FinUnprocessed,
+            Some(_) => Crossing::FinNotSent,
+            None => Crossing::Unknown,
+        },
+        Ending::Silent { .. } => Crossing::Unknown,
     }
 }
 

@@ -1,4 +1,4 @@
-//! A judged reset, and how people and programs get to read it.
+//! A judged incident, and how people and programs get to read it.
 
 use std::{fmt, net::SocketAddr};
 
@@ -6,19 +6,22 @@ use serde::Serialize;
 
 use super::{
     cause::Crossing,
+    explanation::Explanation,
     last_request::last_request_line,
     mechanism::{Errno, Mechanism},
-    rules::{RacePolicy, Verdict, classify},
+    request_read::RequestRead,
+    verdict::Verdict,
 };
 use crate::{
     decode::KernelFacts,
     matching::{Incident, Known, Unmatched},
     model::{
-        ConnectionId, KernelNs, Method, RequestLine, Role, TcpState, WallClock, WallTime, rounded, seconds,
+        CommunityId, ConnectionId, KernelNs, Method, RequestLine, Role, TcpState, WallClock, WallTime,
+        rounded, seconds,
     },
 };
 
-/// A reset with all that is known of it and what it meant.
+/// An incident with all that is known of it and what it meant.
 #[derive(Clone, Debug)]
 pub struct ExplainedIncident {
     /// Its number, counted from 0.
@@ -33,13 +36,18 @@ pub struct ExplainedIncident {
 }
 
 impl ExplainedIncident {
-    pub(crate) fn new(id: u64, incident: Incident, facts: &KernelFacts, policy: RacePolicy) -> Self {
-        let verdict = classify(&incident, facts, policy);
+    pub(crate) fn new(
+        id: u64,
+        incident: Incident,
+        verdict: Verdict,
+        twin: bool,
+        facts: &KernelFacts,
+    ) -> Self {
         let name = |reason| facts.reasons.name(reason).map_or_else(|| reason.to_string(), str::to_owned);
-        Self { id, verdict, kernel_reason: incident.reason.map(name), twin: false, incident }
+        Self { id, verdict, kernel_reason: incident.reason.map(name), twin, incident }
     }
 
-    /// When the first RST segment was seen.
+    /// When it ended: for a reset, when the first RST segment was seen.
     #[must_use]
     pub fn at(&self) -> KernelNs {
         self.incident.at
@@ -75,7 +83,7 @@ impl ExplainedIncident {
     /// The connection's name at both of its ends, where both initial sequence numbers are known.
     #[must_use]
     pub fn connection(&self) -> Option<ConnectionId> {
-        self.incident.socket()?.id()
+        self.incident.connection()
     }
 
     fn last_request_line(&self) -> Option<&RequestLine> {
@@ -83,28 +91,35 @@ impl ExplainedIncident {
     }
 }
 
-/// One reset as the contract shows it: the README explains the fields. Unknown is `null`, never 0; times are in
+/// One incident as the contract shows it: the README explains the fields. Unknown is `null`, never 0; times are in
 /// seconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct IncidentView {
-    /// The incident's number, counted from 0.
-    #[serde(skip)]
-    pub id: u64,
     pub(crate) time: WallTime,
+    /// The incident's number, counted from 0.
+    pub id: u64,
+    pub(crate) connection: Option<ConnectionId>,
+    pub(crate) community_id: CommunityId,
     pub(crate) direction: Option<&'static str>,
-    pub(crate) ended_by: &'static str,
-    pub(crate) role: &'static str,
-    pub(crate) cause: &'static str,
+    /// What ended it: `rst`, `fin`, `timeout` or `unreachable`.
+    pub ended_by: &'static str,
+    /// What this host is on the connection.
+    pub role: &'static str,
+    /// The name of its cause.
+    pub cause: &'static str,
     pub(crate) race: Option<&'static str>,
     pub(crate) mechanism: Option<&'static str>,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
-    pub(crate) server: Option<SocketAddr>,
+    /// The server end of the connection, where it is known.
+    pub server: Option<SocketAddr>,
     pub(crate) netns: u32,
     pub(crate) state: Option<&'static str>,
     pub(crate) kernel_reason: Option<String>,
     pub(crate) errno: Option<&'static str>,
     pub(crate) matched: &'static str,
+    pub(crate) twin: bool,
+    pub(crate) request_read: &'static str,
     pub(crate) idle_seconds: Option<f64>,
     pub(crate) request_to_reset_seconds: Option<f64>,
     pub(crate) fin_to_request_seconds: Option<f64>,
@@ -118,18 +133,21 @@ pub struct IncidentView {
     pub(crate) requests: Option<u32>,
     pub(crate) method: Option<&'static str>,
     pub(crate) path: Option<String>,
+    pub(crate) explanation: Explanation,
 }
 
 impl IncidentView {
-    /// Puts a reset into the contract's form.
+    /// Puts an incident into the contract's form.
     #[must_use]
-    pub fn new(reset: &ExplainedIncident, clock: WallClock) -> Self {
-        let ExplainedIncident { incident, verdict, .. } = reset;
+    pub fn new(explained: &ExplainedIncident, clock: WallClock) -> Self {
+        let ExplainedIncident { incident, verdict, .. } = explained;
         let traffic = incident.socket().map(|socket| &socket.traffic);
-        let line = reset.last_request_line();
+        let line = explained.last_request_line();
         Self {
-            id: reset.id,
             time: clock.at(incident.at),
+            id: explained.id,
+            connection: explained.connection(),
+            community_id: CommunityId::of(&incident.flow),
             direction: verdict.ended.direction(),
             ended_by: verdict.ended.by(),
             role: Role::label(incident.role),
@@ -138,12 +156,14 @@ impl IncidentView {
             mechanism: verdict.ended.mechanism().map(Mechanism::name),
             local: incident.flow.local,
             remote: incident.flow.remote,
-            server: reset.server(),
+            server: explained.server(),
             netns: incident.flow.netns,
             state: incident.state().map(TcpState::name),
-            kernel_reason: reset.kernel_reason.clone(),
+            kernel_reason: explained.kernel_reason.clone(),
             errno: verdict.errno.map(Errno::name),
             matched: incident.matched(),
+            twin: explained.twin,
+            request_read: verdict.request_read.name(),
             idle_seconds: verdict.idle.map(seconds),
             request_to_reset_seconds: verdict.request_to_reset.map(seconds),
             fin_to_request_seconds: verdict.fin_to_request.map(rounded),
@@ -159,6 +179,7 @@ impl IncidentView {
             requests: traffic.and_then(|traffic| traffic.requests),
             method: line.map(|line| line.method.name()),
             path: line.and_then(|line| line.path.clone()),
+            explanation: Explanation(verdict.clone()),
         }
     }
 }
@@ -185,7 +206,14 @@ impl fmt::Display for IncidentView {
                 write!(f, " {name}={value:.3}s")?;
             }
         }
-        for (name, value) in [("errno", self.errno), ("mechanism", self.mechanism), ("state", self.state)] {
+        let unless = |value, usual| (value != usual).then_some(value);
+        for (name, value) in [
+            ("ended_by", unless(self.ended_by, "rst")),
+            ("request_read", unless(self.request_read, RequestRead::Unknown.name())),
+            ("errno", self.errno),
+            ("mechanism", self.mechanism),
+            ("state", self.state),
+        ] {
             if let Some(value) = value {
                 write!(f, " {name}={value}")?;
             }
@@ -202,6 +230,131 @@ impl fmt::Display for IncidentView {
         if let Some(path) = &self.path {
             write!(f, " path={path}")?;
         }
-        write!(f, " segments={}", self.rst_segments)
+        if self.rst_segments > 0 {
+            write!(f, " segments={}", self.rst_segments)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        Engine, EngineOptions, Outcome,
+        classify::{Cause, Ended},
+        model::{ServerPorts, Side},
+        testing::{active, asked, at, facts, fin, server},
+    };
+
+    /// In the order in which they are written.
+    const FIELDS: [&str; 33] = [
+        "time",
+        "id",
+        "connection",
+        "community_id",
+        "direction",
+        "ended_by",
+        "role",
+        "cause",
+        "race",
+        "mechanism",
+        "local",
+        "remote",
+        "server",
+        "netns",
+        "state",
+        "kernel_reason",
+        "errno",
+        "matched",
+        "twin",
+        "request_read",
+        "idle_seconds",
+        "request_to_reset_seconds",
+        "fin_to_request_seconds",
+        "since_response_seconds",
+        "connection_age_seconds",
+        "bytes_sent",
+        "bytes_received",
+        "srtt_seconds",
+        "rst_segments",
+        "requests",
+        "method",
+        "path",
+        "explanation",
+    ];
+
+    /// A server that closed with a request unread, as the engine judges it.
+    fn explained() -> ExplainedIncident {
+        let options = EngineOptions {
+            race: RacePolicy::default(),
+            server_ports: ServerPorts::default(),
+            max_closed_connections: 16,
+            max_servers: 1,
+        };
+        let mut engine = Engine::new(facts(), options);
+        engine.event(at(3_002, fin(Side::Local, server())));
+        engine.event(at(3_002, active(asked(), "TCP_ABORT_ON_LINGER")));
+        engine.finish();
+        let incident = |outcome| match outcome {
+            Outcome::Incident(incident) => Some(*incident),
+            _ => None,
+        };
+        engine.outcomes().into_iter().find_map(incident).unwrap()
+    }
+
+    fn view(explained: &ExplainedIncident) -> IncidentView {
+        IncidentView::new(explained, WallClock::new(Duration::ZERO))
+    }
+
+    #[test]
+    fn json_has_every_field_in_its_order_whether_it_is_known_or_not() {
+        let text = serde_json::to_string(&view(&explained())).unwrap();
+        let found: Vec<_> = FIELDS.iter().map(|field| text.find(&format!("\"{field}\":"))).collect();
+        assert!(found.iter().all(Option::is_some) && found.is_sorted(), "{text}");
+        let object: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(object.as_object().unwrap().len(), FIELDS.len(), "{text}");
+        assert_eq!(object["id"], 0);
+        assert_eq!(object["twin"], false);
+        // The initial sequence numbers: 8899 of the client, 4799 of the server.
+        assert_eq!(object["connection"], "000022c3000012bf");
+        assert_eq!(object["community_id"].as_str().map(str::len), Some(30));
+    }
+
+    #[test]
+    fn what_neither_side_ended_has_no_direction() {
+        for (ended, direction, by, line) in [
+            (Ended::ResetReceived, Some("received"), "rst", " received server "),
+            (Ended::FinSent, Some("sent"), "fin", " sent     server "),
+            (Ended::FinReceived, Some("received"), "fin", " received server "),
+            (Ended::TimedOut, None, "timeout", " -        server "),
+            (Ended::Unreachable, None, "unreachable", " -        server "),
+        ] {
+            let mut explained = explained();
+            explained.verdict.ended = ended;
+            let view = view(&explained);
+            let object = serde_json::to_value(&view).unwrap();
+            assert_eq!((object["direction"].as_str(), object["ended_by"].as_str()), (direction, Some(by)));
+            assert!(object["mechanism"].is_null(), "{object}");
+            let text = view.to_string();
+            assert!(text.contains(line), "{text}");
+            assert_eq!(text.contains(&format!(" ended_by={by}")), by != "rst", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_line_says_whether_the_request_was_read_where_it_is_known() {
+        for read in RequestRead::ALL {
+            let mut explained = explained();
+            explained.verdict.cause = Cause::NeverRead;
+            explained.verdict.request_read = read;
+            let text = view(&explained).to_string();
+            let said = format!(" request_read={}", read.name());
+            assert_eq!(text.contains(&said), read != RequestRead::Unknown, "{text}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::cause::{Cause, Crossing};
 use crate::{
     matching::{FirstFin, Incident, LastWord},
-    model::{KernelNs, LastPayload, RequestLine, Role, Side, Traffic},
+    model::{KernelNs, LastPayload, RequestLine, Role, Side, TcpState, Traffic},
 };
 
 /// The last request, where it can be told apart.
@@ -22,7 +22,7 @@ pub(super) fn last_request(incident: &Incident, cause: Cause) -> Option<LastRequ
     let traffic = &incident.socket()?.traffic;
     // Only the end of a request that was still being sent is known, and it says nothing of its beginning;
     // and of what is unknown it is not even clear that it was a request.
-    if matches!(cause, Cause::EarlyClose | Cause::Unknown) {
+    if matches!(cause, Cause::EarlyClose | Cause::Unknown) || incident.state() == Some(TcpState::SynSent) {
         return None;
     }
     match (incident.role, traffic.last_payload) {

@@ -3,8 +3,8 @@
 
 use crate::{
     decode::{Reason, Reasons},
-    matching::{Found, Incident, Reset},
-    model::{Segment, SocketSnapshot, TcpState},
+    matching::{Ending, Found, Incident},
+    model::{Segment, Side, Silence, SocketSnapshot, TcpState},
 };
 
 /// How the kernel came to send a RST.
@@ -119,6 +119,10 @@ pub(crate) enum Errno {
     TimedOut,
     /// 103
     ConnAborted,
+    /// 113
+    HostUnreachable,
+    /// 101
+    NetUnreachable,
 }
 
 impl Errno {
@@ -131,6 +135,8 @@ impl Errno {
             Self::ConnRefused => "ECONNREFUSED",
             Self::TimedOut => "ETIMEDOUT",
             Self::ConnAborted => "ECONNABORTED",
+            Self::HostUnreachable => "EHOSTUNREACH",
+            Self::NetUnreachable => "ENETUNREACH",
         }
     }
 }
@@ -140,11 +146,15 @@ impl Errno {
 pub(super) fn ended(incident: &Incident, reasons: &Reasons) -> Ended {
     let meaning = incident.reason.and_then(|reason| reasons.meaning(reason));
     let unexplained = unexplained(incident, reasons);
-    Ended::ResetSent(match &incident.reset {
-        Reset::Received(_) => return Ended::ResetReceived,
-        Reset::AtClose(socket) => stated(meaning).unwrap_or_else(|| at_close(socket, meaning, unexplained)),
-        Reset::InUse(socket) => stated(meaning).unwrap_or_else(|| in_use(socket, meaning, unexplained)),
-        Reset::Passive { segment, found } => match found {
+    Ended::ResetSent(match &incident.ending {
+        Ending::Received(_) => return Ended::ResetReceived,
+        Ending::Fin { by: Side::Local, .. } => return Ended::FinSent,
+        Ending::Fin { by: Side::Remote, .. } => return Ended::FinReceived,
+        Ending::Silent { socket, .. } if socket.state == TcpState::SynSent => return Ended::Unreachable,
+        Ending::Silent { .. } => return Ended::TimedOut,
+        Ending::AtClose(socket) => stated(meaning).unwrap_or_else(|| at_close(socket, meaning, unexplained)),
+        Ending::InUse(socket) => stated(meaning).unwrap_or_else(|| in_use(socket, meaning, unexplained)),
+        Ending::Passive { segment, found } => match found {
             Found::Connection(socket) => answering(*segment, socket.orphan, meaning, unexplained),
             Found::Aborted(_) => answering(*segment, true, meaning, unexplained),
             Found::TimeWait(_) => Mechanism::TimeWait,
@@ -217,6 +227,7 @@ pub(super) fn errno(incident: &Incident, ended: Ended) -> Option<Errno> {
         return None;
     }
     match (ended, incident.state()?) {
+        (Ended::Unreachable | Ended::TimedOut, _) => silent(incident),
         (Ended::ResetReceived, TcpState::SynSent) => Some(Errno::ConnRefused),
         (Ended::ResetReceived, TcpState::CloseWait) => Some(Errno::Pipe),
         (Ended::ResetReceived, _) => Some(Errno::ConnReset),
@@ -224,4 +235,16 @@ pub(super) fn errno(incident: &Incident, ended: Ended) -> Option<Errno> {
         (Ended::ResetSent(Mechanism::Abort), _) => Some(Errno::ConnAborted),
         _ => None,
     }
+}
+
+/// What the kernel left in `sk_err` when it gave up.
+fn silent(incident: &Incident) -> Option<Errno> {
+    let Ending::Silent { silence: Silence::Errno(errno), .. } = incident.ending else { return None };
+    Some(match errno {
+        101 => Errno::NetUnreachable,
+        110 => Errno::TimedOut,
+        111 => Errno::ConnRefused,
+        113 => Errno::HostUnreachable,
+        _ => return None,
+    })
 }

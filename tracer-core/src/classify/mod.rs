@@ -1,18 +1,31 @@
-//! What a reset meant, and how the kernel came to send it.
+//! What the end of a connection meant, and how it came about.
 
+mod both_ends;
 mod cause;
+mod client_end;
 mod crossing;
 mod explained;
+mod explanation;
+mod knowledge;
 mod last_request;
 mod mechanism;
 mod request_read;
+mod reuse;
 mod rules;
+mod server_end;
+mod unanswered;
+mod verdict;
 
+pub(crate) use both_ends::Told;
 pub use cause::{CAUSES, Cause, CauseRow, Crossing};
 pub use explained::{ExplainedIncident, IncidentView};
+pub(crate) use knowledge::Knowledge;
 pub use mechanism::{Ended, Mechanism};
 pub use request_read::RequestRead;
-pub use rules::{RacePolicy, Verdict};
+pub(crate) use rules::Context;
+pub use rules::RacePolicy;
+pub use verdict::Verdict;
+pub(crate) use verdict::classify;
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,9 @@ use tracer_common::{
 use zerocopy::FromBytes as _;
 
 use self::snapshot::snapshot;
-use crate::model::{Event, EventKind, Flow, Jiffy, KernelNs, Segment, SendReset, Side, SocketKind, TcpState};
+use crate::model::{
+    Event, EventKind, Flow, Jiffy, KernelNs, Segment, SendReset, Side, Silence, SocketKind, TcpState,
+};
 
 pub(crate) use self::reasons::Reason;
 pub use self::{facts::KernelFacts, reasons::Reasons, request_line::request_line};
@@ -42,14 +44,19 @@ pub(crate) fn decode(bytes: &[u8], jiffy: Jiffy) -> Result<Event, Malformed> {
 
 fn event(record: &Record, jiffy: Jiffy) -> Option<Event> {
     let kind = match (record.kind, record.socket) {
-        (KIND_FIN, SOCKET_FULL) => EventKind::Fin {
-            by: match TcpState::from_kernel(record.new_state)? {
-                TcpState::CloseWait => Side::Remote,
-                _ => Side::Local,
-            },
-            socket: snapshot(record, jiffy)?,
-        },
-        (KIND_CLOSE, SOCKET_FULL) => EventKind::Close { socket: snapshot(record, jiffy)? },
+        (KIND_FIN, SOCKET_FULL) => {
+            let socket = snapshot(record, jiffy)?;
+            match TcpState::from_kernel(record.new_state)? {
+                TcpState::LastAck => EventKind::LastFin { socket },
+                TcpState::CloseWait => EventKind::Fin { by: Side::Remote, socket },
+                _ => EventKind::Fin { by: Side::Local, socket },
+            }
+        }
+        (KIND_CLOSE, SOCKET_FULL) => {
+            let socket = snapshot(record, jiffy)?;
+            let error = silence(record, socket.state);
+            EventKind::Close { socket, error }
+        }
         (KIND_RECEIVE_RESET, SOCKET_FULL) => EventKind::ReceiveReset {
             socket: snapshot(record, jiffy)?,
             request_line: request_line(&record.request_line)?,
@@ -62,6 +69,16 @@ fn event(record: &Record, jiffy: Jiffy) -> Option<Event> {
         _ => return None,
     };
     Some(Event { at: KernelNs(record.at_ns), flow: flow(record)?, kind })
+}
+
+/// What ended a connection that reached CLOSE, if neither a FIN nor a RST did. An application that gives up on a SYN
+/// leaves no error.
+fn silence(record: &Record, state: TcpState) -> Option<Silence> {
+    match record.error {
+        0 if state == TcpState::SynSent => Some(Silence::GivenUp),
+        0 => None,
+        errno => Some(Silence::Errno(errno)),
+    }
 }
 
 /// Only a connection's own socket resets without a segment to answer.
@@ -103,6 +120,7 @@ fn segment(record: &Record) -> Option<Segment> {
         ack: record.segment_ack,
         len: record.segment_len,
         opening: record.segment_flags & (TCP_SYN | TCP_ACK) == TCP_SYN,
+        accepting: record.segment_flags & (TCP_SYN | TCP_ACK) == TCP_SYN | TCP_ACK,
     })
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tracer_common::{
-    FLAG_DETACHED, FLAG_LINGER_ZERO, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_REQUESTS, FLAG_RETRANSMITTING, Record,
+    FLAG_DETACHED, FLAG_LINGER_ZERO, FLAG_ORPHAN, FLAG_PEER_FIN, FLAG_REQUESTS, FLAG_RETRANSMITTING,
+    RCV_SHUTDOWN, Record, SEND_SHUTDOWN,
 };
 
 use crate::model::{Jiffy, KernelNs, LastPayload, Role, SocketSnapshot, TcpState, Traffic};
@@ -23,6 +24,7 @@ pub(super) fn snapshot(record: &Record, jiffy: Jiffy) -> Option<SocketSnapshot> 
         peer_fin: flag(FLAG_PEER_FIN),
         linger_zero: flag(FLAG_LINGER_ZERO),
         detached: flag(FLAG_DETACHED),
+        half_closed: record.shutdown & (SEND_SHUTDOWN | RCV_SHUTDOWN) == SEND_SHUTDOWN,
         probes_out: record.probes_out,
         traffic: traffic(record, state, jiffy),
     })
@@ -54,8 +56,11 @@ fn low_half(bytes: u64) -> u32 {
 /// (`tcp_create_openreq_child`). So all sequence space ever used, less payload, less our FIN, is 1 for the
 /// client and 0 for the server. This holds for connections opened long before the tracer started.
 fn role(record: &Record, state: TcpState) -> Option<Role> {
-    if state == TcpState::SynSent {
-        return Some(Role::Client);
+    match state {
+        TcpState::SynSent => return Some(Role::Client),
+        // With payload already, where it was opened fast.
+        TcpState::SynRecv => return Some(Role::Server),
+        _ => {}
     }
     if matches!(state, TcpState::Close | TcpState::Listen) {
         return None;
@@ -97,6 +102,11 @@ fn traffic(record: &Record, state: TcpState, jiffy: Jiffy) -> Traffic {
         unread_sent_after_full_ack: unread > 0
             && unacknowledged(record, state) == 0
             && record.snd_wl1 == unread_begins,
+        unread_is_fresh: unread > 0 && record.rcv_wup == unread_begins,
+        last_read: (record.read_up_to_ns != 0 && record.read_up_to == unread_begins)
+            .then_some(KernelNs(record.read_up_to_ns)),
+        received_since_ack: received_since_ack(record),
+        acknowledged_behind_payload: record.snd_wl1 == record.rcv_nxt,
         retransmitting: record.flags & FLAG_RETRANSMITTING != 0,
         first_snd_seq: first_snd_seq(record, state),
         first_rcv_seq: record.rcv_nxt.wrapping_sub(low_half(record.bytes_received)),
@@ -105,6 +115,16 @@ fn traffic(record: &Record, state: TcpState, jiffy: Jiffy) -> Traffic {
         rcv_nxt: record.rcv_nxt,
         srtt: (record.srtt_us != 0).then(|| Duration::from_micros(u64::from(record.srtt_us >> 3))),
     }
+}
+
+/// What came since the peer last acknowledged something new, which is what it sent since it knew all of that; all it
+/// sent, while we had sent nothing.
+fn received_since_ack(record: &Record) -> u32 {
+    let received = low_half(payload_received(record));
+    if payload_sent(record) == 0 {
+        return received;
+    }
+    record.rcv_nxt.wrapping_sub(peer_fin(record)).wrapping_sub(record.snd_wl1).min(received)
 }
 
 /// Where our payload began: `bytes_acked` counts an active opener's SYN, see [`role`].

@@ -35,7 +35,8 @@ fn zeroed() -> Record {
 fn socket_of(record: &Record) -> SocketSnapshot {
     match event(record, jiffy()).expect("a valid record").kind {
         EventKind::Fin { socket, .. }
-        | EventKind::Close { socket }
+        | EventKind::LastFin { socket }
+        | EventKind::Close { socket, .. }
         | EventKind::ReceiveReset { socket, .. } => socket,
         EventKind::SendReset { reset, .. } => panic!("not about a socket: {reset:?}"),
     }

@@ -13,7 +13,7 @@ use super::{
     profile::{Reuses, ServerProfile},
     settings::{Setting, settings},
 };
-use crate::model::{Role, Server, WallClock, seconds};
+use crate::model::{Role, Server, WallClock, seconds, spoken};
 
 /// The timeout that servers behind a proxy get unless more is known: proxies keep connections for 60 s by default.
 const BEHIND_A_PROXY: Duration = Duration::from_secs(65);
@@ -217,16 +217,6 @@ fn whose(role: Role) -> &'static str {
 
 fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-/// A time for people: milliseconds below a second, tenths of a second above.
-fn spoken(time: Duration) -> String {
-    if time < Duration::from_millis(950) {
-        format!("{} ms", time.as_millis())
-    } else {
-        let tenths = format!("{:.1}", time.as_secs_f64());
-        format!("{} s", tenths.trim_end_matches(".0"))
-    }
 }
 
 /// One line for the log: what appeared or changed.

@@ -11,6 +11,7 @@ use super::{
     profile::{LostRequest, Reuses, ServerProfile, ServerView},
 };
 use crate::{
+    classify::Knowledge,
     matching::IdleClose,
     model::{Flow, KernelNs, Role, Server, WallClock},
 };
@@ -79,6 +80,13 @@ impl ServerProfiles {
         if let Some(role) = role {
             self.profile(Server::of(role, flow), lost.at).lost_request(lost);
         }
+    }
+
+    /// What the profile of a connection's server tells.
+    pub(crate) fn knowledge(&self, role: Role, flow: &Flow) -> Knowledge {
+        let known = self.servers.get(&Server::of(role, flow)).map(|entry| &entry.profile);
+        let timeout = known.and_then(|known| known.by_server.ages.timeout());
+        Knowledge { answers: None, timeout: timeout.map(|timeout| (timeout.value, timeout.value)) }
     }
 
     fn profile(&mut self, server: Server, now: KernelNs) -> &mut ServerProfile {

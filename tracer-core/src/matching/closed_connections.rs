@@ -29,8 +29,10 @@ pub(super) struct ClosedConnection {
     known_by: KnownBy,
     /// Its first FIN.
     pub fin: Option<FirstFin>,
-    /// The incident that ended it.
+    /// The number of the incident that it came to.
     pub incident: Option<u64>,
+    /// A RST was part of that.
+    pub reset: bool,
     touched: KernelNs,
 }
 

@@ -40,6 +40,14 @@ pub(crate) struct FirstFin {
     pub rest_since: KernelNs,
     /// Payload received until then.
     pub received: u64,
+    /// Payload sent until then.
+    pub sent: u64,
+    /// Segments with payload sent until then, a last word of ours not counted.
+    pub segments_sent: u32,
+    /// Segments with payload received until then, a last word of the peer's not counted.
+    pub segments_received: u32,
+    /// Its sender, this end, still waited for what the peer says.
+    pub half_closed: bool,
     /// Where our payload ended, a last word not counted.
     pub response_end: u32,
     /// A request was under way.
@@ -78,6 +86,10 @@ impl FirstFin {
                 Side::Remote => traffic.last_sent,
             },
             received: traffic.received,
+            sent: traffic.sent,
+            segments_sent: traffic.segments_sent.saturating_sub((said && by == Side::Local).into()),
+            segments_received: traffic.segments_received.saturating_sub((said && by == Side::Remote).into()),
+            half_closed: by == Side::Local && socket.half_closed,
             response_end: match by {
                 Side::Local if said => traffic.snd_una,
                 _ => traffic.payload_end,

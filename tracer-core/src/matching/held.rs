@@ -1,54 +1,80 @@
-//! The resets that wait for what belongs to them. This is where incidents get their numbers.
+//! The incidents that wait for what belongs to them. This is where they get their numbers.
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::incident::Incident;
-use crate::model::KernelNs;
+use hashbrown::HashMap;
 
-/// How long a reset waits: for the passive reset behind a false receive (microseconds), and for further segments of the
-/// same crossing (a round trip).
+use super::incident::Incident;
+use crate::model::{ConnectionId, KernelNs, Role};
+
+/// How long an incident waits: for the passive reset behind a false receive (microseconds), for further segments of the
+/// same crossing (a round trip), and for what the connection's other end has to say.
 pub(crate) const HOLD: Duration = Duration::from_millis(100);
 
-/// Upper bound on the resets that wait at once.
+/// Upper bound on the incidents that wait at once.
 const MAX_HELD: usize = 16_384;
 
-/// Incidents in the order of their numbers, without gaps.
+/// Incidents in the order of their numbers, without gaps, each with the time it was put here.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    queue: VecDeque<Incident>,
+    queue: VecDeque<(KernelNs, Incident)>,
     /// The number of the first in the queue.
     first: u64,
+    /// The numbers of those whose connection and end are known.
+    ends: HashMap<(ConnectionId, Role), u64>,
 }
 
 impl Held {
     /// Adds an incident; returns its number.
     pub(super) fn push(&mut self, incident: Incident) -> u64 {
-        self.queue.push_back(incident);
-        self.first + self.queue.len() as u64 - 1
+        let id = self.first + self.queue.len() as u64;
+        if let Some(end) = end(&incident) {
+            self.ends.insert(end, id);
+        }
+        self.queue.push_back((incident.at, incident));
+        id
+    }
+
+    /// What happened at the other end of the connection, while that waits.
+    pub(super) fn twin(&mut self, incident: &Incident) -> Option<&mut Incident> {
+        let (connection, role) = end(incident)?;
+        let id = *self.ends.get(&(connection, role.other()))?;
+        self.get_mut(id)
     }
 
     /// The incident of this number, while it waits.
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Incident> {
-        self.queue.get_mut(usize::try_from(id.checked_sub(self.first)?).ok()?)
+        let (_, incident) = self.queue.get_mut(usize::try_from(id.checked_sub(self.first)?).ok()?)?;
+        Some(incident)
     }
 
     /// Takes out the first incident with its number.
     pub(super) fn pop(&mut self) -> Option<(u64, Incident)> {
-        let incident = self.queue.pop_front()?;
+        let (_, incident) = self.queue.pop_front()?;
         let id = self.first;
         self.first += 1;
+        if let Some(end) = end(&incident)
+            && self.ends.get(&end) == Some(&id)
+        {
+            self.ends.remove(&end);
+        }
         Some((id, incident))
     }
 
     /// Takes out the first incident if it has waited long enough, or too many wait.
     pub(super) fn pop_ready(&mut self, now: KernelNs) -> Option<(u64, Incident)> {
-        let first = self.queue.front()?;
-        let is_ready = now.since(first.at) >= HOLD || self.queue.len() > MAX_HELD;
+        let (since, _) = self.queue.front()?;
+        let is_ready = now.since(*since) >= HOLD || self.queue.len() > MAX_HELD;
         is_ready.then(|| self.pop())?
     }
 
     /// When the first incident has waited long enough.
     pub(super) fn next_due(&self) -> Option<KernelNs> {
-        self.queue.front().map(|incident| incident.at.plus(HOLD))
+        self.queue.front().map(|(since, _)| since.plus(HOLD))
     }
+}
+
+/// Which end of which connection.
+fn end(incident: &Incident) -> Option<(ConnectionId, Role)> {
+    Some((incident.join_by()?, incident.role?))
 }

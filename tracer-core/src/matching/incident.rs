@@ -1,32 +1,34 @@
-//! A reset together with everything known of the connection it ended.
+//! How a connection ended, together with everything known of it.
 
 use super::first_fin::FirstFin;
-use crate::model::{Flow, KernelNs, RequestLine, Role, Segment, Side, SocketSnapshot, TcpState};
+use crate::model::{
+    ConnectionId, Flow, KernelNs, RequestLine, Role, Segment, Side, Silence, SocketSnapshot, TcpState,
+};
 
-/// A reset, matched as far as that was possible: all the evidence there is, no judgment yet.
+/// The end of a connection, matched as far as that was possible: all the evidence there is, no judgment yet.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Incident {
-    /// When the first RST segment was seen.
+    /// When it ended: when the first RST segment was seen, where there was one.
     pub at: KernelNs,
     /// The connection, seen from this host.
     pub flow: Flow,
     /// What this host is on it.
     pub role: Option<Role>,
-    /// How the reset came about, and what is known of the connection.
-    pub reset: Reset,
+    /// How it came about, and what is known of the connection.
+    pub ending: Ending,
     /// The first FIN, where it was seen.
     pub fin: Option<FirstFin>,
     /// `enum sk_rst_reason` of the running kernel.
     pub reason: Option<u32>,
-    /// RST segments seen so far.
+    /// RST segments seen so far; 0 where it ended without.
     pub segments: u32,
     /// The last request line seen of the connection.
     pub request_line: Option<Box<RequestLine>>,
 }
 
-/// How a reset came about, with the socket just before it where there was one.
+/// How the end came about, with the socket just before it where there was one.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Reset {
+pub(crate) enum Ending {
     /// The peer's RST arrived.
     Received(SocketSnapshot),
     /// This host reset the connection on its own account: a process had just closed it.
@@ -39,6 +41,20 @@ pub(crate) enum Reset {
         segment: Segment,
         /// What it met.
         found: Found,
+    },
+    /// A FIN left a request without an answer, as far as this socket shows.
+    Fin {
+        /// Whose.
+        by: Side,
+        /// The socket.
+        socket: SocketSnapshot,
+    },
+    /// Neither side ended it.
+    Silent {
+        /// The socket.
+        socket: SocketSnapshot,
+        /// What did.
+        silence: Silence,
     },
 }
 
@@ -80,8 +96,8 @@ pub enum Unmatched {
 impl Incident {
     /// The segment that a passive reset answers.
     pub(crate) fn segment(&self) -> Option<Segment> {
-        match self.reset {
-            Reset::Passive { segment, .. } => Some(segment),
+        match self.ending {
+            Ending::Passive { segment, .. } => Some(segment),
             _ => None,
         }
     }
@@ -93,24 +109,50 @@ impl Incident {
 
     /// The connection's socket, live or as it was when the connection closed.
     pub(crate) fn socket(&self) -> Option<&SocketSnapshot> {
-        match &self.reset {
-            Reset::Received(socket) | Reset::AtClose(socket) | Reset::InUse(socket) => Some(socket),
-            Reset::Passive { found, .. } => found.socket(),
+        match &self.ending {
+            Ending::Received(socket)
+            | Ending::AtClose(socket)
+            | Ending::InUse(socket)
+            | Ending::Fin { socket, .. }
+            | Ending::Silent { socket, .. } => Some(socket),
+            Ending::Passive { found, .. } => found.socket(),
         }
     }
 
-    /// The connection's state before the reset.
+    /// The connection's state before its end.
     pub(crate) fn state(&self) -> Option<TcpState> {
-        match &self.reset {
-            Reset::Received(socket) | Reset::AtClose(socket) | Reset::InUse(socket) => Some(socket.state),
-            Reset::Passive { found, .. } => found.state(),
+        match &self.ending {
+            Ending::Passive { found, .. } => found.state(),
+            _ => self.socket().map(|socket| socket.state),
         }
+    }
+
+    /// The connection's name at both of its ends.
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+        self.socket()?.id()
+    }
+
+    /// What joins both ends. A listener that was reset before it accepted knows the connection by the segment that opened
+    /// it for its client, which carries the first of both sequence numbers.
+    pub(crate) fn join_by(&self) -> Option<ConnectionId> {
+        let opened = || {
+            let segment = self.segment().filter(|segment| !segment.opening && !segment.accepting)?;
+            self.socket()
+                .is_none()
+                .then(|| ConnectionId::new(segment.seq.wrapping_sub(1), segment.ack.wrapping_sub(1)))
+        };
+        self.connection().or_else(opened)
+    }
+
+    /// Whether a RST ended it.
+    pub(crate) fn by_rst(&self) -> bool {
+        !matches!(self.ending, Ending::Fin { .. } | Ending::Silent { .. })
     }
 
     /// What is known where the connection has no socket of its own any more.
     pub(crate) fn known(&self) -> Option<&Known> {
-        match &self.reset {
-            Reset::Passive { found, .. } => found.known(),
+        match &self.ending {
+            Ending::Passive { found, .. } => found.known(),
             _ => None,
         }
     }

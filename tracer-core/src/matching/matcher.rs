@@ -1,20 +1,21 @@
-//! Joins each RST with the connection it ended: one incident per connection, however many segments it took.
+//! Joins each RST with the connection it ended, and finds the connections that ended with a request open: one incident
+//! per connection, however many segments it took.
 //!
-//! A reset is held for a moment before it is passed on, so that the segments and events that belong to it are there
-//! when it is judged.
+//! An incident is held for a moment before it is passed on, so that the segments and events that belong to it, and what
+//! the connection's other end shows, are there when it is judged.
 
 use std::time::Duration;
 
 use super::{
     closed_connections::{ClosedConnection, ClosedConnections},
-    first_fin::FirstFin,
+    first_fin::{FirstFin, IDLE},
     held::Held,
     idle_close::IdleClose,
-    incident::{Found, Incident, Known, Reset, Unmatched},
+    incident::{Ending, Found, Incident, Known, Unmatched},
 };
 use crate::model::{
-    Event, EventKind, Flow, KernelNs, LastPayload, RequestLine, Role, Segment, SendReset, Side, SocketKind,
-    SocketSnapshot, TcpState,
+    Event, EventKind, Flow, KernelNs, LastPayload, RequestLine, Role, Segment, SendReset, Side, Silence,
+    SocketKind, SocketSnapshot, TcpState,
 };
 
 /// How long after a connection vanished segments of it may still be under way. A tracer that watched for less cannot
@@ -24,12 +25,14 @@ const VANISHED_GRACE: Duration = Duration::from_secs(1);
 /// What comes of events.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Matched {
-    /// A reset, ready to be judged.
+    /// The end of a connection, ready to be judged.
     Incident {
         /// Its number, counted from 0.
         id: u64,
         /// What is known of it.
         incident: Incident,
+        /// What is known at the connection's other end, if that is on this host and was not passed on before.
+        twin: Option<Box<Incident>>,
     },
     /// Another RST segment for a reset that was passed on already.
     FurtherSegment {
@@ -70,9 +73,9 @@ impl Matcher {
         self.advance(at);
         match kind {
             EventKind::Fin { by, socket } => self.fin(at, flow, by, socket),
-            EventKind::Close { socket } => {
-                self.connections.touch(flow, at, |known| known.is(&socket)).update(socket);
-            }
+            EventKind::LastFin { socket } => self.last_fin(at, flow, socket),
+            EventKind::Close { socket, error: Some(silence) } => self.silent(at, flow, socket, silence),
+            EventKind::Close { socket, error: None } => self.close(at, flow, socket),
             EventKind::ReceiveReset { socket, request_line } => {
                 self.received(at, flow, socket, request_line);
             }
@@ -89,7 +92,7 @@ impl Matcher {
     /// Lets time pass: passes on what has waited long enough, forgets what is old.
     pub(crate) fn advance(&mut self, now: KernelNs) {
         while let Some((id, incident)) = self.held.pop_ready(now) {
-            self.matched.push(Matched::Incident { id, incident });
+            self.pass_on(id, incident);
         }
         self.connections.expire(now);
         self.unknown_connections.expire(now);
@@ -98,8 +101,13 @@ impl Matcher {
     /// Passes on everything that is held, at the end.
     pub(crate) fn flush(&mut self) {
         while let Some((id, incident)) = self.held.pop() {
-            self.matched.push(Matched::Incident { id, incident });
+            self.pass_on(id, incident);
         }
+    }
+
+    fn pass_on(&mut self, id: u64, incident: Incident) {
+        let twin = self.held.twin(&incident).map(|twin| Box::new(twin.clone()));
+        self.matched.push(Matched::Incident { id, incident, twin });
     }
 
     /// When [`Self::advance`] next has a reset to pass on.
@@ -127,42 +135,83 @@ impl Matcher {
             let close = IdleClose { at, flow, role: socket.role, by, idle, requests };
             self.matched.push(Matched::IdleClose(close));
         }
+        let unanswered = leaves_unanswered(by, &socket);
         socket.state = match by {
             Side::Local => TcpState::FinWait1,
             Side::Remote => TcpState::CloseWait,
         };
-        connection.update(socket);
+        let socket = connection.update(socket);
+        if unanswered {
+            self.unanswered(at, flow, by, socket);
+        }
+    }
+
+    /// Our FIN behind the peer's, with a request open: nothing more is to come.
+    fn last_fin(&mut self, at: KernelNs, flow: Flow, socket: SocketSnapshot) {
+        let connection = self.connections.touch(flow, at, |known| known.is(&socket));
+        let (fin, mut socket) = (connection.fin, connection.update(socket));
+        socket.state = TcpState::LastAck;
+        if let Some(by) = ended_by(fin, &socket) {
+            self.unanswered(at, flow, by, socket);
+        }
+    }
+
+    /// The end of a connection, in order or before a RST that belongs to it.
+    fn close(&mut self, at: KernelNs, flow: Flow, socket: SocketSnapshot) {
+        let connection = self.connections.touch(flow, at, |known| known.is(&socket));
+        let in_order = !matches!(socket.state, TcpState::Established | TcpState::CloseWait);
+        let (fin, socket) = (connection.fin, connection.update(socket));
+        if let Some(by) = ended_by(fin, &socket).filter(|_| in_order) {
+            self.unanswered(at, flow, by, socket);
+        }
+    }
+
+    /// Neither side ended it.
+    fn silent(&mut self, at: KernelNs, flow: Flow, socket: SocketSnapshot, silence: Silence) {
+        let never_was = socket.state == TcpState::SynSent;
+        let ending = |socket| Ending::Silent { socket, silence };
+        if never_was {
+            self.held.push(without_rst(at, flow, None, ending(socket)));
+            return;
+        }
+        let connection = self.connections.touch(flow, at, |known| known.is(&socket));
+        let socket = connection.update(socket);
+        let incident = without_rst(at, flow, connection.fin, ending(socket));
+        if connection.incident.is_none() {
+            connection.incident = Some(self.held.push(incident));
+        }
+    }
+
+    /// A FIN left a request without an answer, as far as this end shows; what a RST ended reports itself.
+    fn unanswered(&mut self, at: KernelNs, flow: Flow, by: Side, socket: SocketSnapshot) {
+        let connection = self.connections.touch(flow, at, |known| known.is(&socket));
+        let incident = without_rst(at, flow, connection.fin, Ending::Fin { by, socket });
+        if !connection.reset {
+            connection.incident = Some(self.held.push(incident));
+        }
     }
 
     /// A RST ended a socket, or the kernel aborts an orphan: then the passive reset that follows takes this incident
-    /// over, see [`Self::by_connection`].
+    /// over, see [`Incident::is_explained_by`].
     fn received(&mut self, at: KernelNs, flow: Flow, socket: SocketSnapshot, line: Option<Box<RequestLine>>) {
         let rst = RstSegment { at, flow, reason: None, request_line: line };
         if socket.state == TcpState::SynSent {
             // No connection came to be: nothing that later segments could belong to.
-            self.held.push(rst.incident(socket.role, Reset::Received(socket), None));
+            self.held.push(rst.incident(socket.role, Ending::Received(socket), None));
             return;
         }
-        let connection = self.connections.touch(flow, at, |known| known.is(&socket));
-        if let Some(id) = connection.incident {
-            self.add_segment(id, rst.request_line);
-            return;
-        }
-        let fin = connection.fin;
-        let socket = connection.update(socket);
-        let incident = rst.incident(socket.role, Reset::Received(socket), fin);
-        connection.incident = Some(self.held.push(incident));
+        self.by_connection(rst, socket, Ending::Received);
     }
 
     fn active(&mut self, rst: RstSegment, socket: SocketSnapshot) {
         let at_close = socket.state == TcpState::Close;
-        self.by_connection(rst, socket, if at_close { Reset::AtClose } else { Reset::InUse });
+        self.by_connection(rst, socket, if at_close { Ending::AtClose } else { Ending::InUse });
     }
 
     fn passive(&mut self, rst: RstSegment, segment: Segment, found: SocketKind) {
         match found {
             SocketKind::Connection(socket) => {
-                self.by_connection(rst, socket, |socket| Reset::Passive {
+                self.by_connection(rst, socket, |socket| Ending::Passive {
                     segment,
                     found: Found::Connection(socket),
                 });
@@ -181,19 +230,13 @@ impl Matcher {
         &mut self,
         rst: RstSegment,
         socket: SocketSnapshot,
-        reset: impl FnOnce(SocketSnapshot) -> Reset,
+        ending: impl FnOnce(SocketSnapshot) -> Ending,
     ) {
         let connection = self.connections.touch(rst.flow, rst.at, |known| known.is(&socket));
         let fin = connection.fin;
         let socket = connection.update(socket);
-        let incident = rst.incident(socket.role, reset(socket), fin);
-        match connection.incident {
-            None => connection.incident = Some(self.held.push(incident)),
-            Some(id) => match self.held.get_mut(id) {
-                Some(held) if held.is_explained_by(&incident) => held.take_over(incident),
-                _ => self.add_segment(id, incident.request_line),
-            },
-        }
+        let incident = rst.incident(socket.role, ending(socket), fin);
+        join(&mut self.held, &mut self.matched, connection, incident);
     }
 
     /// Payload that was received after our FIN shows only in the mini-socket's sequence number.
@@ -214,7 +257,7 @@ impl Matcher {
 
     /// A reset for a connection whose socket is gone: one that closed lately, or one that nothing is known of.
     fn without_socket(&mut self, rst: RstSegment, segment: Segment, found: fn(Known) -> Found) {
-        let passive = |known| Reset::Passive { segment, found: found(known) };
+        let passive = |known| Ending::Passive { segment, found: found(known) };
         if segment.opening {
             // A SYN belongs to no connection, and there will be none.
             let reset = passive(Known::Nothing(Unmatched::NoSocket));
@@ -227,10 +270,6 @@ impl Matcher {
             Some(known) => known,
             None => self.unknown_connections.touch(rst.flow, rst.at, owns),
         };
-        if let Some(id) = connection.incident {
-            self.add_segment(id, rst.request_line);
-            return;
-        }
         connection.note(segment);
         let known = match connection.socket() {
             Some(socket) => Known::Closed(socket.clone()),
@@ -239,8 +278,8 @@ impl Matcher {
         let role = connection.socket().and_then(|socket| socket.role);
         let found = found(known);
         let role = role.or_else(|| matches!(found, Found::Listener(_)).then_some(Role::Server));
-        let incident = rst.incident(role, Reset::Passive { segment, found }, connection.fin);
-        connection.incident = Some(self.held.push(incident));
+        let incident = rst.incident(role, Ending::Passive { segment, found }, connection.fin);
+        join(&mut self.held, &mut self.matched, connection, incident);
     }
 
     fn why_unmatched(&self, now: KernelNs) -> Unmatched {
@@ -252,17 +291,76 @@ impl Matcher {
             Unmatched::NoSocket
         }
     }
+}
 
-    /// One more segment of an incident. A request can begin in any of those that are answered with a RST.
-    fn add_segment(&mut self, id: u64, line: Option<Box<RequestLine>>) {
-        match self.held.get_mut(id) {
-            Some(incident) => {
-                incident.segments += 1;
-                incident.request_line = incident.request_line.take().or(line);
-            }
-            None => self.matched.push(Matched::FurtherSegment { id }),
+/// Adds a RST to what its connection came to: one incident, however many segments it took.
+fn join(held: &mut Held, matched: &mut Vec<Matched>, connection: &mut ClosedConnection, incident: Incident) {
+    let was_reset = std::mem::replace(&mut connection.reset, true);
+    let Some(id) = connection.incident else {
+        connection.incident = Some(held.push(incident));
+        return;
+    };
+    match held.get_mut(id) {
+        Some(held) if held.is_explained_by(&incident) => held.take_over(incident),
+        // A request can begin in any segment that is answered with a RST.
+        Some(held) => {
+            held.segments += 1;
+            held.request_line = held.request_line.take().or(incident.request_line);
         }
+        None if was_reset => matched.push(Matched::FurtherSegment { id }),
+        // What was passed on need not have been an incident.
+        None => connection.incident = Some(held.push(incident)),
     }
+}
+
+/// Whether the first FIN leaves a request without an answer, as far as that shows at once. A half-close may still be
+/// answered. What was not acknowledged when the peer's FIN came may still meet a RST, or an ACK.
+fn leaves_unanswered(by: Side, socket: &SocketSnapshot) -> bool {
+    let traffic = &socket.traffic;
+    match (by, socket.role) {
+        (Side::Local, Some(Role::Server)) => traffic.last_payload == LastPayload::Remote,
+        (Side::Local, Some(Role::Client)) => {
+            traffic.last_payload == LastPayload::Local && !socket.half_closed
+        }
+        (Side::Remote, Some(Role::Client)) => {
+            traffic.last_payload == LastPayload::Local && traffic.unacknowledged == 0 && traffic.unsent == 0
+        }
+        _ => false,
+    }
+}
+
+/// Whose FIN left a request without an answer, where one was open at the end.
+fn ended_by(fin: Option<FirstFin>, socket: &SocketSnapshot) -> Option<Side> {
+    let open = match socket.role? {
+        Role::Client => LastPayload::Local,
+        Role::Server => LastPayload::Remote,
+    };
+    if socket.traffic.last_payload != open {
+        return None;
+    }
+    match (socket.role?, fin) {
+        // It went on reading after its FIN: a request that crossed this.
+        (Role::Server, Some(fin)) if fin.by == Side::Local => {
+            (socket.traffic.received > fin.received).then_some(Side::Local)
+        }
+        // Its application waited for an answer after its FIN.
+        (Role::Client, Some(fin)) if fin.by == Side::Local => {
+            fin.half_closed.then_some(if socket.peer_fin { Side::Remote } else { Side::Local })
+        }
+        (Role::Client, _) => Some(Side::Remote),
+        // A client that closes together with its request waits for an answer; one that closes later gave up.
+        (Role::Server, Some(fin)) if fin.at.since(socket.traffic.last_received) >= IDLE => Some(Side::Remote),
+        (Role::Server, _) => Some(Side::Local),
+    }
+}
+
+fn without_rst(at: KernelNs, flow: Flow, fin: Option<FirstFin>, ending: Ending) -> Incident {
+    let rst = RstSegment { at, flow, reason: None, request_line: None };
+    let role = match &ending {
+        Ending::Fin { socket, .. } | Ending::Silent { socket, .. } => socket.role,
+        _ => None,
+    };
+    Incident { segments: 0, ..rst.incident(role, ending, fin) }
 }
 
 /// A RST segment, as far as all kinds of them are alike.
@@ -274,33 +372,40 @@ struct RstSegment {
 }
 
 impl RstSegment {
-    fn incident(self, role: Option<Role>, reset: Reset, fin: Option<FirstFin>) -> Incident {
+    fn incident(self, role: Option<Role>, ending: Ending, fin: Option<FirstFin>) -> Incident {
         let Self { at, flow, reason, request_line } = self;
-        Incident { at, flow, role, reset, fin, reason, segments: 1, request_line }
+        Incident { at, flow, role, ending, fin, reason, segments: 1, request_line }
     }
 }
 
 impl Incident {
-    /// Whether `reset`, by the connection's own socket, is what this one was only the outside of: the kernel aborting
-    /// an orphan shows as a receive before the RST is sent, and a segment can slip in between →CLOSE and the reset that
-    /// belongs to it.
-    fn is_explained_by(&self, reset: &Self) -> bool {
-        match &self.reset {
-            Reset::Received(_) => matches!(reset.reset, Reset::Passive { .. }),
-            Reset::Passive { found: Found::Listener(_) | Found::NoSocket(_), .. } => true,
+    /// Whether a RST, `other`, is what this one was only the outside of. The kernel aborting an orphan shows as a
+    /// receive before the RST is sent; a segment can slip in between →CLOSE and the reset that belongs to it; and a FIN
+    /// comes before the RST that ends the same close.
+    fn is_explained_by(&self, other: &Self) -> bool {
+        let by_socket = match &other.ending {
+            Ending::Received(_) => false,
+            Ending::Passive { found, .. } => matches!(found, Found::Connection(_)),
+            _ => true,
+        };
+        match &self.ending {
+            Ending::Fin { .. } | Ending::Silent { .. } => true,
+            Ending::Received(_) => by_socket && matches!(other.ending, Ending::Passive { .. }),
+            Ending::Passive { found: Found::Listener(_) | Found::NoSocket(_), .. } => by_socket,
             _ => false,
         }
     }
 
     /// Becomes `incident`, which explains it.
     fn take_over(&mut self, incident: Self) {
-        let (reset, segments) = match (&self.reset, incident.reset) {
+        let (ending, segments) = match (&self.ending, incident.ending) {
             // The receive was no segment.
-            (Reset::Received(_), Reset::Passive { segment, found: Found::Connection(socket) }) => {
-                (Reset::Passive { segment, found: Found::Aborted(socket) }, self.segments)
+            (Ending::Received(_), Ending::Passive { segment, found: Found::Connection(socket) }) => {
+                (Ending::Passive { segment, found: Found::Aborted(socket) }, self.segments)
             }
-            (_, reset) => (reset, self.segments + 1),
+            (_, ending) => (ending, self.segments + 1),
         };
-        *self = Self { reset, segments, ..incident };
+        let request_line = self.request_line.take().or(incident.request_line);
+        *self = Self { ending, segments, request_line, ..incident };
     }
 }

@@ -11,7 +11,7 @@ pub use first_fin::IDLE;
 pub(crate) use first_fin::{FirstFin, LastWord, may_be_last_word};
 pub use idle_close::IdleClose;
 pub use incident::Unmatched;
-pub(crate) use incident::{Found, Incident, Known, Reset};
+pub(crate) use incident::{Ending, Found, Incident, Known};
 pub(crate) use matcher::{Matched, Matcher};
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Events in, incidents out: who is joined with what, and what is counted once.
 
 use super::{
-    incident::{Found, Incident, Known, Reset, Unmatched},
+    incident::{Ending, Found, Incident, Known, Unmatched},
     matcher::{Matched, Matcher},
 };
 use crate::{
-    classify::{Cause, Crossing, Ended, ExplainedIncident, Mechanism, RacePolicy, Verdict},
+    classify::{Cause, Context, Crossing, Ended, Knowledge, Mechanism, RacePolicy, Verdict, classify},
     model::{
         Event, EventKind, LastPayload, Method, RequestLine, Role, Segment, SendReset, Side, SocketKind,
         SocketSnapshot, TcpState,
@@ -45,7 +45,8 @@ fn only(events: impl IntoIterator<Item = Event>) -> Incident {
 }
 
 fn verdict(incident: Incident) -> Verdict {
-    ExplainedIncident::new(0, incident, &facts(), RacePolicy::default()).verdict
+    let context = Context { facts: &facts(), policy: RacePolicy::default(), knowledge: Knowledge::default() };
+    classify(&incident, None, None, context).unwrap()
 }
 
 fn orphan(state: TcpState) -> SocketSnapshot {
@@ -85,7 +86,7 @@ fn crossing() -> Vec<Event> {
 fn a_crossing_is_one_sent_reset_of_two_segments_and_no_received_one() {
     let reset = only(crossing());
     assert_eq!((reset.segment(), reset.segments), (Some(request(0)), 2));
-    assert!(matches!(reset.reset, Reset::Passive { found: Found::Aborted(_), .. }), "{reset:?}");
+    assert!(matches!(reset.ending, Ending::Passive { found: Found::Aborted(_), .. }), "{reset:?}");
     assert_eq!((reset.state(), reset.role), (Some(TcpState::FinWait1), Some(Role::Server)));
     assert!(matches!(verdict(reset).cause, Cause::KeepaliveRace(_)));
 }
@@ -130,7 +131,7 @@ fn a_request_that_brings_the_ack_of_the_fin_is_reset_without_a_false_receive() {
 fn a_rst_that_an_orphan_really_received_stays_a_received_one() {
     let reset =
         only([at(3_000, fin(Side::Local, server())), at(3_050, received(orphan(TcpState::FinWait2)))]);
-    assert!(matches!(reset.reset, Reset::Received(_)), "{reset:?}");
+    assert!(matches!(reset.ending, Ending::Received(_)), "{reset:?}");
     assert_eq!(reset.segments, 1);
 }
 
@@ -153,7 +154,7 @@ fn a_time_wait_reset_is_matched_with_the_connection_that_closed() {
         at(4_000, passive(found, request(1), "TCP_TIMEWAIT_SOCKET")),
     ]);
     assert!(
-        matches!(reset.reset, Reset::Passive { found: Found::TimeWait(Known::Closed(_)), .. }),
+        matches!(reset.ending, Ending::Passive { found: Found::TimeWait(Known::Closed(_)), .. }),
         "{reset:?}"
     );
     assert_eq!((reset.state(), reset.role), (Some(TcpState::TimeWait), Some(Role::Server)));
@@ -179,11 +180,11 @@ fn an_active_reset_finds_state_role_and_order_in_the_close_before_it() {
         socket
     };
     let reset = only([
-        at(3_002, EventKind::Close { socket: unread() }),
+        at(3_002, EventKind::Close { socket: unread(), error: None }),
         at(3_002, active(dead(unread()), "TCP_ABORT_ON_CLOSE")),
     ]);
     assert_eq!(reset.state(), Some(TcpState::Established));
-    assert!(matches!(reset.reset, Reset::AtClose(_)), "{reset:?}");
+    assert!(matches!(reset.ending, Ending::AtClose(_)), "{reset:?}");
     let verdict = verdict(reset);
     assert_eq!(verdict.ended, Ended::ResetSent(Mechanism::UnreadClose));
     assert!(matches!(verdict.cause, Cause::KeepaliveRace(_)), "{verdict:?}");
@@ -194,24 +195,24 @@ fn segments_in_flight_after_an_active_reset_belong_to_it() {
     let socket = || SocketSnapshot { linger_zero: true, ..asked() };
     let late = Segment { seq: RCV_NXT + 100, ..request(0) };
     let reset = only([
-        at(3_002, EventKind::Close { socket: socket() }),
+        at(3_002, EventKind::Close { socket: socket(), error: None }),
         at(3_002, active(dead(socket()), "TCP_STATE")),
         at(3_003, passive(SocketKind::NoSocket, late, "NO_SOCKET")),
     ]);
     assert_eq!(reset.segments, 2);
-    assert!(matches!(reset.reset, Reset::AtClose(_)), "{reset:?}");
+    assert!(matches!(reset.ending, Ending::AtClose(_)), "{reset:?}");
 }
 
 #[test]
 fn a_segment_that_slips_in_before_the_active_reset_does_not_hide_it() {
     let socket = || SocketSnapshot { linger_zero: true, ..asked() };
     let reset = only([
-        at(3_002, EventKind::Close { socket: socket() }),
+        at(3_002, EventKind::Close { socket: socket(), error: None }),
         at(3_002, passive(SocketKind::NoSocket, request(0), "NO_SOCKET")),
         at(3_002, active(dead(socket()), "TCP_STATE")),
     ]);
     assert_eq!(reset.segments, 2);
-    assert!(matches!(reset.reset, Reset::AtClose(_)), "{reset:?}");
+    assert!(matches!(reset.ending, Ending::AtClose(_)), "{reset:?}");
 }
 
 #[test]
@@ -240,12 +241,12 @@ fn a_new_connection_on_the_same_ports_is_not_blamed_for_the_old_one() {
     let resets = resets(events);
     assert_eq!(resets.len(), 2);
     assert_eq!(resets[1].fin, None);
-    assert!(matches!(resets[1].reset, Reset::Received(_)), "{resets:#?}");
+    assert!(matches!(resets[1].ending, Ending::Received(_)), "{resets:#?}");
 }
 
 #[test]
 fn a_segment_of_another_connection_does_not_match_the_one_that_closed() {
-    let unknown = Segment { seq: 1, ack: 3_000_000_000, len: 10, opening: false };
+    let unknown = Segment { seq: 1, ack: 3_000_000_000, len: 10, opening: false, accepting: false };
     let reset = only([
         at(3_000, fin(Side::Local, server())),
         at(4_000, passive(SocketKind::NoSocket, unknown, "NO_SOCKET")),

@@ -2,6 +2,8 @@
 
 use std::{fmt, net::SocketAddr};
 
+use serde::{Serialize, Serializer};
+
 /// A connection's addresses, seen from this host. IPv4-mapped addresses stand as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Flow {
@@ -44,6 +46,12 @@ impl fmt::Display for ConnectionId {
     }
 }
 
+impl Serialize for ConnectionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// One of the two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -63,6 +71,15 @@ pub enum Role {
 }
 
 impl Role {
+    /// What the other end is.
+    #[must_use]
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Server => Self::Client,
+            Self::Client => Self::Server,
+        }
+    }
+
     /// The name used in labels and JSON.
     #[must_use]
     pub fn name(self) -> &'static str {

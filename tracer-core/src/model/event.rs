@@ -23,10 +23,17 @@ pub(crate) enum EventKind {
         /// The socket at that moment, its state the one before.
         socket: SocketSnapshot,
     },
+    /// Our FIN behind the peer's, while a request was open.
+    LastFin {
+        /// The socket at that moment, its state the one before.
+        socket: SocketSnapshot,
+    },
     /// The socket reached CLOSE; a time-wait mini-socket may live on.
     Close {
         /// The socket at that moment, its state the one before.
         socket: SocketSnapshot,
+        /// What ended it, if neither a FIN nor a RST did.
+        error: Option<Silence>,
     },
     /// `tcp_receive_reset`: a RST ended the socket, or the kernel aborts an orphan by itself.
     ReceiveReset {
@@ -44,6 +51,15 @@ pub(crate) enum EventKind {
         /// The last request line, where one was looked for and found.
         request_line: Option<Box<RequestLine>>,
     },
+}
+
+/// How a connection ended that neither side closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// The application gave up on a SYN that nobody had answered.
+    GivenUp,
+    /// The kernel did, with this errno: nobody answered, or the network said that nobody could.
+    Errno(u32),
 }
 
 /// What a RST was sent for.
@@ -87,6 +103,8 @@ pub(crate) struct Segment {
     pub len: u32,
     /// It opens a connection (SYN without ACK).
     pub opening: bool,
+    /// It answers such a segment (SYN with ACK).
+    pub accepting: bool,
 }
 
 /// The kinds of events, as counted.
@@ -103,7 +121,7 @@ impl EventKind {
     /// The kind it is counted as.
     pub(crate) fn name(&self) -> EventName {
         match self {
-            Self::Fin { .. } => EventName::Fin,
+            Self::Fin { .. } | Self::LastFin { .. } => EventName::Fin,
             Self::Close { .. } => EventName::Close,
             Self::SendReset { .. } => EventName::SendReset,
             Self::ReceiveReset { .. } => EventName::ReceiveReset,
@@ -114,7 +132,8 @@ impl EventKind {
     pub(crate) fn role(&self) -> Option<Role> {
         match self {
             Self::Fin { socket, .. }
-            | Self::Close { socket }
+            | Self::LastFin { socket }
+            | Self::Close { socket, .. }
             | Self::ReceiveReset { socket, .. }
             | Self::SendReset { reset: SendReset::Active(socket), .. }
             | Self::SendReset {

@@ -20,6 +20,8 @@ pub(crate) struct SocketSnapshot {
     pub linger_zero: bool,
     /// It belongs to no file: it was never accepted, or is an orphan.
     pub detached: bool,
+    /// The application has closed for writing only: it still waits for what the peer says.
+    pub half_closed: bool,
     /// Unanswered keepalive or zero-window probes.
     pub probes_out: u8,
     /// What it remembers of its traffic.
@@ -58,6 +60,14 @@ pub(crate) struct Traffic {
     pub unread: u32,
     /// The peer had acknowledged all we sent when it sent the unread payload.
     pub unread_sent_after_full_ack: bool,
+    /// Nothing was sent since the unread payload began to arrive, not even an acknowledgment: so it came at once.
+    pub unread_is_fresh: bool,
+    /// When the application last read, where that is known.
+    pub last_read: Option<KernelNs>,
+    /// Payload received from the segment on that last acknowledged something new.
+    pub received_since_ack: u32,
+    /// The peer acknowledged something of ours behind all the payload that it had sent. Only while it has sent no FIN.
+    pub acknowledged_behind_payload: bool,
     /// Unacknowledged payload was sent more than once: `last_sent` is not when it first left.
     pub retransmitting: bool,
     /// Sequence number of the first payload byte received: with the addresses it tells one connection from

@@ -138,6 +138,18 @@ pub(crate) fn rounded(seconds: f64) -> f64 {
     (seconds * 1e6).round() / 1e6
 }
 
+/// A time for people: milliseconds below a second, tenths of a second above.
+pub(crate) fn spoken(time: Duration) -> String {
+    if time < Duration::from_millis(1) {
+        String::from("less than 1 ms")
+    } else if time < Duration::from_millis(950) {
+        format!("{} ms", time.as_millis())
+    } else {
+        let tenths = format!("{:.1}", time.as_secs_f64());
+        format!("{} s", tenths.trim_end_matches(".0"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,6 +172,20 @@ mod tests {
         assert!((late.seconds_after(early) - 2.5).abs() < 1e-9);
         assert!((early.seconds_after(late) + 2.5).abs() < 1e-9);
         assert_eq!(early.since(late), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_time_is_spoken_in_the_unit_that_people_use_for_it() {
+        for (microseconds, text) in [
+            (0, "less than 1 ms"),
+            (1_999, "1 ms"),
+            (349_000, "349 ms"),
+            (1_508_000, "1.5 s"),
+            (5_000_000, "5 s"),
+            (350_040_000, "350 s"),
+        ] {
+            assert_eq!(spoken(Duration::from_micros(microseconds)), text);
+        }
     }
 
     #[test]

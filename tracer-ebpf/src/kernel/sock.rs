@@ -37,10 +37,16 @@ pub fn is_listener(sk_state: u8) -> bool {
     sk_state == state::LISTEN || sk_state == state::NEW_SYN_RECV
 }
 
-/// Something already ended this socket: a received RST, a timeout or `tcp_abort` set `sk_err`.
+/// What ended this socket: a received RST, a timeout, `tcp_abort` or the network, as an errno; 0 if nothing did.
 #[inline(always)]
-pub fn has_error(sk: impl Object) -> bool {
-    read(sk, field::SK_ERR) != 0
+pub fn error(sk: impl Object) -> u32 {
+    read(sk, field::SK_ERR)
+}
+
+/// Whether its oldest segment in flight, or its SYN, was sent more than once.
+#[inline(always)]
+pub fn sent_again(sk: impl Object) -> bool {
+    read(sk, field::ICSK_RETRANSMITS) != 0
 }
 
 /// Whether closing this socket in FIN_WAIT2 sends a RST instead of leaving a time-wait mini-socket:
@@ -113,13 +119,36 @@ pub fn last_sent_ns(sk: impl Object, now: u64) -> u64 {
     if agrees { exact.min(now) } else { by_tick }
 }
 
+/// Whether the client sent last, as far as the times tell: a request without an answer. Where one tick hides the order,
+/// more segments from the client than from the server count as that. `old` is the state before the step.
+#[inline(always)]
+pub fn request_open(sk: impl Object, old: u8) -> bool {
+    let now = jiffies();
+    let since_sent = now.wrapping_sub(read(sk, field::LSNDTIME));
+    let since_received = now.wrapping_sub(read(sk, field::ICSK_ACK_LRCVTIME));
+    let (out, in_) = (read(sk, field::DATA_SEGS_OUT), read(sk, field::DATA_SEGS_IN));
+    let sent_last = out != 0 && (since_sent < since_received || (since_sent == since_received && out > in_));
+    let received_last =
+        in_ != 0 && (since_received < since_sent || (since_sent == since_received && in_ > out));
+    let fin = matches!(old, state::FIN_WAIT1 | state::FIN_WAIT2 | state::CLOSING | state::LAST_ACK)
+        && read(sk, field::SND_NXT) == write_seq(sk);
+    (sent_last || received_last)
+        && role_behind(sk, u64::from(fin)) == if sent_last { ROLE_CLIENT } else { ROLE_SERVER }
+}
+
 /// Which end of the connection this is, as long as it has sent no FIN: see `role` in the decoder.
 #[inline(always)]
 pub fn role(sk: impl Object) -> u32 {
+    role_behind(sk, 0)
+}
+
+/// Likewise, where it has sent `fin` FINs.
+#[inline(always)]
+fn role_behind(sk: impl Object, fin: u64) -> u32 {
     let in_flight = read(sk, field::SND_NXT).wrapping_sub(read(sk, field::SND_UNA));
     let used = read(sk, field::BYTES_ACKED).wrapping_add(u64::from(in_flight));
     let payload = read(sk, field::BYTES_SENT).wrapping_sub(read(sk, field::BYTES_RETRANS));
-    match used.wrapping_sub(payload) {
+    match used.wrapping_sub(payload).wrapping_sub(fin) {
         0 => ROLE_SERVER,
         1 => ROLE_CLIENT,
         _ => ROLE_UNKNOWN,

@@ -22,6 +22,9 @@ pub fn received(sk: Typed, room: &mut Room) {
         counters[counter::RECEIVES].set(counters[counter::RECEIVES].get() + 1);
         counters[counter::LAST_RECEIVE_SK].set(if may_be_orphan(sk_state) { sk.address() } else { 0 });
         counters[counter::LAST_RECEIVE_NS].set(now);
+        if sk_state == state::SYN_SENT {
+            counters[counter::LAST_REFUSED_SK].set(sk.address());
+        }
     }
     // Segments are counted for the whole host.
     if !server_ports::admit(|| sock::ports(sk)) {

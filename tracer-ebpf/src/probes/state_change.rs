@@ -1,8 +1,9 @@
-//! Which steps of a connection's life are worth a record: as few as can explain a later reset.
+//! Which steps of a connection's life are worth a record: as few as can explain a later reset, and those that leave a
+//! request without an answer.
 //!
-//! The side that closes first sends one, the other side one at most.
+//! The side that closes first sends one, the other side one at most; one more follows where a request is open.
 
-use tracer_common::{KIND_CLOSE, KIND_FIN};
+use tracer_common::{KIND_CLOSE, KIND_FIN, counter};
 
 use super::payload_read;
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     record,
     state::{
         constants::{counts_requests, idle_jiffies, reads_request_lines},
+        counters::counters,
         server_ports,
     },
 };
@@ -22,7 +24,9 @@ use crate::{
 #[inline(always)]
 pub fn state_changed(sk: u64, old: u8, new: u8) {
     // Most steps are of no interest: decide on the numbers before looking at the socket.
-    let ends = matches!(new, state::FIN_WAIT1 | state::CLOSE_WAIT | state::CLOSE);
+    // `close()` behind `shutdown()` steps from FIN_WAIT1 to FIN_WAIT1 (`tcp_close_state`, net/ipv4/tcp.c).
+    let ends =
+        matches!(new, state::FIN_WAIT1 | state::CLOSE_WAIT | state::LAST_ACK | state::CLOSE) && old != new;
     let begins = new == state::ESTABLISHED && (counts_requests() || reads_request_lines());
     if !ends && !begins {
         return;
@@ -34,8 +38,14 @@ pub fn state_changed(sk: u64, old: u8, new: u8) {
     match new {
         state::ESTABLISHED => established(sk, old),
         state::FIN_WAIT1 => report::<KIND_FIN>(sk, old, new),
-        state::CLOSE_WAIT if may_explain_a_reset(sk) => report::<KIND_FIN>(sk, old, new),
-        state::CLOSE if resets_or_dies_silently(sk, old) => report::<KIND_CLOSE>(sk, old, new),
+        state::CLOSE_WAIT if may_explain_a_reset(sk) || sock::request_open(sk, old) => {
+            report::<KIND_FIN>(sk, old, new);
+        }
+        // What is not acknowledged yet may still meet a RST, or an ACK: either reports itself.
+        state::LAST_ACK if !sock::unfinished(sk) && sock::request_open(sk, old) => {
+            report::<KIND_FIN>(sk, old, new);
+        }
+        state::CLOSE if is_of_interest(sk, old) => report::<KIND_CLOSE>(sk, old, new),
         _ => {}
     }
 }
@@ -68,16 +78,33 @@ fn may_explain_a_reset(sk: Typed) -> bool {
     sock::unfinished(sk) || sock::silent(sk, idle_jiffies())
 }
 
-/// CLOSE comes before the active reset that belongs to it, which then no longer shows the old state.
+/// The step to CLOSE: it comes before the active reset that belongs to it, which then no longer shows the old state; or
+/// it is the end of a connection whose request was never answered, or of one that never came to be.
 ///
 /// Not of interest: closes in good order, those that leave a time-wait mini-socket (the FIN told all, and the
-/// mini-socket keeps its sequence numbers), and what set `sk_err`, because that reports itself.
+/// mini-socket keeps its sequence numbers), and what a RST or `tcp_abort` ended, because that reports itself.
 #[inline(always)]
-fn resets_or_dies_silently(sk: Typed, old: u8) -> bool {
-    let abrupt = match old {
-        state::ESTABLISHED | state::FIN_WAIT1 | state::CLOSE_WAIT => true,
-        state::FIN_WAIT2 => sock::close_resets(sk),
-        _ => false,
-    };
-    abrupt && !sock::has_error(sk)
+fn is_of_interest(sk: Typed, old: u8) -> bool {
+    const ECONNABORTED: u32 = 103;
+    const ECONNRESET: u32 = 104;
+    const EPIPE: u32 = 32;
+    const ECONNREFUSED: u32 = 111;
+    match (old, sock::error(sk)) {
+        (_, ECONNABORTED | ECONNRESET | EPIPE) => false,
+        (state::SYN_SENT, ECONNREFUSED) => !refused_by_rst(sk),
+        // Given up: one of two parallel attempts that lost is not worth a word, one that heard nothing is.
+        (state::SYN_SENT, 0) => sock::sent_again(sk),
+        (state::SYN_SENT, _) => true,
+        (state::ESTABLISHED | state::FIN_WAIT1 | state::CLOSE_WAIT, 0) => true,
+        (state::FIN_WAIT2, 0) => sock::close_resets(sk) || sock::request_open(sk, old),
+        (state::CLOSING | state::LAST_ACK, 0) => sock::request_open(sk, old),
+        (state::SYN_RECV, _) => false,
+        (_, _) => true,
+    }
+}
+
+/// Whether a RST has just answered this socket's SYN.
+#[inline(always)]
+fn refused_by_rst(sk: Typed) -> bool {
+    counters().is_some_and(|counters| counters[counter::LAST_REFUSED_SK].get() == sk.address())
 }

@@ -13,7 +13,7 @@ use crate::kernel::{
     clock::jiffies,
     read, read_at,
     skb::{self, header_len, headers, ip_version, read_address, route},
-    sock::{self, SOCK_DEAD, SOCK_DONE, address, lingers_zero, netns, sent_ns},
+    sock::{self, SOCK_DEAD, SOCK_DONE, address, lingers_zero, netns, sent_again, sent_ns},
 };
 
 /// What every kind of socket has: `struct sock_common`.
@@ -54,6 +54,11 @@ pub fn connection(record: &mut Record, sk: impl Object) {
     record.srtt_us = read(sk, field::SRTT_US);
     record.sent_ns = sent_ns(sk);
     record.probes_out = read(sk, field::ICSK_PROBES_OUT);
+    record.read_up_to_ns = read(sk, field::RCVQ_TIME).wrapping_mul(1000);
+    record.read_up_to = read(sk, field::RCVQ_SEQ);
+    record.rcv_wup = read(sk, field::RCV_WUP);
+    record.error = read(sk, field::SK_ERR);
+    record.shutdown = read(sk, field::SK_SHUTDOWN);
 
     let flags = read(sk, field::SKC_FLAGS);
     if flags & SOCK_DEAD != 0 {
@@ -65,7 +70,7 @@ pub fn connection(record: &mut Record, sk: impl Object) {
     if lingers_zero(sk, flags) {
         record.flags |= FLAG_LINGER_ZERO;
     }
-    if read(sk, field::RETRANS_OUT) != 0 || read(sk, field::ICSK_RETRANSMITS) != 0 {
+    if read(sk, field::RETRANS_OUT) != 0 || sent_again(sk) {
         record.flags |= FLAG_RETRANSMITTING;
     }
     if read(sk, field::SK_SOCKET) == 0 {

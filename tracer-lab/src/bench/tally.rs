@@ -23,6 +23,7 @@ struct Counts {
     sent: u64,
     received: u64,
     taken: u64,
+    /// Found the ring full, or their probe was running already.
     lost: u64,
 }
 
@@ -32,7 +33,8 @@ impl Counts {
             sent: scrape.value("tracer_rst_segments_sent_total")?,
             received: scrape.value("tracer_rst_segments_received_total")?,
             taken: scrape.sum("tracer_events_total", &[])?,
-            lost: scrape.value("tracer_events_lost_total{buffer=\"events\"}")?,
+            lost: scrape.value("tracer_events_lost_total{buffer=\"events\"}")?
+                + scrape.sum("tracer_probe_misses_total", &[])?,
         })
     }
 

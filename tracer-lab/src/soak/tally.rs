@@ -153,7 +153,7 @@ pub(crate) fn differences(seen: &Evidence, large: &Counts, small: &Counts) -> Ve
             small.unmatched[0],
             small.unmatched[1],
         ),
-        ("records that the large ring lost", large.own.overflowed(), 0),
+        ("records that the large ring lost", large.own.lost, 0),
         ("lines that the tracer with the large ring lost", large.lines_lost, 0),
         ("lines that the tracer with the small ring lost", small.lines_lost, 0),
     ];
@@ -171,7 +171,7 @@ pub(crate) fn differences(seen: &Evidence, large: &Counts, small: &Counts) -> Ve
         let Own { taken, lost, .. } = small.own;
         differences.push(format!("records of the small ring: {taken} taken and {lost} lost ≠ {due} due"));
     }
-    if small.own.overflowed() == 0 {
+    if small.own.lost == 0 {
         differences.push("the small ring was never full".to_owned());
     }
     differences

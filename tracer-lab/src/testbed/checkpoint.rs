@@ -1,6 +1,5 @@
 //! What a tracer has counted at a moment: exact although others on the host go on.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -17,8 +16,6 @@ use crate::testbed::wait::until;
 pub struct Recorded<'a> {
     /// Where it serves HTTP.
     pub port: u16,
-    /// Its process.
-    pub pid: u32,
     /// What it writes.
     pub recording: &'a Path,
 }
@@ -29,31 +26,30 @@ pub struct Checkpoint {
     pub(crate) at_ns: u64,
     pub(crate) scrape: Scrape,
     pub(crate) printed: Option<Printed>,
-    skipped: u64,
 }
 
 impl Recorded<'_> {
-    /// Waits for a moment at which every record taken is counted and written down, and every reset is counted and
-    /// `printed`, or its line lost; where nothing is printed, resets are not compared. Two scrapes say the same of
+    /// Waits for a moment at which every record taken is counted and written down, and every incident is counted
+    /// and `printed`, or its line lost; where nothing is printed, incidents are not compared. Two scrapes say the same of
     /// segments: so it was between them.
     pub fn checkpoint(&self, printed: impl Fn() -> Option<Printed>) -> Result<Checkpoint> {
         let mut differences = String::new();
         let agreed = until("a moment of agreement", || {
             let (written, printed) = (recording::length(self.recording)?, printed());
-            let skipped = skipped_runs(self.pid)?;
             // As soon as possible one after the other: others must leave a gap.
             let scrape = Scrape::take(self.port)?;
             let at_ns = now_ns()?;
             let segments_then = segments_of(&Scrape::take(self.port)?)?;
-            let checkpoint = Checkpoint { at_ns, scrape, printed, skipped };
-            let (taken, resets) = (checkpoint.scrape.sum("tracer_events_total", &[])?, checkpoint.resets()?);
+            let checkpoint = Checkpoint { at_ns, scrape, printed };
+            let (taken, incidents) =
+                (checkpoint.scrape.sum("tracer_events_total", &[])?, checkpoint.incidents()?);
             let (segments, lines_lost) = (checkpoint.segments()?, checkpoint.lines_lost()?);
-            let reported = printed.map_or(resets, |printed| printed.lines + lines_lost);
+            let reported = printed.map_or(incidents, |printed| printed.lines + lines_lost);
             differences = format!(
-                "{taken} records are counted and {written} written, {resets} resets counted and {reported} reported; \
+                "{taken} records are counted and {written} written, {incidents} incidents counted and {reported} reported; \
                  segments and losses {segments:?}, then {segments_then:?}"
             );
-            let agree = (taken, resets, segments) == (written, reported, segments_then);
+            let agree = (taken, incidents, segments) == (written, reported, segments_then);
             Ok(agree.then_some(checkpoint))
         });
         agreed.with_context(|| differences)
@@ -68,7 +64,13 @@ impl Checkpoint {
     /// Records that found the ring full since the tracer started.
     pub fn overflowed(&self) -> Result<u64> {
         let [_, _, lost] = self.segments()?;
-        Ok(lost.saturating_sub(self.skipped))
+        Ok(lost)
+    }
+
+    /// Runs that the kernel skipped, because the program was running on that CPU already: an interrupt in the middle of
+    /// it (`__bpf_trace_run`, `kernel/trace/bpf_trace.c`).
+    fn skipped(&self) -> Result<u64> {
+        self.scrape.sum("tracer_probe_misses_total", &[])
     }
 
     /// Lines that were too many for whoever reads them.
@@ -76,10 +78,12 @@ impl Checkpoint {
         self.scrape.value("tracer_events_lost_total{buffer=\"stdout\"}")
     }
 
-    /// Incidents.
-    pub(crate) fn resets(&self) -> Result<u64> {
-        let sent = self.scrape.sum("tracer_resets_sent_total", &[])?;
-        Ok(sent + self.scrape.sum("tracer_resets_received_total", &[])?)
+    /// Incidents: resets, and what failed without one.
+    pub(crate) fn incidents(&self) -> Result<u64> {
+        let sum = |family, labels: &[&str]| self.scrape.sum(family, labels);
+        let resets = sum("tracer_resets_sent_total", &[])? + sum("tracer_resets_received_total", &[])?;
+        let by_reset = sum("tracer_failures_total", &["ended_by=\"rst\""])?;
+        Ok(resets + sum("tracer_failures_total", &[])? - by_reset)
     }
 }
 
@@ -101,9 +105,9 @@ pub struct Own {
     pub segments_received: u64,
     /// Records that it took from the ring.
     pub taken: u64,
-    /// Records that it lost, and all runs that the kernel skipped, even those that would have made no record.
+    /// Records that found the ring full.
     pub lost: u64,
-    /// Runs that the kernel skipped.
+    /// Runs that the kernel skipped, even those that would have made no record.
     pub skipped: u64,
 }
 
@@ -128,35 +132,16 @@ impl Own {
             segments_received: (received - received_before).saturating_sub(others.segments_received()),
             taken: own.records(),
             lost: (lost - lost_before).saturating_sub(others_lost),
-            skipped: after.skipped - before.skipped,
+            skipped: after.skipped()? - before.skipped()?,
         })
     }
 
-    /// All of `due` records were taken or lost.
+    /// All of `due` records were taken, lost or skipped.
     #[must_use]
     pub fn accounts_for(&self, due: u64) -> bool {
         let all = self.taken + self.lost;
-        all.saturating_sub(self.skipped) <= due && due <= all
+        (all..=all + self.skipped).contains(&due)
     }
-
-    /// Records that found the ring full.
-    #[must_use]
-    pub fn overflowed(&self) -> u64 {
-        self.lost.saturating_sub(self.skipped)
-    }
-}
-
-/// How often the kernel skipped one of the tracer's programs, because it was running on that CPU already: an interrupt
-/// in the middle of it (`__bpf_trace_run`, `kernel/trace/bpf_trace.c`).
-fn skipped_runs(pid: u32) -> Result<u64> {
-    let mut skipped = 0;
-    for descriptor in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
-        // Descriptors come and go.
-        let text = fs::read_to_string(descriptor?.path()).unwrap_or_default();
-        let misses = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
-        skipped += misses.map_or(Ok(0), |count| count.trim().parse::<u64>())?;
-    }
-    Ok(skipped)
 }
 
 /// The kernel's monotonic clock.

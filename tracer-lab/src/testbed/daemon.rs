@@ -161,7 +161,7 @@ impl DaemonUnderTest {
     /// What it has counted at a moment, when all it told is read, if it is; it must be recording into this file.
     pub fn checkpoint(&self, recording: &Path) -> Result<Checkpoint> {
         let is_read = self.stdout.is_none();
-        let daemon = Recorded { port: self.port, pid: self.pid(), recording };
+        let daemon = Recorded { port: self.port, recording };
         daemon.checkpoint(|| is_read.then(|| self.lines.printed()))
     }
 

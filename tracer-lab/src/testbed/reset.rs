@@ -7,9 +7,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Fields that every line must have, if only as null.
-const FIELDS: [&str; 26] = [
+const FIELDS: [&str; 33] = [
     "time",
+    "id",
+    "connection",
+    "community_id",
     "direction",
+    "ended_by",
     "role",
     "cause",
     "race",
@@ -22,6 +26,8 @@ const FIELDS: [&str; 26] = [
     "kernel_reason",
     "errno",
     "matched",
+    "twin",
+    "request_read",
     "idle_seconds",
     "request_to_reset_seconds",
     "fin_to_request_seconds",
@@ -34,6 +40,7 @@ const FIELDS: [&str; 26] = [
     "requests",
     "method",
     "path",
+    "explanation",
 ];
 
 /// The fields that the lab judges.

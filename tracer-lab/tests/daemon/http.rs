@@ -39,6 +39,14 @@ fn every_path_has_its_status_and_type() -> Result<()> {
         ("/api/v1/resets?limit=", 400, PLAIN),
         ("/api/v1/resets?limit=99999999999999999999999", 400, PLAIN),
         ("/api/v1/resets?order=asc", 400, PLAIN),
+        ("/api/v1/incidents", 200, "application/json"),
+        ("/api/v1/incidents?server=[::1]:80&cause=never_read&role=client&limit=5", 200, "application/json"),
+        ("/api/v1/incidents?server=%5B%3A%3A1%5D%3A80", 200, "application/json"),
+        ("/api/v1/incidents?server=localhost:80", 400, PLAIN),
+        ("/api/v1/incidents?cause=bad_luck", 400, PLAIN),
+        ("/api/v1/incidents?role=proxy", 400, PLAIN),
+        ("/api/v1/incidents?ended_by=fin", 400, PLAIN),
+        ("/api/v1/advice?cause=refused", 400, PLAIN),
         ("/metrics/", 404, PLAIN),
         ("/../etc/passwd", 404, PLAIN),
         ("/favicon.ico", 404, PLAIN),
@@ -90,31 +98,45 @@ fn metrics_are_compressed_for_those_who_ask() -> Result<()> {
 }
 
 #[test]
-fn resets_are_listed_newest_first_up_to_the_limit() -> Result<()> {
+fn incidents_are_listed_newest_first_up_to_the_limit_as_far_as_they_are_asked_for() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     let network = Network::new()?;
     let flags = ["--server-port", &network.port.to_string(), "--recent", "6", "--events", "off"];
     let daemon = DaemonUnderTest::of(command(&[], &flags))?;
     network.refuse(0..4)?;
     let list = |query: &str| -> Result<Vec<Value>> {
-        let list: Vec<Value> =
-            serde_json::from_slice(&get(daemon.port, &format!("/api/v1/resets{query}"))?.body)?;
+        let list: Vec<Value> = serde_json::from_slice(&get(daemon.port, &format!("/api/v1/{query}"))?.body)?;
         ensure!(list.iter().all(|reset| reset["netns"] == network.inum), "resets of others: {list:?}");
         Ok(list)
     };
     let server = |index| network.server(index).to_string();
-    // The last one to come is the last one's: eight resets, of which six are kept.
-    let all = until("the last reset", || {
-        let all = list("")?;
-        Ok((all.len() == 6 && all[0]["server"] == server(3)).then_some(all))
+    // The last ones to come are those of both ends of the last: eight resets, of which six are kept.
+    let all = until("the last two resets", || {
+        let all = list("incidents")?;
+        let both = all.len() == 6 && all[..2].iter().all(|incident| incident["server"] == server(3));
+        Ok(both.then_some(all))
     })?;
     let servers: Vec<_> = all.iter().map(|reset| reset["server"].as_str().unwrap_or_default()).collect();
     let expected = [3, 3, 2, 2, 1, 1].map(server);
     assert_eq!(servers, expected);
     assert!(all.is_sorted_by(|newer, older| newer["time"].as_str() >= older["time"].as_str()), "{all:?}");
     for limit in [0, 1, 3, 6, 7, 1_000_000] {
-        assert_eq!(list(&format!("?limit={limit}"))?, all[..limit.min(6)], "limit {limit}");
+        assert_eq!(list(&format!("incidents?limit={limit}"))?, all[..limit.min(6)], "limit {limit}");
     }
+    // Every one of them is a RST for a port where nobody listens, seen by the client and by the server.
+    for (query, expected) in [
+        ("resets".to_owned(), &all[..]),
+        ("incidents?cause=refused".to_owned(), &all[..]),
+        ("incidents?cause=never_read".to_owned(), &[]),
+        (format!("incidents?server={}", server(2)), &all[2..4]),
+        (format!("resets?server={}&limit=1", server(2)), &all[2..3]),
+        (format!("incidents?server={}", server(0)), &[]),
+    ] {
+        assert_eq!(list(&query)?, expected, "{query}");
+    }
+    let clients: Vec<_> = all.iter().filter(|incident| incident["role"] == "client").cloned().collect();
+    assert_eq!(clients.len(), 3, "{all:?}");
+    assert_eq!(list("incidents?role=client")?, clients);
     Ok(())
 }
 

@@ -15,7 +15,11 @@ use crate::traffic::{SHOWN, Traffic};
 use crate::{api, daemon, has_advice};
 
 /// Words that only an empty page shows, one sentence for each section.
-const EMPTY: [&str; 3] = ["None so far", "No idle connection was closed yet", "No connection was reset yet"];
+const EMPTY: [&str; 3] = [
+    "None so far",
+    "No idle connection was closed yet",
+    "No request was lost and no connection was reset yet",
+];
 
 #[test]
 fn the_page_shows_a_mismatch_and_its_races_as_they_happen() -> Result<()> {
@@ -46,15 +50,15 @@ fn the_page_shows_a_mismatch_and_its_races_as_they_happen() -> Result<()> {
 
     // A row that is unfolded and has the focus is the same row when others come.
     traffic.race()?;
-    browser.until("document.querySelectorAll('#resets tbody').length === 2")?;
+    browser.until("document.querySelectorAll('#incidents tbody').length === 2")?;
     let text = browser.text()?;
     assert!(text.contains(SHOWN) && !text.contains("secret"), "not {SHOWN}, or more of it, in: {text}");
-    browser.run("document.querySelector('#resets tbody button').focus()")?;
+    browser.run("document.querySelector('#incidents tbody button').focus()")?;
     browser.press(Key::Enter)?;
-    unfolded_shows_all(&browser, &api(&daemon, "/api/v1/resets")?)?;
+    unfolded_shows_all(&browser, &api(&daemon, "/api/v1/incidents")?)?;
     traffic.race()?;
-    browser.until("document.querySelectorAll('#resets tbody').length === 4")?;
-    let kept = "document.activeElement === document.querySelectorAll('#resets tbody button')[2]
+    browser.until("document.querySelectorAll('#incidents tbody').length === 4")?;
+    let kept = "document.activeElement === document.querySelectorAll('#incidents tbody button')[2]
         && document.activeElement.getAttribute('aria-expanded') === 'true'";
     browser.until(kept)?;
     browser.until("document.querySelector('#advice [data-severity=warning]')")?;
@@ -69,7 +73,7 @@ fn the_page_shows_a_mismatch_and_its_races_as_they_happen() -> Result<()> {
         text.value = 'no such thing';
         text.dispatchEvent(new Event('input', { bubbles: true }))",
     )?;
-    browser.until("document.getElementById('filter-count').innerText === '0 of 4 resets'")?;
+    browser.until("document.getElementById('filter-count').innerText === '0 of 4 incidents'")?;
     assert_eq!(browser.complaints()?, [""; 0]);
     let foreign = "return performance.getEntriesByType('resource')
         .map((entry) => entry.name).filter((name) => !name.startsWith(location.origin))";
@@ -80,16 +84,19 @@ fn the_page_shows_a_mismatch_and_its_races_as_they_happen() -> Result<()> {
     browser.until("document.querySelectorAll('#advice article').length > 0")
 }
 
-/// The row that has the focus shows every field of the newest reset, under its name.
-fn unfolded_shows_all(browser: &Browser, resets: &Value) -> Result<()> {
+/// The row that has the focus shows the explanation of the newest incident, and every other field under its name.
+fn unfolded_shows_all(browser: &Browser, incidents: &Value) -> Result<()> {
     let shown = browser.run(
         "const details = document.activeElement.closest('tbody').querySelector('.unfolded');
         return details.checkVisibility() && [...details.querySelectorAll('dt')].map((name) => name.innerText)",
     )?;
     let shown: BTreeSet<_> = shown.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let fields: BTreeSet<_> =
-        resets[0].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let fields = incidents[0].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    let fields: BTreeSet<_> = fields.filter(|name| *name != "explanation").collect();
     assert_eq!(shown, fields);
+    let explanation = browser
+        .run("return document.activeElement.closest('tbody').querySelector('.unfolded p').innerText")?;
+    assert_eq!(explanation, incidents[0]["explanation"]);
     Ok(())
 }
 
@@ -104,7 +111,7 @@ fn every_file_of_the_page_comes_with_a_policy() -> Result<()> {
         ("/", "text/html; charset=utf-8"),
         ("/page.css", "text/css; charset=utf-8"),
         ("/page.js", "text/javascript; charset=utf-8"),
-        ("/resets.js", "text/javascript; charset=utf-8"),
+        ("/incidents.js", "text/javascript; charset=utf-8"),
     ] {
         for method in ["GET", "HEAD"] {
             let answer = ask(daemon.port, &format!("{method} {path} HTTP/1.1\r\nHost: tracer\r\n\r\n"))?;

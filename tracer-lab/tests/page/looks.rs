@@ -19,7 +19,8 @@ fn busy(times: usize, change: fn(&str) -> String) -> Result<Browser> {
     let browser = Browser::start()?;
     browser.prefer("light")?;
     browser.open(stand_in.port)?;
-    browser.until("document.querySelector('#advice article') && document.querySelector('#resets tbody')")?;
+    browser
+        .until("document.querySelector('#advice article') && document.querySelector('#incidents tbody')")?;
     // From here on nothing changes.
     browser.run("document.getElementById('pause').click()")?;
     Ok(browser)
@@ -32,7 +33,7 @@ fn every_text_is_readable_by_day_and_by_night() -> Result<()> {
     }
     let browser = busy(1, str::to_owned)?;
     browser.run("document.querySelectorAll('details').forEach((details) => { details.open = true; })")?;
-    browser.run("document.querySelector('#resets tbody button').click()")?;
+    browser.run("document.querySelector('#incidents tbody button').click()")?;
     let ground = "return getComputedStyle(document.body).backgroundColor";
     let mut grounds = Vec::new();
     for scheme in ["light", "dark"] {
@@ -59,8 +60,9 @@ fn nothing_is_wider_than_a_phone() -> Result<()> {
             .map((node) => node.outerHTML.slice(0, 80))";
         let page = "return document.documentElement.scrollWidth";
         browser.run("document.querySelectorAll('details').forEach((details) => { details.open = true; })")?;
-        browser
-            .run("document.querySelectorAll('#resets tbody button').forEach((button) => button.click())")?;
+        browser.run(
+            "document.querySelectorAll('#incidents tbody button').forEach((button) => button.click())",
+        )?;
         assert_eq!(browser.run(wide)?, Value::Array(Vec::new()));
         assert_eq!(browser.run(page)?, 360);
     }
@@ -95,7 +97,7 @@ fn a_long_list_is_shown_in_part_until_all_is_asked_for() -> Result<()> {
     for (list, items, part, button) in [
         ("#advice article", 80, 5, "advice-more"),
         ("#servers article", 80, 8, "servers-more"),
-        ("#resets tbody", 80, 50, "resets-more"),
+        ("#incidents tbody", 80, 50, "incidents-more"),
     ] {
         let shown = format!("return document.querySelectorAll('{list}').length");
         assert_eq!(browser.run(&shown)?, part, "{list}");

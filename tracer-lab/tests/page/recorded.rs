@@ -13,7 +13,7 @@ use crate::stand_in::StandIn;
 use crate::traffic::Traffic;
 use crate::{api, daemon, has_advice};
 
-pub(crate) const PATHS: [&str; 3] = ["/api/v1/advice", "/api/v1/servers", "/api/v1/resets"];
+pub(crate) const PATHS: [&str; 3] = ["/api/v1/advice", "/api/v1/servers", "/api/v1/incidents"];
 
 /// The answers after a mismatch and a race, asked once for all tests.
 static ANSWERS: LazyLock<Result<HashMap<&'static str, Value>>> = LazyLock::new(|| {

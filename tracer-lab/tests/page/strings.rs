@@ -17,13 +17,15 @@ fn hostile_strings_stay_text() -> Result<()> {
     let stand_in = told_again(1, |_| HOSTILE.to_owned())?;
     let browser = Browser::start()?;
     browser.open(stand_in.port)?;
-    browser.until("document.querySelector('#advice article') && document.querySelector('#resets tbody')")?;
+    browser
+        .until("document.querySelector('#advice article') && document.querySelector('#incidents tbody')")?;
     browser.run("document.querySelectorAll('details').forEach((details) => { details.open = true; })")?;
-    browser.run("document.querySelectorAll('#resets tbody button').forEach((button) => button.click())")?;
+    browser
+        .run("document.querySelectorAll('#incidents tbody button').forEach((button) => button.click())")?;
     browser.until("document.querySelector('.unfolded').checkVisibility()")?;
 
     let text = browser.text()?;
-    // Advice: server, kind, text; in each list of servers; in each field of a reset.
+    // Advice: server, kind, text; in each list of servers; in each field of an incident.
     let shown = text.matches(HOSTILE).count();
     assert!(shown > 20, "{shown} times in: {text}");
     let grown =

@@ -11,10 +11,9 @@ use anyhow::Result;
 use criterion::{Criterion, SamplingMode, Throughput};
 use tracer::{
     clock,
-    config::EventFormat,
+    config::{EventFormat, SinkOptions},
     lines::WhenFull,
     pipeline::Pipeline,
-    sinks::{metrics::Metrics, recent::Recent, stdout::Stdout},
 };
 use tracer_core::{
     Engine, EngineOptions,
@@ -52,7 +51,6 @@ fn main() -> Result<()> {
 /// The whole stream through a new daemon's pipeline with default flags, less its standard output.
 #[inline(never)]
 fn pass_through(stream: &Stream) -> Result<u64> {
-    let (metrics, _exposition) = Metrics::new(500);
     let options = EngineOptions {
         race: RacePolicy::default(),
         server_ports: ServerPorts::default(),
@@ -60,15 +58,9 @@ fn pass_through(stream: &Stream) -> Result<u64> {
         max_servers: 500,
     };
     let facts = KernelFacts { watched_since: KernelNs(0), ..stream.header.facts()? };
-    let mut pipeline = Pipeline {
-        engine: Engine::new(facts, options),
-        metrics,
-        stdout: Stdout::start(EventFormat::Off, WhenFull::Wait)?,
-        recent: Recent::new(1000),
-        requests: None,
-        recorder: None,
-        clock: clock::wall_clock(),
-    };
+    let sinks = SinkOptions { events: EventFormat::Off, recent: 1000, max_series: 500, record: None };
+    let (mut pipeline, _exposition) =
+        Pipeline::start(Engine::new(facts, options), &sinks, WhenFull::Wait, clock::wall_clock())?;
     let mut malformed = 0;
     for batch in stream.records.chunks(BATCH) {
         for record in batch {

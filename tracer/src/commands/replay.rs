@@ -17,10 +17,9 @@ use tracer_core::{
 };
 
 use crate::{
-    config::Replay,
+    config::{Replay, SinkOptions},
     lines::WhenFull,
     pipeline::Pipeline,
-    sinks::{metrics::Metrics, recent::Recent, stdout::Stdout},
     sources::recording::{Recording, time_of},
 };
 
@@ -33,26 +32,21 @@ const MAX_SERVERS: usize = 500;
 /// How long after the last record closes are judged: by then all that belong together are there.
 const AFTER_THE_LAST: Duration = Duration::from_secs(1);
 
-/// Prints every reset of a recording, then timeouts and advice. Fails at the end when something in it could not be
+/// Prints every incident of a recording, then timeouts and advice. Fails at the end when something in it could not be
 /// read.
 pub fn run(replay: &Replay) -> Result<()> {
     let recording = Recording::open(&replay.file)?;
-    let (metrics, mut exposition) = Metrics::new(MAX_SERVERS);
     let options = EngineOptions {
         race: RacePolicy { window: replay.race_window },
         server_ports: ServerPorts::default(),
         max_closed_connections: MAX_CLOSED_CONNECTIONS,
         max_servers: MAX_SERVERS,
     };
-    let mut pipeline = Pipeline {
-        engine: Engine::new(recording.header.facts()?, options),
-        metrics,
-        stdout: Stdout::start(replay.events, WhenFull::Wait).context("cannot start a thread")?,
-        recent: Recent::new(0),
-        requests: None,
-        recorder: None,
-        clock: WallClock::new(Duration::from_nanos(recording.header.boot_ns)),
-    };
+    let engine = Engine::new(recording.header.facts()?, options);
+    let sinks = SinkOptions { events: replay.events, recent: 0, max_series: MAX_SERVERS, record: None };
+    let clock = WallClock::new(Duration::from_nanos(recording.header.boot_ns));
+    let (mut pipeline, mut exposition) =
+        Pipeline::start(engine, &sinks, WhenFull::Wait, clock).context("cannot start a thread")?;
     let replayed = feed(recording, &mut pipeline);
     pipeline.stdout.finish();
     if replay.metrics {
@@ -98,7 +92,7 @@ fn summarize(pipeline: &mut Pipeline, now: KernelNs) {
     }
 }
 
-/// A line after the resets: as JSON an object whose only field tells it from a reset.
+/// A line after the incidents: as JSON an object whose only field tells it from them.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Summary {

@@ -15,18 +15,18 @@ pub struct DaemonOptions {
     pub listen: SocketAddr,
     /// What the kernel side is to do.
     pub load: LoadOptions,
-    /// How resets are explained.
+    /// How incidents are explained.
     pub engine: EngineOptions,
     /// Where they go.
     pub sinks: SinkOptions,
 }
 
-/// Where resets go.
+/// Where incidents go.
 #[derive(Clone, Debug)]
 pub struct SinkOptions {
     /// How to print them.
     pub events: EventFormat,
-    /// Upper bound on those kept for `/api/v1/resets`.
+    /// Upper bound on those kept for `/api/v1/incidents`.
     pub recent: usize,
     /// Upper bound on the pairs of role and server with a label of their own.
     pub max_series: usize,

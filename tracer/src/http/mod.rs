@@ -2,6 +2,7 @@
 
 mod encoding;
 mod page;
+mod parameters;
 mod response;
 mod routes;
 mod server;

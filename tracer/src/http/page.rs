@@ -18,7 +18,7 @@ const FILES: [(&str, &str, &str); 9] = [
     ("/page.js", JS, include_str!("page/page.js")),
     ("/advice.js", JS, include_str!("page/advice.js")),
     ("/servers.js", JS, include_str!("page/servers.js")),
-    ("/resets.js", JS, include_str!("page/resets.js")),
+    ("/incidents.js", JS, include_str!("page/incidents.js")),
     ("/causes.js", JS, include_str!("page/causes.js")),
     ("/dom.js", JS, include_str!("page/dom.js")),
     ("/format.js", JS, include_str!("page/format.js")),

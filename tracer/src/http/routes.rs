@@ -9,19 +9,18 @@ use hyper::{
 };
 use serde::Serialize;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tracer_core::classify::Ended;
 
 use super::{
     encoding::negotiated,
-    page,
+    page, parameters,
     response::{Answer, of_type, plain},
 };
-use crate::{kernel::ProbeReport, query::Query, sinks::metrics::HostMetrics};
-
-/// What the lists of `/api/v1` return when not told how many.
-const DEFAULT_LIMIT: usize = 100;
-
-/// Upper bound on what they return: many slow readers must not hold much memory.
-const MAX_LIMIT: usize = 1000;
+use crate::{
+    kernel::ProbeReport,
+    query::{Filter, Query},
+    sinks::metrics::HostMetrics,
+};
 
 /// What the handlers can reach.
 pub(crate) struct Service {
@@ -43,7 +42,11 @@ pub(super) async fn answer(request: Request<Incoming>, service: &Service) -> Res
         "/metrics" => metrics(&request, service).await,
         "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
         "/-/ready" => ready(&service.report),
-        "/api/v1/resets" => limited(&request, service, |limit, answer| Query::Resets { limit, answer }).await,
+        "/api/v1/incidents" => incidents(&request, service, Filter::default()).await,
+        "/api/v1/resets" => {
+            let resets = Filter { ended_by: Some(Ended::ResetReceived.by()), ..Filter::default() };
+            incidents(&request, service, resets).await
+        }
         "/api/v1/servers" => {
             limited(&request, service, |limit, answer| Query::Servers { limit, answer }).await
         }
@@ -73,13 +76,21 @@ fn ready(report: &ProbeReport) -> Answer {
     }
 }
 
+/// Asks for those of some incidents that the request names.
+async fn incidents(request: &Request<Incoming>, service: &Service, among: Filter) -> Answer {
+    match parameters::incidents(request.uri().query().unwrap_or(""), among) {
+        Ok((limit, filter)) => ask(service, |answer| Query::Incidents { filter, limit, answer }).await,
+        Err(sentence) => plain(StatusCode::BAD_REQUEST, sentence),
+    }
+}
+
 /// Asks for at most as many as the request says.
 async fn limited<T: Serialize>(
     request: &Request<Incoming>,
     service: &Service,
     query: impl FnOnce(usize, oneshot::Sender<Vec<T>>) -> Query,
 ) -> Answer {
-    match limit(request.uri().query().unwrap_or("")) {
+    match parameters::limit(request.uri().query().unwrap_or("")) {
         Ok(limit) => ask(service, |answer| query(limit, answer)).await,
         Err(sentence) => plain(StatusCode::BAD_REQUEST, sentence),
     }
@@ -98,33 +109,5 @@ async fn ask<T: Serialize>(
     match found.map(|found| serde_json::to_vec(&found)) {
         Some(Ok(json)) => of_type(StatusCode::OK, "application/json", json),
         _ => plain(StatusCode::SERVICE_UNAVAILABLE, "busy, try again\n"),
-    }
-}
-
-fn limit(query: &str) -> Result<usize, &'static str> {
-    let mut limit = DEFAULT_LIMIT;
-    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        match parameter.split_once('=') {
-            Some(("limit", value)) => {
-                limit = value.parse().map_err(|_| "limit must be a whole number\n")?;
-            }
-            _ => return Err("the only parameter is limit\n"),
-        }
-    }
-    Ok(limit.min(MAX_LIMIT))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_limit_is_a_whole_number_or_the_default() {
-        assert_eq!(limit(""), Ok(DEFAULT_LIMIT));
-        assert_eq!(limit("limit=5"), Ok(5));
-        assert_eq!(limit("limit=1000000"), Ok(MAX_LIMIT));
-        for query in ["limit=", "limit=-1", "limit=ten", "limit=1e3", "order=asc", "limit"] {
-            assert!(limit(query).is_err(), "{query}");
-        }
     }
 }

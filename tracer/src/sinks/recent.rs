@@ -1,4 +1,4 @@
-//! The last resets, for `/api/v1/resets`.
+//! The last incidents, for `/api/v1/incidents` and `/api/v1/resets`.
 
 use std::collections::VecDeque;
 
@@ -7,38 +7,38 @@ use tracer_core::classify::IncidentView;
 /// A bounded list, oldest first.
 #[derive(Debug)]
 pub struct Recent {
-    resets: VecDeque<IncidentView>,
+    incidents: VecDeque<IncidentView>,
     limit: usize,
 }
 
 impl Recent {
-    /// Keeps at most `limit` resets.
+    /// Keeps at most `limit` incidents.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { resets: VecDeque::new(), limit }
+        Self { incidents: VecDeque::new(), limit }
     }
 
-    /// Adds the newest reset.
-    pub fn push(&mut self, reset: IncidentView) {
+    /// Adds the newest incident.
+    pub fn push(&mut self, incident: IncidentView) {
         if self.limit == 0 {
             return;
         }
-        if self.resets.len() == self.limit {
-            self.resets.pop_front();
+        if self.incidents.len() == self.limit {
+            self.incidents.pop_front();
         }
-        self.resets.push_back(reset);
+        self.incidents.push_back(incident);
     }
 
     /// Counts a RST segment that came after its incident was judged.
     pub fn add_segment(&mut self, id: u64) {
-        if let Ok(index) = self.resets.binary_search_by_key(&id, |reset| reset.id) {
-            self.resets[index].rst_segments += 1;
+        if let Ok(index) = self.incidents.binary_search_by_key(&id, |incident| incident.id) {
+            self.incidents[index].rst_segments += 1;
         }
     }
 
-    /// At most `limit` resets, newest first.
+    /// At most `limit` of the incidents that are `wanted`, newest first.
     #[must_use]
-    pub fn newest(&self, limit: usize) -> Vec<IncidentView> {
-        self.resets.iter().rev().take(limit).cloned().collect()
+    pub fn newest(&self, limit: usize, wanted: impl Fn(&IncidentView) -> bool) -> Vec<IncidentView> {
+        self.incidents.iter().rev().filter(|incident| wanted(incident)).take(limit).cloned().collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Resets on stdout, one line each. A reader that is slow or gone never holds up the events: lines that find the queue
+//! Incidents on stdout, one line each. A reader that is slow or gone never holds up the events: lines that find the queue
 //! full are dropped and counted.
 
 use std::{
@@ -20,7 +20,7 @@ const QUEUE: usize = 8192;
 /// How long the last lines get to be written at the end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Prints resets in one format.
+/// Prints incidents in one format.
 pub struct Stdout {
     format: EventFormat,
     /// None if nothing is to be printed.

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use super::{
     cause::{Cause, Crossing},
+    knowledge::Knowledge,
     mechanism::{Ended, Errno, Mechanism},
-    rules::{RacePolicy, Verdict, classify},
+    rules::{Context, RacePolicy},
+    verdict::{Verdict, classify},
 };
 use crate::{
-    matching::{FirstFin, Found, Incident, Known, Reset, Unmatched},
+    matching::{Ending, FirstFin, Found, Incident, Known, Unmatched},
     model::{LastPayload, Role, Segment, Side, SocketSnapshot, TcpState},
     testing::{
         PAYLOAD_END, asked, bare_ack, client, facts, flow, in_state, ms, reason, request, server, unused,
@@ -18,12 +20,12 @@ use crate::{
 };
 
 /// A reset at 3.002 s, of a connection whose socket says what this host is.
-fn incident(reset: Reset) -> Incident {
+fn incident(ending: Ending) -> Incident {
     let incident = Incident {
         at: ms(3_002),
         flow: flow(40_000),
         role: None,
-        reset,
+        ending,
         fin: None,
         reason: None,
         segments: 1,
@@ -33,24 +35,24 @@ fn incident(reset: Reset) -> Incident {
 }
 
 fn received(socket: SocketSnapshot) -> Incident {
-    incident(Reset::Received(socket))
+    incident(Ending::Received(socket))
 }
 
 /// The process closed, and the kernel reset for `why`.
 fn closed(why: &str, socket: SocketSnapshot) -> Incident {
-    Incident { reason: reason(why), ..incident(Reset::AtClose(socket)) }
+    Incident { reason: reason(why), ..incident(Ending::AtClose(socket)) }
 }
 
 /// The kernel reset a connection that was in use, for `why`.
 fn alive(why: &str, socket: SocketSnapshot) -> Incident {
-    Incident { reason: reason(why), ..incident(Reset::InUse(socket)) }
+    Incident { reason: reason(why), ..incident(Ending::InUse(socket)) }
 }
 
 /// `segment` met what was left of a connection that this host had closed at 2.900 s.
 fn answered(segment: Segment, left: fn(SocketSnapshot) -> Found, socket: SocketSnapshot) -> Incident {
     let established = SocketSnapshot { state: TcpState::Established, ..socket.clone() };
     let fin = Some(FirstFin::new(ms(2_900), Side::Local, &established));
-    Incident { fin, ..incident(Reset::Passive { segment, found: left(socket) }) }
+    Incident { fin, ..incident(Ending::Passive { segment, found: left(socket) }) }
 }
 
 fn time_wait(socket: SocketSnapshot) -> Found {
@@ -68,7 +70,7 @@ fn no_socket(socket: SocketSnapshot) -> Found {
 /// `segment` met nothing that this host knows.
 fn unknown(segment: Segment, found: fn(Known) -> Found, why: Unmatched) -> Incident {
     let found = found(Known::Nothing(why));
-    Incident { role: Some(Role::Server), ..incident(Reset::Passive { segment, found }) }
+    Incident { role: Some(Role::Server), ..incident(Ending::Passive { segment, found }) }
 }
 
 fn with_fin(crossed: bool, incident: Incident) -> Incident {
@@ -87,13 +89,22 @@ fn change(mut socket: SocketSnapshot, change: impl Fn(&mut SocketSnapshot)) -> S
 }
 
 fn classified(incident: &Incident) -> Verdict {
-    classify(incident, &facts(), RacePolicy::default())
+    classified_with(incident, RacePolicy::default(), Knowledge::default())
+}
+
+fn classified_with(incident: &Incident, policy: RacePolicy, knowledge: Knowledge) -> Verdict {
+    classify(incident, None, None, Context { facts: &facts(), policy, knowledge })
+        .expect("a RST is an incident")
 }
 
 fn check(name: &str, incident: &Incident, cause: Cause, mechanism: Option<Mechanism>) {
     let verdict = classified(incident);
     assert_eq!((verdict.cause, verdict.ended.mechanism()), (cause, mechanism), "{name}");
-    assert_eq!(verdict.ended == Ended::ResetReceived, matches!(incident.reset, Reset::Received(_)), "{name}");
+    assert_eq!(
+        verdict.ended == Ended::ResetReceived,
+        matches!(incident.ending, Ending::Received(_)),
+        "{name}"
+    );
 }
 
 #[test]

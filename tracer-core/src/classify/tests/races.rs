@@ -74,7 +74,7 @@ fn without_a_fin_a_late_reset_is_no_race() {
     assert_eq!(classified(&late(11)).cause.name(), RACE);
     assert_eq!(classified(&late(12)).cause, Cause::AwaitingResponse);
     let patient = RacePolicy { window: Some(Duration::from_millis(100)) };
-    let cause = classify(&late(100), &facts(), patient).cause;
+    let cause = classified_with(&late(100), patient, Knowledge::default()).cause;
     assert!(matches!(cause, Cause::KeepaliveRace(_)), "{cause:?}");
 }
 

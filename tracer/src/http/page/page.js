@@ -3,7 +3,7 @@
 import { showAdvice } from './advice.js';
 import { byId, write } from './dom.js';
 import { age, clock, count } from './format.js';
-import { showResets } from './resets.js';
+import { showIncidents } from './incidents.js';
 import { showServers } from './servers.js';
 
 /** Milliseconds between two rounds, and until one is given up. */
@@ -33,8 +33,8 @@ async function round() {
   if (asking || paused || document.hidden) return;
   asking = true;
   try {
-    const all = await Promise.all(['api/v1/advice?limit=50', 'api/v1/servers', 'api/v1/resets?limit=200'].map(ask));
-    [showAdvice, showServers, showResets].forEach((show, at) => show(all[at]));
+    const all = await Promise.all(['api/v1/advice?limit=50', 'api/v1/servers', 'api/v1/incidents?limit=200'].map(ask));
+    [showAdvice, showServers, showIncidents].forEach((show, at) => show(all[at]));
     updated = Date.now();
     // The probes are attached at the start, or not at all.
     if (lost) await readiness();

@@ -14,6 +14,18 @@ const REQUEST_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.0105, 0.0255, 0.0505, 0.105, 0.255, 0.505, 1.05, 5.05, 30.5, 60.5];
 
 family! {
+    Failures: IntCounter = "tracer_failures_total",
+    "Connections on which a request was, or may have been, lost, whatever ended them.";
+    role: &'static str, server: Server, cause: &'static str, ended_by: &'static str
+}
+
+family! {
+    FailedRequests: IntCounter = "tracer_request_read_total",
+    "The same failures, by whether the server's application had read the last request.";
+    role: &'static str, server: Server, request_read: &'static str
+}
+
+family! {
     ResetsSent: IntCounter = "tracer_resets_sent_total",
     "Connections that this host reset, one for each connection however many RST segments it took.";
     role: &'static str, server: Server, cause: &'static str, mechanism: &'static str
@@ -115,6 +127,12 @@ family! {
 family! {
     ProbeRunSeconds: Counter = "tracer_probe_run_seconds_total",
     "Time spent in each eBPF program, while the kernel's BPF statistics are on.";
+    probe: &'static str
+}
+
+family! {
+    ProbeMisses: IntCounter = "tracer_probe_misses_total",
+    "Runs of each eBPF program that the kernel passed over, because it ran on that CPU already.";
     probe: &'static str
 }
 

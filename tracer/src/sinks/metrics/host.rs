@@ -14,8 +14,8 @@ use tracer_core::model::Role;
 use super::{
     Exposition, Metrics,
     families::{
-        BuildInfo, Coverage, EventsLost, ProbeAttached, ProbeRunSeconds, ProbeRuns, SegmentsReceived,
-        SegmentsSent,
+        BuildInfo, Coverage, EventsLost, ProbeAttached, ProbeMisses, ProbeRunSeconds, ProbeRuns,
+        SegmentsReceived, SegmentsSent,
     },
     family::{Family, Publisher, raise},
     process::Process,
@@ -45,6 +45,7 @@ pub struct HostMetrics {
     events_lost: IntCounter,
     probe_runs: Family<ProbeRuns>,
     probe_run_seconds: Family<ProbeRunSeconds>,
+    probe_misses: Family<ProbeMisses>,
 }
 
 /// Where its numbers come from.
@@ -84,6 +85,7 @@ impl HostMetrics {
             events_lost: Family::new(publisher).with(EventsLost { buffer: "events" }).clone(),
             probe_runs: Family::new(publisher),
             probe_run_seconds: Family::new(publisher),
+            probe_misses: Family::new(publisher),
         })
     }
 
@@ -101,6 +103,7 @@ impl HostMetrics {
         for program in &self.loaded {
             let (probe, stats) = (program.name, program.stats());
             raise(self.probe_runs.with(ProbeRuns { probe }), stats.runs);
+            raise(self.probe_misses.with(ProbeMisses { probe }), stats.misses);
             let seconds = self.probe_run_seconds.with(ProbeRunSeconds { probe });
             seconds.inc_by((stats.run_time.as_secs_f64() - seconds.get()).max(0.0));
             if let Some(counts) = &mut counts {

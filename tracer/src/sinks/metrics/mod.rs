@@ -12,7 +12,7 @@ use std::{net::SocketAddr, sync::mpsc::Receiver};
 
 use prometheus::{IntCounter, IntGauge, Registry, TextEncoder, proto::MetricFamily};
 use tracer_core::{
-    classify::{Cause, Crossing, Ended, ExplainedIncident, Mechanism},
+    classify::{Cause, Crossing, Ended, ExplainedIncident, Mechanism, RequestRead},
     keepalive::Review,
     matching::{self, IdleClose},
     model::{EventName, Role},
@@ -21,8 +21,8 @@ use tracer_core::{
 pub use self::host::{HostMetrics, HostSources};
 use self::{
     families::{
-        ConnectionsTracked, Events, EventsLost, IdleCloses, LabelOverflow, RequestToReset, ResetIdle,
-        ResetRequests, ResetsReceived, ResetsSent, Unmatched,
+        ConnectionsTracked, Events, EventsLost, FailedRequests, Failures, IdleCloses, LabelOverflow,
+        RequestToReset, ResetIdle, ResetRequests, ResetsReceived, ResetsSent, Unmatched,
     },
     family::{Family, Publisher, Series, raise},
     keepalive::Keepalive,
@@ -34,6 +34,8 @@ const RACE_MECHANISMS: [Mechanism; 3] = [Mechanism::OrphanData, Mechanism::TimeW
 
 /// Counts. Owned by the task that owns the state.
 pub struct Metrics {
+    failures: Family<Failures>,
+    request_read: Family<FailedRequests>,
     resets_sent: Family<ResetsSent>,
     resets_received: Family<ResetsReceived>,
     reset_idle: Family<ResetIdle>,
@@ -85,6 +87,8 @@ impl Metrics {
             unmatched.with(Unmatched { why: why.name() });
         }
         let metrics = Self {
+            failures: Family::new(publisher),
+            request_read: Family::new(publisher),
             resets_sent: Family::new(publisher),
             resets_received: Family::new(publisher),
             reset_idle: Family::new(publisher),
@@ -115,30 +119,52 @@ impl Metrics {
         counter.inc();
     }
 
-    /// Counts a reset.
-    pub fn observe_reset(&mut self, reset: &ExplainedIncident) {
-        let verdict = &reset.verdict;
-        let server = self.counted_server(reset.role(), reset.server());
-        let (role, cause) = (Role::label(reset.role()), verdict.cause.name());
-        match verdict.ended {
+    /// Counts an incident: as a failure, as a reset, or as both.
+    pub fn observe_incident(&mut self, incident: &ExplainedIncident) {
+        let server = self.counted_server(incident.role(), incident.server());
+        self.observe_failure(incident, server);
+        self.observe_reset(incident, server);
+    }
+
+    fn observe_failure(&mut self, incident: &ExplainedIncident, server: Server) {
+        let verdict = &incident.verdict;
+        if !verdict.cause.is_failure() {
+            return;
+        }
+        let role = Role::label(incident.role());
+        let (cause, ended_by) = (verdict.cause.name(), verdict.ended.by());
+        self.failures.with(Failures { role, server, cause, ended_by }).inc();
+        let request_read = verdict.request_read.name();
+        self.request_read.with(FailedRequests { role, server, request_read }).inc();
+    }
+
+    /// Nothing for what ended without a RST.
+    fn observe_reset(&mut self, incident: &ExplainedIncident, server: Server) {
+        let verdict = &incident.verdict;
+        let (role, cause) = (Role::label(incident.role()), verdict.cause.name());
+        let direction = match verdict.ended {
             Ended::ResetSent(mechanism) => {
                 let mechanism = mechanism.name();
                 self.resets_sent.with(ResetsSent { role, server, cause, mechanism }).inc();
+                "sent"
             }
-            Ended::ResetReceived => self.resets_received.with(ResetsReceived { role, server, cause }).inc(),
-            Ended::FinSent | Ended::FinReceived | Ended::TimedOut | Ended::Unreachable => {}
-        }
+            Ended::ResetReceived => {
+                self.resets_received.with(ResetsReceived { role, server, cause }).inc();
+                "received"
+            }
+            Ended::FinSent | Ended::FinReceived | Ended::TimedOut | Ended::Unreachable => return,
+        };
         if let Some(idle) = verdict.idle {
             self.reset_idle.with(ResetIdle { role, server, cause }).observe(idle.as_secs_f64());
         }
         if let Some(time) = verdict.request_to_reset {
             self.request_to_reset.with(RequestToReset { role, cause }).observe(time.as_secs_f64());
         }
-        if let Some(method) = reset.method() {
-            let (direction, method) = (verdict.ended.direction().unwrap_or("unknown"), method.name());
+        if let Some(method) = incident.method() {
+            let method = method.name();
             self.reset_requests.with(ResetRequests { direction, role, server, cause, method }).inc();
         }
-        if let Some(why) = reset.unmatched() {
+        if let Some(why) = incident.unmatched() {
             self.unmatched.with(Unmatched { why: why.name() }).inc();
         }
     }
@@ -166,12 +192,13 @@ impl Metrics {
         raise(&self.lines_lost, total);
     }
 
-    /// The label of a server. Its races start at 0 when it is first seen, so that the first one shows in rates.
+    /// The label of a server. What is known of its failures in advance starts at 0 when it is first seen, so that the
+    /// first one shows in rates.
     pub fn label(&mut self, role: Role, server: SocketAddr) -> Server {
         match self.servers.label(role, server) {
             Label::Old(server) => server,
             Label::New(server) => {
-                self.start_races(role, server);
+                self.start(role, server);
                 server
             }
         }
@@ -186,7 +213,8 @@ impl Metrics {
         server
     }
 
-    fn start_races(&mut self, role: Role, server: Server) {
+    /// Starts the series that every server has: those of its races, and of whether requests were read.
+    fn start(&mut self, role: Role, server: Server) {
         let cause = Cause::KeepaliveRace(Crossing::Unknown).name();
         match role {
             Role::Client => {
@@ -197,6 +225,13 @@ impl Metrics {
                     self.resets_sent.with(ResetsSent { role: role.name(), server, cause, mechanism });
                 }
             }
+        }
+        let role = role.name();
+        for ended_by in [Ended::ResetReceived, Ended::FinReceived].map(Ended::by) {
+            self.failures.with(Failures { role, server, cause, ended_by });
+        }
+        for request_read in RequestRead::ALL.map(RequestRead::name) {
+            self.request_read.with(FailedRequests { role, server, request_read });
         }
     }
 }

@@ -1,4 +1,5 @@
 use std::{
+    path::Path,
     sync::{Arc, Barrier},
     thread,
 };
@@ -7,15 +8,17 @@ use prometheus::{
     Gauge,
     core::{Collector, Desc},
 };
+use tracer_core::{Engine, EngineOptions, Outcome, classify::RacePolicy, model::ServerPorts};
 
 use super::{
     families::{
-        BuildInfo, Coverage, KeepaliveTimeout, KeepaliveTimeoutSamples, ProbeAttached, ProbeRunSeconds,
-        ProbeRuns, SegmentsReceived, SegmentsSent, StandingAdvice,
+        BuildInfo, Coverage, KeepaliveTimeout, KeepaliveTimeoutSamples, ProbeAttached, ProbeMisses,
+        ProbeRunSeconds, ProbeRuns, SegmentsReceived, SegmentsSent, StandingAdvice,
     },
     family::Labels,
     *,
 };
+use crate::sources::recording::Recording;
 
 const SERVER: Server = Server::Other;
 
@@ -83,7 +86,70 @@ fn a_servers_races_begin_at_zero_when_it_is_first_seen() {
         );
         assert!(text.contains(&series), "{text}");
     }
+    for series in [
+        "tracer_failures_total{cause=\"keepalive_race\",ended_by=\"fin\",role=\"server\",server=\"10.0.0.1:80\"} 0\n",
+        "tracer_failures_total{cause=\"keepalive_race\",ended_by=\"rst\",role=\"server\",server=\"10.0.0.1:80\"} 0\n",
+        "tracer_request_read_total{request_read=\"never\",role=\"server\",server=\"10.0.0.1:80\"} 0\n",
+    ] {
+        assert!(text.contains(series), "no {series} in {text}");
+    }
     assert!(!text.contains("10.0.0.1:81"), "{text}");
+}
+
+/// A race that a server's host saw, as a recording has it.
+fn recorded_race() -> ExplainedIncident {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/6.18/unread-close.rec");
+    let mut recording = Recording::open(Path::new(path)).unwrap();
+    let options = EngineOptions {
+        race: RacePolicy::default(),
+        server_ports: ServerPorts::default(),
+        max_closed_connections: 16,
+        max_servers: 1,
+    };
+    let mut engine = Engine::new(recording.header.facts().unwrap(), options);
+    while let Some(record) = recording.next_record().unwrap() {
+        engine.record(&record).unwrap();
+    }
+    engine.finish();
+    let incident = |outcome| match outcome {
+        Outcome::Incident(incident) if incident.role() == Some(Role::Server) => Some(*incident),
+        _ => None,
+    };
+    engine.outcomes().into_iter().find_map(incident).unwrap()
+}
+
+/// Each family of incidents, and how many were counted in it, after one that ended so.
+#[test]
+fn a_failure_is_counted_whatever_ended_it_and_a_reset_only_where_there_was_a_rst() {
+    let race = recorded_race();
+    assert!(matches!(race.verdict.cause, Cause::KeepaliveRace(_)));
+    let families = ["failures_total", "request_read_total", "resets_sent_total", "resets_received_total"];
+    let histograms = ["reset_idle_seconds_count", "request_to_reset_seconds_count"];
+    for (cause, ended, counts) in [
+        (race.verdict.cause, race.verdict.ended, [1.0, 1.0, 1.0, 0.0, 1.0, 1.0]),
+        (Cause::NeverRead, Ended::ResetReceived, [1.0, 1.0, 0.0, 1.0, 1.0, 1.0]),
+        (Cause::AfterResponse, Ended::ResetReceived, [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]),
+        (Cause::AwaitingResponse, Ended::FinSent, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]),
+        (Cause::ClientAbort, Ended::FinReceived, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]),
+        (Cause::ConnectionLost, Ended::TimedOut, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]),
+        (Cause::Unreachable, Ended::Unreachable, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]),
+    ] {
+        let mut incident = race.clone();
+        (incident.verdict.cause, incident.verdict.ended) = (cause, ended);
+        let (mut metrics, mut exposition) = Metrics::new(1);
+        metrics.observe_incident(&incident);
+        let text = exposition.render([]).unwrap();
+        let counted = |family: &str| -> f64 {
+            let prefix = format!("tracer_{family}{{");
+            let series = text.lines().filter(|line| line.starts_with(&prefix));
+            series.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+        };
+        let found: Vec<_> = families.iter().chain(&histograms).map(|family| counted(family)).collect();
+        assert_eq!(found, counts, "{cause:?}, {ended:?}: {text}");
+        let failure = format!("cause=\"{}\",ended_by=\"{}\"", cause.name(), ended.by());
+        let told = text.lines().any(|line| line.contains(&failure) && line.ends_with(" 1"));
+        assert_eq!(told, cause.is_failure(), "{text}");
+    }
 }
 
 #[test]
@@ -114,6 +180,8 @@ fn every_family_is_declared_as_the_format_wants_it() {
     }
     let (role, cause, mechanism, probe) = ("server", "unknown", "unknown", "probe");
     let server = SERVER;
+    check(Failures { role, server, cause, ended_by: "fin" });
+    check(FailedRequests { role, server, request_read: "never" });
     check(ResetsSent { role, server, cause, mechanism });
     check(ResetsReceived { role, server, cause });
     check(ResetIdle { role, server, cause });
@@ -132,6 +200,7 @@ fn every_family_is_declared_as_the_format_wants_it() {
     check(SegmentsReceived {});
     check(ProbeRuns { probe });
     check(ProbeRunSeconds { probe });
+    check(ProbeMisses { probe });
     check(ProbeAttached { probe });
     check(Coverage { path: "active" });
     check(BuildInfo { version: "1", revision: "abc", kernel: "6.18".into() });

@@ -1,0 +1,172 @@
+//! What a RST meant, by the client's own socket.
+
+use std::time::Duration;
+
+use super::{
+    cause::Cause,
+    reuse::{Before, Reuse, reuse},
+    rules::{Context, race},
+    server_end::{answers_last_word, peers_last_word},
+};
+use crate::{
+    matching::{Ending, FirstFin, IDLE, Incident, LastWord, may_be_last_word},
+    model::{Jiffy, KernelNs, LastPayload, Segment, Side, TcpState, Traffic},
+};
+
+/// The cause, by what the client's end shows.
+pub(super) fn cause(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
+    match (&incident.ending, incident.fin_by(Side::Local)) {
+        (Ending::Received(_), Some(fin)) => reset_behind_own_fin(incident, traffic, fin, context),
+        (Ending::Received(_), None) => was_reset(incident, traffic, context),
+        _ => did_reset(incident, traffic, context),
+    }
+}
+
+/// A RST came back on a connection that this client had closed.
+fn reset_behind_own_fin(
+    incident: &Incident,
+    traffic: &Traffic,
+    fin: FirstFin,
+    context: Context<'_>,
+) -> Cause {
+    match fin.last_payload {
+        // It still waited, or got its answer after all.
+        _ if fin.half_closed && traffic.last_payload == LastPayload::Local => Cause::AwaitingResponse,
+        _ if fin.half_closed => was_reset(incident, traffic, context),
+        LastPayload::Local if may_be_last_word(traffic.unacknowledged) => Cause::Unknown,
+        LastPayload::Local if fin.request_open => Cause::ClientAbort,
+        LastPayload::Remote => Cause::AfterResponse,
+        _ => Cause::Unknown,
+    }
+}
+
+/// The server, or something on the path, reset a connection that the client had not closed.
+fn was_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
+    let said_last_word = peers_last_word(incident) == LastWord::Said;
+    match traffic.last_payload {
+        _ if answers_last_word(incident, traffic) => Cause::Unknown,
+        // An alert that answers the close.
+        LastPayload::Local if incident.peer_fin_arrived() && may_be_last_word(traffic.unacknowledged) => {
+            Cause::Unknown
+        }
+        // The server had not seen our payload when it said its last word: it crossed.
+        LastPayload::Remote if said_last_word && traffic.unacknowledged > 0 => race(incident),
+        // It was answered while it was still being sent.
+        LastPayload::Remote if traffic.unsent > 0 || traffic.unacknowledged > 0 => Cause::EarlyClose,
+        LastPayload::Remote if incident.at.since(traffic.last_received) < IDLE => Cause::ResponseCut,
+        LastPayload::Remote => Cause::AfterResponse,
+        LastPayload::None | LastPayload::Unknown => Cause::Unknown,
+        LastPayload::Local if incident.peer_fin_arrived() => behind_servers_fin(incident, traffic, context),
+        LastPayload::Local => without_fin(incident, traffic, context),
+    }
+}
+
+/// A request met the server's FIN, or came behind it.
+pub(super) fn behind_servers_fin(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
+    let fin = incident.fin_by(Side::Remote);
+    if let Some(fin) = fin
+        && !fin.crossed
+        && !sent_behind(traffic, fin)
+    {
+        // It had been taken before: the idle timer did not notice, or something else closed.
+        return taken_before_fin(incident, traffic, fin.at, context);
+    }
+    if traffic.received == 0 && fin.is_some_and(|fin| fin.at.since(fin.rest_since) < IDLE) {
+        return Cause::AwaitingResponse;
+    }
+    match reuse(before(traffic, fin), context.knowledge) {
+        Reuse::Shown => race(incident),
+        Reuse::Continues => Cause::EarlyClose,
+        Reuse::NotShown => Cause::Unknown,
+    }
+}
+
+/// Whether payload was sent after the server's FIN had come.
+pub(super) fn sent_behind(traffic: &Traffic, fin: FirstFin) -> bool {
+    traffic.sent > fin.sent || traffic.last_sent > fin.at
+}
+
+/// The server's kernel had the request when the server closed.
+fn taken_before_fin(incident: &Incident, traffic: &Traffic, fin_at: KernelNs, context: Context<'_>) -> Cause {
+    let at_its_age = traffic.received > 0
+        && fin_at.since(traffic.last_sent) < IDLE
+        && context.knowledge.agrees(fin_at.since(traffic.last_received));
+    if at_its_age { race(incident) } else { Cause::AwaitingResponse }
+}
+
+/// What had passed before the request that met the server's FIN: an unreported FIN came right behind a response.
+pub(super) fn before(traffic: &Traffic, fin: Option<FirstFin>) -> Before {
+    match fin {
+        // The request was on its way when the FIN came: what rested is known from its own socket.
+        Some(fin) if fin.crossed => Before {
+            rest: fin.at.since(traffic.last_received),
+            from_client: fin.segments_sent.saturating_sub(1),
+            from_server: fin.segments_received,
+        },
+        Some(fin) => Before {
+            rest: fin.at.since(fin.rest_since),
+            from_client: fin.segments_sent,
+            from_server: fin.segments_received,
+        },
+        None => Before {
+            rest: Duration::ZERO,
+            from_client: traffic.segments_sent.saturating_sub(1),
+            from_server: traffic.segments_received,
+        },
+    }
+}
+
+/// A RST and no FIN: only the age can show a close of the server's.
+fn without_fin(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
+    let jiffy = context.facts.jiffy;
+    let rest = traffic.last_sent.since(traffic.last_received);
+    let at_its_age = traffic.received > 0
+        && rest >= IDLE
+        && context.knowledge.agrees(incident.at.since(traffic.last_received));
+    match () {
+        () if at_its_age => race(incident),
+        // Still writing when the answer came: no new request.
+        () if traffic.received > 0 && traffic.unsent > 0 && rest <= round_trip(traffic, jiffy) => {
+            Cause::EarlyClose
+        }
+        // The server's kernel has it, or has part of it.
+        () if traffic.acknowledged_behind_payload || traffic.unacknowledged == 0 => Cause::AwaitingResponse,
+        () if rest >= IDLE => Cause::ResetOnReuse,
+        () if traffic.received == 0 => Cause::AwaitingResponse,
+        () => Cause::Unknown,
+    }
+}
+
+/// The client side resets: it gave up on an exchange, or none was open, or the server had left it without an answer.
+fn did_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
+    let at_close = incident.fin_by(Side::Local).map(|fin| fin.last_payload);
+    if let Some(segment) = incident.payload() {
+        return met_closed_client(segment, at_close);
+    }
+    let unprompted = traffic.last_received.since(traffic.last_sent) >= IDLE;
+    match traffic.last_payload {
+        _ if may_be_last_word(traffic.unread) && unprompted => Cause::Unknown,
+        _ if traffic.unread > 0 => Cause::ClientAbort,
+        LastPayload::Local
+            if incident.state() == Some(TcpState::CloseWait) || incident.fin_by(Side::Remote).is_some() =>
+        {
+            behind_servers_fin(incident, traffic, context)
+        }
+        LastPayload::Local => Cause::ClientAbort,
+        LastPayload::Remote => Cause::AfterResponse,
+        LastPayload::None | LastPayload::Unknown => Cause::Unknown,
+    }
+}
+
+/// A response goes on, or comes, for a client that has closed; unless it may be a last word.
+fn met_closed_client(segment: Segment, at_close: Option<LastPayload>) -> Cause {
+    if at_close == Some(LastPayload::Local) || !may_be_last_word(segment.len) {
+        Cause::ClientAbort
+    } else {
+        Cause::Unknown
+    }
+}
+
+fn round_trip(traffic: &Traffic, jiffy: Jiffy) -> Duration {
+    traffic.srtt.unwrap_or_default() + jiffy.length()
+}

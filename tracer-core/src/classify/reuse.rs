@@ -1,0 +1,75 @@
+//! Whether payload that meets a close begins a new request, or goes on with one that was answered already.
+//!
+//! TCP does not show where requests end. What does: a rest, segments that the other side answered one by one, and the
+//! age at which the server is known to close.
+
+use std::time::Duration;
+
+use super::knowledge::Knowledge;
+use crate::matching::IDLE;
+
+/// A rest of this length shows a new request, whatever came before it: hardly any upload pauses for so long behind its
+/// answer.
+const LONG_REST: Duration = Duration::from_secs(1);
+
+/// What is known of the payload before the one that met the close.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    /// From the last payload to the close, or to the next payload where that came first.
+    pub rest: Duration,
+    /// Segments with payload from the client.
+    pub from_client: u32,
+    /// Segments with payload from the server.
+    pub from_server: u32,
+}
+
+/// What that payload was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reuse {
+    /// A new request on a connection that was idle.
+    Shown,
+    /// More of the request that was answered.
+    Continues,
+    /// It cannot be told.
+    NotShown,
+}
+
+/// Tells a new request from the rest of an old one.
+pub(super) fn reuse(before: Before, knowledge: Knowledge) -> Reuse {
+    let Before { rest, from_client, from_server } = before;
+    let each_answered = from_client <= from_server;
+    match () {
+        () if rest >= IDLE && knowledge.agrees(rest) => Reuse::Shown,
+        () if rest >= LONG_REST || (rest >= IDLE && each_answered) => Reuse::Shown,
+        // Right behind a response: requests and responses of one segment each, more than once.
+        () if from_client == from_server && from_client > 1 => Reuse::Shown,
+        () if rest < IDLE && !each_answered => Reuse::Continues,
+        () => Reuse::NotShown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rest_answered_segments_or_the_servers_age_show_a_new_request() {
+        let unknown = Knowledge::default();
+        let known =
+            Knowledge { timeout: Some((Duration::from_millis(300), Duration::from_millis(300))), ..unknown };
+        for (rest, from_client, from_server, knowledge, expected) in [
+            (600, 1, 1, unknown, Reuse::Shown),
+            (600, 3, 5, unknown, Reuse::Shown),
+            (1_200, 9, 1, unknown, Reuse::Shown),
+            (300, 9, 1, unknown, Reuse::NotShown),
+            (300, 9, 1, known, Reuse::Shown),
+            (2, 9, 9, unknown, Reuse::Shown),
+            (2, 1, 1, unknown, Reuse::NotShown),
+            (2, 1, 5, unknown, Reuse::NotShown),
+            (2, 2, 1, unknown, Reuse::Continues),
+        ] {
+            let before = Before { rest: Duration::from_millis(rest), from_client, from_server };
+            assert_eq!(reuse(before, knowledge), expected, "{before:?}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What a RST meant, by the server's own socket.
+
+use super::{
+    cause::Cause,
+    crossing::{Acknowledged, acknowledged},
+    reuse::{Before, Reuse, reuse},
+    rules::{Context, closed_at_once, race},
+};
+use crate::{
+    matching::{Ending, FirstFin, IDLE, Incident, LastWord, may_be_last_word},
+    model::{LastPayload, Segment, Side, SocketSnapshot, TcpState, Traffic},
+};
+
+/// The cause, by what the server's end shows.
+pub(super) fn cause(incident: &Incident, socket: &SocketSnapshot, context: Context<'_>) -> Cause {
+    let traffic = &socket.traffic;
+    match &incident.ending {
+        Ending::Received(_) => was_reset(incident, traffic, context),
+        Ending::AtClose(_) | Ending::InUse(_) if socket.peer_fin => left_alone(incident, traffic),
+        _ => match incident.payload() {
+            Some(_) if incident.fin_by(Side::Remote).is_some() => Cause::Unknown,
+            Some(segment) => had_closed(incident, traffic, &segment, context),
+            None if traffic.unread > 0 => closed_unread(incident, socket, context),
+            None => closed(incident, traffic, context),
+        },
+    }
+}
+
+/// The client reset the connection.
+fn was_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
+    let servers_fin = incident.fin_by(Side::Local);
+    match traffic.last_payload {
+        _ if answers_last_word(incident, traffic) => Cause::Unknown,
+        // A last word is no request.
+        LastPayload::Remote if peers_last_word(incident) != LastWord::None => Cause::Unknown,
+        // It was left without an answer before the client reset.
+        LastPayload::Remote if servers_fin.is_some_and(|fin| fin.request_open) => Cause::AwaitingResponse,
+        LastPayload::Remote if servers_fin.is_some() => crossed_half_close(incident, traffic, context),
+        LastPayload::Remote => Cause::ClientAbort,
+        // The client's RST overtook a response that was still under way.
+        LastPayload::Local if traffic.unacknowledged > 0 => Cause::ClientAbort,
+        LastPayload::Local => Cause::AfterResponse,
+        LastPayload::None | LastPayload::Unknown => Cause::Unknown,
+    }
+}
+
+/// A request crossed the FIN of a server that went on reading.
+fn crossed_half_close(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
+    let Some(fin) = incident.fin_by(Side::Local) else { return Cause::Unknown };
+    let size = traffic.received.saturating_sub(fin.received);
+    match before(fin) {
+        _ if u32::try_from(size).is_ok_and(may_be_last_word) => Cause::Unknown,
+        before if reuse(before, context.knowledge) == Reuse::Shown => race(incident),
+        _ => Cause::Unknown,
+    }
+}
+
+/// Whether what we sent last may only have been the answer to the peer's last word.
+pub(super) fn answers_last_word(incident: &Incident, traffic: &Traffic) -> bool {
+    peers_last_word(incident) != LastWord::None && may_be_last_word(traffic.unacknowledged)
+}
+
+pub(super) fn peers_last_word(incident: &Incident) -> LastWord {
+    incident.fin_by(Side::Remote).map_or(LastWord::None, |fin| fin.last_word)
+}
+
+/// What had passed when the server sent its FIN.
+pub(super) fn before(fin: FirstFin) -> Before {
+    Before {
+        rest: fin.at.since(fin.rest_since),
+        from_client: fin.segments_received,
+        from_server: fin.segments_sent,
+    }
+}
+
+/// Payload met a connection that the server had closed.
+fn had_closed(incident: &Incident, traffic: &Traffic, segment: &Segment, context: Context<'_>) -> Cause {
+    let Some(fin) = incident.fin_by(Side::Local) else { return without_fin(incident, traffic) };
+    let answered = acknowledged(incident, segment, traffic) != Acknowledged::Part;
+    let rested = fin.at.since(fin.rest_since) >= IDLE;
+    match fin.last_payload {
+        // A connection that never carried anything, as pools keep them.
+        LastPayload::None if rested => race(incident),
+        // It closed without an answer: to the first request, or to the one before.
+        LastPayload::None | LastPayload::Remote => unanswered(incident, traffic, fin, context),
+        // An alert that answers the close, or a last word of the client's own.
+        _ if may_be_last_word(segment.len) => Cause::Unknown,
+        // More had come since it closed one way: when, and as part of what, is not known.
+        _ if traffic.received != fin.received => Cause::Unknown,
+        // Sent before the whole response had arrived: still the same request.
+        LastPayload::Local if !answered => Cause::EarlyClose,
+        // A client that starts anew after a rest has had its answer.
+        LastPayload::Unknown if !(answered && incident.at.since(fin.rest_since) >= IDLE) => Cause::Unknown,
+        LastPayload::Local | LastPayload::Unknown => match reuse(before(fin), context.knowledge) {
+            Reuse::Shown => race(incident),
+            Reuse::Continues => Cause::EarlyClose,
+            Reuse::NotShown => Cause::Unknown,
+        },
+    }
+}
+
+/// A request was open when the server closed: its idle timer may not have noticed.
+fn unanswered(incident: &Incident, traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Cause {
+    let waited = fin.at.since(traffic.last_received);
+    if traffic.sent > 0 && waited < IDLE && context.knowledge.agrees(fin.at.since(traffic.last_sent)) {
+        return race(incident);
+    }
+    Cause::AwaitingResponse
+}
+
+/// Its FIN was not seen: an orphan that closed before the tracer watched, say.
+fn without_fin(incident: &Incident, traffic: &Traffic) -> Cause {
+    match traffic.last_payload {
+        LastPayload::None | LastPayload::Remote => Cause::AwaitingResponse,
+        LastPayload::Local if incident.at.since(traffic.last_activity()) >= IDLE => race(incident),
+        LastPayload::Local | LastPayload::Unknown => Cause::Unknown,
+    }
+}
+
+/// The server resets a connection that its client had closed before: the client gave up, or it closed one way together
+/// with its request and still waits.
+fn left_alone(incident: &Incident, traffic: &Traffic) -> Cause {
+    let gave_up = incident.fin_by(Side::Remote).map(|fin| fin.at.since(traffic.last_received) >= IDLE);
+    match (traffic.last_payload, gave_up) {
+        (LastPayload::Remote, Some(true)) => Cause::ClientAbort,
+        (LastPayload::Remote, Some(false)) => Cause::AwaitingResponse,
+        (LastPayload::Local, _) => Cause::AfterResponse,
+        _ => Cause::Unknown,
+    }
+}
+
+/// The server closed without reading all it had received: the next request, or the rest of one that it had begun with.
+fn closed_unread(incident: &Incident, socket: &SocketSnapshot, context: Context<'_>) -> Cause {
+    let traffic = &socket.traffic;
+    let nothing_read = traffic.received == u64::from(traffic.unread);
+    match traffic.last_payload {
+        _ if nothing_read && traffic.sent == 0 => first_unread(incident, traffic, context),
+        _ if traffic.sent == 0 => Cause::AwaitingResponse,
+        _ if never_begun(traffic) => new_request_unread(incident, traffic, context),
+        // Read in part, with nothing said to it.
+        LastPayload::Remote if traffic.unacknowledged == 0 && read_in_part(traffic) => {
+            Cause::AwaitingResponse
+        }
+        LastPayload::Remote | LastPayload::Local => Cause::EarlyClose,
+        LastPayload::None | LastPayload::Unknown => Cause::Unknown,
+    }
+}
+
+/// The first request of a connection lay unread: of one that a pool had kept, or of one whose server never came to it.
+fn first_unread(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
+    let rested = traffic.last_received.since(traffic.last_sent) >= IDLE;
+    match closed_at_once(incident, traffic.last_received, context) {
+        true if rested && incident.state() != Some(TcpState::SynRecv) => race(incident),
+        true => Cause::AwaitingResponse,
+        false => Cause::NeverRead,
+    }
+}
+
+/// Whether the unread payload is a request of which nothing was read: it was sent by a client that knew all of the
+/// response, and what was read before had been read before that.
+pub(super) fn never_begun(traffic: &Traffic) -> bool {
+    traffic.unread_sent_after_full_ack && traffic.last_read.is_none_or(|read| read <= traffic.last_sent)
+}
+
+/// Whether some of what the client sent after it knew all of the response was read.
+pub(super) fn read_in_part(traffic: &Traffic) -> bool {
+    traffic.received_since_ack > traffic.unread
+}
+
+fn new_request_unread(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
+    let rest = traffic.last_received.since(traffic.last_sent);
+    let at_its_age = context.knowledge.agrees(incident.at.since(traffic.last_sent));
+    if !at_its_age && !closed_at_once(incident, traffic.last_received, context) {
+        return Cause::NeverRead;
+    }
+    let before = Before {
+        rest,
+        from_client: traffic.segments_received.saturating_sub(1),
+        from_server: traffic.segments_sent,
+    };
+    match reuse(before, context.knowledge) {
+        Reuse::Shown => race(incident),
+        _ if at_its_age || (traffic.unread_is_fresh && rest >= IDLE) => race(incident),
+        Reuse::Continues => Cause::EarlyClose,
+        Reuse::NotShown => Cause::Unknown,
+    }
+}
+
+/// The server resets with everything read.
+fn closed(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
+    let at_its_age = traffic.sent > 0
+        && closed_at_once(incident, traffic.last_received, context)
+        && context.knowledge.agrees(incident.at.since(traffic.last_sent));
+    match traffic.last_payload {
+        LastPayload::Remote if incident.fin_by(Side::Local).is_some_and(|fin| !fin.request_open) => {
+            crossed_half_close(incident, traffic, context)
+        }
+        LastPayload::Remote if at_its_age => race(incident),
+        LastPayload::Remote => Cause::AwaitingResponse,
+        LastPayload::Local if traffic.unacknowledged > 0 => Cause::ResponseCut,
+        LastPayload::Local => Cause::AfterResponse,
+        LastPayload::None | LastPayload::Unknown => Cause::Unknown,
+    }
+}

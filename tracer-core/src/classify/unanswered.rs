@@ -1,0 +1,193 @@
+//! Connections that ended without a RST: whether a request was left without an answer.
+
+use std::time::Duration;
+
+use super::{
+    cause::Cause,
+    client_end,
+    reuse::{Reuse, reuse},
+    rules::{Context, Finding, closed_at_once, race},
+    server_end,
+};
+use crate::{
+    matching::{Ending, FirstFin, IDLE, Incident, may_be_last_word},
+    model::{LastPayload, Role, Side, Silence, SocketSnapshot, TcpState, Traffic},
+};
+
+/// The longest payload that is taken for a protocol's last word, such as QUIT, whatever the protocol: no HTTP request
+/// is as short.
+const SHORT: u32 = 16;
+
+/// The longest last word that leaves together with the client's FIN on a connection that has carried an exchange:
+/// Terminate or QUIT inside TLS, with an alert behind it.
+const LONGEST_LAST_WORD: u32 = 100;
+
+/// Payload that a client sends within this time of connecting is one request, not a stream.
+const ONE_REQUEST: Duration = Duration::from_secs(1);
+
+/// A FIN came while a request was open.
+pub(super) fn by_fin(incident: &Incident, socket: &SocketSnapshot, context: Context<'_>) -> Finding {
+    let traffic = &socket.traffic;
+    match (incident.role, incident.fin) {
+        (Some(Role::Server), Some(fin)) if fin.by == Side::Remote => client_closed(traffic, fin, context),
+        (Some(Role::Server), Some(fin)) if !fin.request_open => {
+            crossed_half_close(incident, traffic, fin, context)
+        }
+        (Some(Role::Server), _) => server_closed(incident, socket, context),
+        (Some(Role::Client), Some(fin)) if fin.by == Side::Local => {
+            we_closed(incident, traffic, fin, context)
+        }
+        (Some(Role::Client), _) => we_were_left(incident, traffic, context),
+        (None, _) => Finding::Unclear,
+    }
+}
+
+/// The server closed with a request taken, or lying unread behind a half-close.
+fn server_closed(incident: &Incident, socket: &SocketSnapshot, context: Context<'_>) -> Finding {
+    let traffic = &socket.traffic;
+    let last_word = traffic.received_since_ack <= SHORT
+        || (traffic.sent > 0 && may_be_last_word(traffic.received_since_ack));
+    if last_word {
+        return Finding::Nothing;
+    }
+    let at_its_age = traffic.sent > 0
+        && closed_at_once(incident, traffic.last_received, context)
+        && context.knowledge.agrees(incident.at.since(traffic.last_sent));
+    if at_its_age {
+        return Finding::Incident(race(incident));
+    }
+    if traffic.unread > 0 && server_end::never_begun(traffic) {
+        let raced = closed_at_once(incident, traffic.last_received, context);
+        return Finding::Incident(if raced { race(incident) } else { Cause::NeverRead });
+    }
+    let run = traffic.last_received.since(traffic.last_sent);
+    if_answered(traffic.sent, traffic.segments_received, traffic.segments_sent, run, context)
+}
+
+/// A server that went on reading after its FIN threw a request away: it crossed the close. More of an upload that was
+/// answered is no loss: the answer arrived.
+fn crossed_half_close(
+    incident: &Incident,
+    traffic: &Traffic,
+    fin: FirstFin,
+    context: Context<'_>,
+) -> Finding {
+    let size = u32::try_from(traffic.received.saturating_sub(fin.received)).unwrap_or(u32::MAX);
+    crossed(incident, size, reuse(server_end::before(fin), context.knowledge))
+}
+
+fn crossed(incident: &Incident, size: u32, reuse: Reuse) -> Finding {
+    match reuse {
+        _ if size <= SHORT || may_be_last_word(size) => Finding::Nothing,
+        Reuse::Shown => Finding::Incident(race(incident)),
+        Reuse::Continues => Finding::Nothing,
+        Reuse::NotShown => Finding::Unclear,
+    }
+}
+
+/// The client had closed, and the server closed as well without an answer.
+fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Finding {
+    let gave_up = fin.at.since(traffic.last_received) >= IDLE;
+    let size = traffic.received_since_ack;
+    let last_word = size <= SHORT || (traffic.sent > 0 && size <= LONGEST_LAST_WORD);
+    match gave_up {
+        false if last_word => Finding::Nothing,
+        _ if !answers(traffic.sent, context) => Finding::Unclear,
+        _ if is_stream(traffic.segments_received, traffic.segments_sent) => Finding::Unclear,
+        true => Finding::Incident(Cause::ClientAbort),
+        false => Finding::Incident(Cause::AwaitingResponse),
+    }
+}
+
+/// This client closed first: it gave up, or had closed one way and was left without an answer.
+fn we_closed(incident: &Incident, traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Finding {
+    if fin.half_closed {
+        let left = matches!(incident.ending, Ending::Fin { by: Side::Remote, .. });
+        return Finding::Incident(if left { Cause::AwaitingResponse } else { Cause::ClientAbort });
+    }
+    let waited = fin.at.since(traffic.last_sent);
+    match () {
+        // It closed together with its last payload: it expects no answer.
+        () if waited < IDLE => Finding::Nothing,
+        () if !answers(traffic.received, context) => Finding::Unclear,
+        () if is_stream(traffic.segments_sent, traffic.segments_received) => Finding::Unclear,
+        () => Finding::Incident(Cause::ClientAbort),
+    }
+}
+
+/// The server closed while this client waited, or this client's request came behind the server's FIN.
+fn we_were_left(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Finding {
+    let fin = incident.fin_by(Side::Remote);
+    if let Some(fin) = fin
+        && (fin.crossed || client_end::sent_behind(traffic, fin))
+    {
+        // Of what was on its way when the FIN came, nobody knows how much it was.
+        let size = if fin.crossed { u32::MAX } else { size_since(traffic.sent, fin.sent) };
+        if fin.last_payload == LastPayload::None && fin.at.since(fin.rest_since) < IDLE {
+            return Finding::Unclear;
+        }
+        return crossed(incident, size, reuse(client_end::before(traffic, Some(fin)), context.knowledge));
+    }
+    let mean = traffic.sent / u64::from(traffic.segments_sent.max(1));
+    if mean <= u64::from(SHORT) {
+        return Finding::Unclear;
+    }
+    match client_end::behind_servers_fin(incident, traffic, context) {
+        Cause::AwaitingResponse => {
+            let run = traffic.last_sent.since(traffic.last_received);
+            if_answered(traffic.received, traffic.segments_sent, traffic.segments_received, run, context)
+        }
+        Cause::Unknown | Cause::EarlyClose => Finding::Unclear,
+        cause => Finding::Incident(cause),
+    }
+}
+
+fn size_since(sent: u64, before: u64) -> u32 {
+    u32::try_from(sent.saturating_sub(before)).unwrap_or(u32::MAX)
+}
+
+/// The server took a request and closed: a loss, unless this server never answers anybody, as those that collect logs.
+/// A first request comes at once; `run` is how long the client's payload has been coming.
+fn if_answered(
+    answer: u64,
+    from_client: u32,
+    from_server: u32,
+    run: Duration,
+    context: Context<'_>,
+) -> Finding {
+    let may_answer = match context.knowledge.answers {
+        _ if answer > 0 => !is_stream(from_client, from_server) || run < ONE_REQUEST,
+        Some(answers) => answers,
+        None => run < ONE_REQUEST,
+    };
+    if may_answer { Finding::Incident(Cause::AwaitingResponse) } else { Finding::Unclear }
+}
+
+/// Whether this server answers: on this connection, or on another one.
+fn answers(answer: u64, context: Context<'_>) -> bool {
+    answer > 0 || context.knowledge.answers == Some(true)
+}
+
+/// Whether payload flows one way, as logs do behind a handshake.
+fn is_stream(from_client: u32, from_server: u32) -> bool {
+    from_client >= 16 && from_client / 4 > from_server
+}
+
+/// Nobody closed: the connection never came to be, or died of silence. Where nothing was on its way, nothing was lost.
+pub(super) fn silent(socket: &SocketSnapshot, silence: Silence) -> Finding {
+    const ECONNREFUSED: u32 = 111;
+    let traffic = &socket.traffic;
+    let open = socket.role == Some(Role::Client) && traffic.last_payload == LastPayload::Local;
+    match silence {
+        Silence::Errno(ECONNREFUSED) if is_opening(socket) => Finding::Incident(Cause::Refused),
+        _ if is_opening(socket) => Finding::Incident(Cause::Unreachable),
+        _ if traffic.unacknowledged > 0 || traffic.unsent > 1 || open => {
+            Finding::Incident(Cause::ConnectionLost)
+        }
+        _ => Finding::Nothing,
+    }
+}
+
+fn is_opening(socket: &SocketSnapshot) -> bool {
+    socket.state == TcpState::SynSent
+}
