@@ -92,8 +92,9 @@ pub(crate) const NO_ANSWER: Kind =
 pub(crate) const RESET: Kind =
     fails("resets without an answer", &["awaiting_response"], &["ok", "reset", "reset"]);
 pub(crate) const CUT: Kind = fails("answer cut by a reset", &["response_cut"], &["ok", "cut", "cut"]);
-pub(crate) const KILLED_WORKER: Kind = fails("worker killed", &["awaiting_response"], &["kill"]);
-pub(crate) const WORKER_TIMEOUT: Kind = fails("worker timed out", &["awaiting_response"], &["hang"]);
+pub(crate) const KILLED_WORKER: Kind =
+    fails("worker killed", &["awaiting_response"], &["ok", "kill", "kill"]);
+pub(crate) const WORKER_TIMEOUT: Kind = fails("worker timed out", &["awaiting_response"], &["ok", "hang"]);
 pub(crate) const GAVE_UP: Kind =
     Kind { patience: 1_000, ..fails("client gives up", &["client_abort"], &["ok", "hang"]) };
 pub(crate) const HALF_CLOSED: Kind =

@@ -162,13 +162,18 @@ fn wrong(evidence: &Evidence, failure: &Failure, told: &Incident, server: &[&Inc
     if told.cause == "never_read" && !server.iter().all(is_never_read) {
         return Some("the server's end does not say that it was never read".into());
     }
-    match server {
+    // A host that only has the address is no end of the connection.
+    let server: Vec<_> = server.iter().filter(|incident| incident.role == "server").collect();
+    let names = |incident: &Incident| incident.connection.clone();
+    match server[..] {
         [twin] if twin.cause != told.cause || twin.race != told.race => {
             Some(format!("the server's end says {}", twin.cause))
         }
-        [twin] if twin.connection != told.connection => Some("two names for one connection".into()),
+        [twin] if names(twin).zip(names(told)).is_some_and(|(server, client)| server != client) => {
+            Some("two names for one connection".into())
+        }
         [] | [_] => None,
-        more => Some(format!("the server's end tells {} times", more.len())),
+        _ => Some(format!("the server's end tells {} times", server.len())),
     }
 }
 

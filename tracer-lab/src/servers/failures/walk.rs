@@ -12,6 +12,8 @@ use serde::Serialize;
 use crate::testbed::wait::let_pass;
 use crate::traffic::session::{Head, Session};
 
+/// As long as a client's are: what is shorter could be a last word.
+const HEADERS: &str = "Host: lab\r\nUser-Agent: walker of the lab\r\nAccept: */*\r\nAccept-Language: en";
 /// An upload: so many pieces, this long, at this pace.
 const PIECES: usize = 33;
 const PIECE: [u8; 3000] = [b'z'; 3000];
@@ -109,7 +111,7 @@ fn ask(
     let head = if action.starts_with("upload") {
         upload(&mut session, path)?
     } else {
-        session.send(&format!("GET {path} HTTP/1.1\r\nHost: lab"), b"")?;
+        session.send(&format!("GET {path} HTTP/1.1\r\n{HEADERS}"), b"")?;
         if action == "half" {
             session.half_close()?;
         }
@@ -126,7 +128,7 @@ fn ask(
 /// Sends a body piece by piece, whatever the server says meanwhile.
 fn upload(session: &mut Session, path: &str) -> io::Result<Head> {
     let length = PIECES * PIECE.len();
-    session.send(&format!("POST {path} HTTP/1.1\r\nHost: lab\r\nContent-Length: {length}"), b"")?;
+    session.send(&format!("POST {path} HTTP/1.1\r\n{HEADERS}\r\nContent-Length: {length}"), b"")?;
     for _ in 0..PIECES {
         if let Err(error) = session.send_more(&PIECE) {
             // An answer may have come all the same.

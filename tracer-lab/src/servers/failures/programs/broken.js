@@ -10,7 +10,7 @@ const failures = {
   reset: (request) => request.socket.resetAndDestroy(),
   cut: (request, response) => {
     response.setHeader('Content-Length', 20_000).write('.'.repeat(10_000));
-    setTimeout(() => request.socket.resetAndDestroy(), 50);
+    setTimeout(() => request.socket.resetAndDestroy(), 5);
   },
   hang: () => {},
   half: (request, response) => setTimeout(() => response.end('ok\n'), 100),
