@@ -106,8 +106,10 @@ const SHAPES: &[Shape] = &[
 pub(crate) struct Outcome {
     name: &'static str,
     connections: usize,
-    /// Resets and other incidents that cost no request.
-    harmless: usize,
+    /// All that the tracer told.
+    incidents: usize,
+    /// Those of which it could not say what they were: behind TLS, a last word looks like a request.
+    unknown: usize,
     pub(crate) wrong: Vec<String>,
 }
 
@@ -161,11 +163,12 @@ pub(crate) fn run(
             0
         });
         let about: Vec<_> = said.iter().filter(|one| one.server == Some(*server)).collect();
-        let failures = about.iter().filter(|one| !HARMLESS.contains(&one.cause.as_str()));
+        let (unknown, told): (Vec<_>, Vec<_>) = about.iter().partition(|one| one.cause == "unknown");
+        let failures = told.iter().filter(|one| !HARMLESS.contains(&one.cause.as_str()));
         wrong.extend(failures.map(|one| format!("a failure that no application saw: {one:?}")));
         wrong.extend(warnings(&advice, *server));
-        let harmless = about.len();
-        Outcome { name: shape.name, connections, harmless, wrong }
+        let (incidents, unknown) = (about.len(), unknown.len());
+        Outcome { name: shape.name, connections, incidents, unknown, wrong }
     });
     Ok(judged.collect())
 }
@@ -266,10 +269,11 @@ impl fmt::Display for Outcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             out,
-            "{:<26} {:>11} connections, {} incidents, {} wrong",
+            "{:<26} {:>11} connections, {} incidents, {} of them unknown, {} wrong",
             self.name,
             self.connections,
-            self.harmless,
+            self.incidents,
+            self.unknown,
             self.wrong.len()
         )?;
         self.wrong.iter().take(3).try_for_each(|wrong| writeln!(out, "WRONG {wrong}"))
