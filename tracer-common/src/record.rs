@@ -98,6 +98,9 @@ pub struct Record {
     /// microsecond (`rcvq_space`, `tcp_rcv_space_adjust`, `net/ipv4/tcp_input.c`: of reads within one round trip only
     /// the first counts).
     pub read_up_to_ns: u64,
+    /// When the peer last acknowledged something new; on the clock of `at_ns`, to the microsecond
+    /// (`tcp_rate_skb_delivered`, `net/ipv4/tcp_rate.c`).
+    pub delivered_ns: u64,
     /// How far it had read then, as a sequence number.
     pub read_up_to: u32,
     /// `rcv_nxt` when a segment was last sent: what had been received until then (`tcp_select_window`,
@@ -114,7 +117,7 @@ pub struct Record {
 /// The size of a record in the oldest recordings that can be read.
 pub const OLDEST_RECORD_BYTES: usize = 160;
 
-const _: () = assert!(size_of::<Record>() == 280 && align_of::<Record>() == 8);
+const _: () = assert!(size_of::<Record>() == 288 && align_of::<Record>() == 8);
 
 /// A FIN: the first of a connection, ours (to `FIN_WAIT1`) or the peer's (to `CLOSE_WAIT`); or ours behind the peer's
 /// (to `LAST_ACK`) while a request is open.

@@ -1,12 +1,12 @@
 //! The core as one machine: records and time go in, outcomes come out.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use crate::{
-    classify::{Cause, Context, ExplainedIncident, RacePolicy, RequestRead, Told, classify},
+    classify::{Cause, Context, Ended, ExplainedIncident, RacePolicy, RequestRead, Told, classify},
     decode::{KernelFacts, Malformed, decode},
-    keepalive::{AdviceView, LostRequest, Reuses, Review, ServerProfiles, ServerView},
-    matching::{IDLE, IdleClose, Incident, Matched, Matcher},
+    keepalive::{AdviceView, ForgottenReuse, LostRequest, Reuses, Review, ServerProfiles, ServerView},
+    matching::{Close, EndedBy, IDLE, Incident, Matched, Matcher},
     model::{Event, EventName, KernelNs, Role, ServerPorts, WallClock},
     told::ToldLately,
 };
@@ -34,8 +34,8 @@ pub enum Outcome {
         /// The incident's number.
         id: u64,
     },
-    /// A connection was closed while it was idle.
-    IdleClose(IdleClose),
+    /// A connection was closed by FIN while it was idle for so long.
+    IdleClose(Close, Duration),
 }
 
 /// All that is known of the host's connections, and what follows from it.
@@ -149,9 +149,10 @@ impl Engine {
         for matched in matched {
             match matched {
                 Matched::FurtherSegment { id } => self.outcomes.push(Outcome::FurtherSegment { id }),
-                Matched::IdleClose(close) => {
+                Matched::Close(close) => {
                     self.profiles.close(&close);
-                    self.outcomes.push(Outcome::IdleClose(close));
+                    let idle = close.idle().map(|idle| Outcome::IdleClose(close, idle));
+                    self.outcomes.extend(idle);
                 }
                 // An event may not tell the role, which decides whether the connection is selected.
                 Matched::Incident { incident, .. }
@@ -185,23 +186,51 @@ impl Engine {
         let Some(verdict) = verdict else { return };
         let knows_both = twin.is_some() || other.is_some();
         let explained = ExplainedIncident::new(id, incident, verdict, knows_both, &self.facts);
-        if let Some(lost) = lost_request(&explained) {
-            self.profiles.lost_request(explained.incident.role, &explained.incident.flow, &lost);
-        }
+        learn(&mut self.profiles, &explained);
         self.outcomes.push(Outcome::Incident(Box::new(explained)));
     }
 }
 
-/// The request that a keep-alive race cost.
-fn lost_request(reset: &ExplainedIncident) -> Option<LostRequest> {
+/// Tells the server's profile what an incident shows of the server.
+fn learn(profiles: &mut ServerProfiles, reset: &ExplainedIncident) {
     let ExplainedIncident { incident, verdict, .. } = reset;
-    matches!(verdict.cause, Cause::KeepaliveRace(_)).then(|| LostRequest {
+    let (role, flow) = (incident.role, &incident.flow);
+    match verdict.cause {
+        Cause::KeepaliveRace(_) => profiles.lost_request(role, flow, &lost_request(reset)),
+        Cause::ResetOnReuse => {
+            if let Some(rest) = verdict.idle.filter(|_| !incident.server_fin_seen()) {
+                let exchanges = incident.requests_before();
+                profiles.forgotten_reuse(role, flow, ForgottenReuse { at: incident.at, rest, exchanges });
+            }
+        }
+        Cause::AfterResponse => {
+            if let Some(close) = verdict.since_response.and_then(|rest| Close::by_reset(incident, rest)) {
+                profiles.close(&close);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The request that a keep-alive race cost.
+fn lost_request(reset: &ExplainedIncident) -> LostRequest {
+    let ExplainedIncident { incident, verdict, .. } = reset;
+    // A last word hides how long the connection was idle, and counts as a response: a short time says nothing then. If
+    // it was one, the rest is at least that of the close.
+    let before_last_word = incident.fin.and_then(|fin| Some(fin.at.since(fin.maybe_rest_since?)));
+    let since_response = verdict.since_response.filter(|&time| time >= IDLE);
+    LostRequest {
         at: incident.at,
-        // A last word hides how long the connection was idle, and counts as a response: a short time says nothing then.
-        rest: verdict.idle.or(verdict.since_response.filter(|&time| time >= IDLE)),
+        rest: verdict.idle.or(before_last_word).or(since_response),
         round_trip: incident.socket().and_then(|socket| socket.traffic.srtt),
-        requests: incident.requests_before(),
-    })
+        exchanges: incident.requests_before(),
+        fin_seen: incident.server_fin_seen(),
+        maybe_last_word: before_last_word.is_some(),
+        ended: match verdict.ended {
+            Ended::FinSent | Ended::FinReceived => EndedBy::Fin,
+            _ => EndedBy::Reset,
+        },
+    }
 }
 
 #[cfg(test)]
@@ -209,7 +238,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{Side, SocketKind},
-        testing::{at, facts, fin, passive, request, server},
+        testing::{RCV_NXT, active, at, facts, fin, flow, ms, passive, request, server},
     };
 
     fn engine(server_ports: &[u16]) -> Engine {
@@ -245,5 +274,53 @@ mod tests {
             engine.finish();
             assert_eq!((engine.filtered(), engine.outcomes().len()), (filtered, outcomes), "{ports:?}");
         }
+    }
+
+    #[test]
+    fn a_server_that_closes_by_rst_at_one_age_has_a_timeout_and_answers() {
+        let mut engine = engine(&[]);
+        for port in 0..10 {
+            let began = 10_000 * u64::from(port);
+            let mut idle = server();
+            idle.traffic.last_received = ms(began);
+            idle.traffic.last_sent = ms(began + 10);
+            let mut reset = at(began + 4_010, active(idle, "TCP_ABORT_ON_LINGER"));
+            reset.flow = flow(40_000 + port);
+            engine.event(reset);
+        }
+        engine.finish();
+        engine.review(ms(200_000));
+        let closed = engine.outcomes().iter().filter(|out| matches!(out, Outcome::IdleClose(..))).count();
+        assert_eq!(closed, 0, "the metric is of FINs");
+        let known = engine.profiles.knowledge(Role::Server, &flow(1));
+        assert_eq!(known.answers, Some(true));
+        assert!(known.agrees(Duration::from_secs(4)), "{known:?}");
+        assert!(!known.agrees(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_last_word_hides_no_timeout_and_looks_like_no_limit() {
+        let mut engine = engine(&[]);
+        for port in 0..12 {
+            let began = 10_000 * u64::from(port);
+            // Three queries, answered; 2 s later an error packet of 110 bytes and the FIN; and a query that meets it.
+            let mut closing = server();
+            closing.traffic.last_received = ms(began);
+            closing.traffic.last_sent = ms(began + 2_000);
+            closing.traffic.unacknowledged = 110;
+            (closing.traffic.segments_received, closing.traffic.segments_sent) = (3, 4);
+            let met = passive(SocketKind::TimeWait { rcv_nxt: RCV_NXT }, request(1), "TCP_TIMEWAIT_SOCKET");
+            for mut event in [at(began + 2_001, fin(Side::Local, closing)), at(began + 2_003, met)] {
+                event.flow = flow(40_000 + port);
+                engine.event(event);
+            }
+        }
+        engine.finish();
+        engine.review(ms(200_000));
+        let known = engine.profiles.knowledge(Role::Server, &flow(1));
+        assert!(known.agrees(Duration::from_secs(2)), "{known:?}");
+        let advice = engine.advice(10, WallClock::new(Duration::ZERO));
+        let found: Vec<_> = advice.iter().map(|advice| (advice.kind, advice.evidence.races)).collect();
+        assert_eq!(found, [("server_closes_first", 12)]);
     }
 }

@@ -114,7 +114,7 @@ impl Pipeline {
             match outcome {
                 Outcome::Incident(incident) => self.incident(&incident),
                 Outcome::FurtherSegment { id } => self.recent.add_segment(id),
-                Outcome::IdleClose(close) => self.metrics.observe_idle_close(&close),
+                Outcome::IdleClose(close, idle) => self.metrics.observe_idle_close(&close, idle),
             }
         }
         self.stdout.flush();
@@ -135,7 +135,7 @@ impl Pipeline {
         self.metrics.show_review(&review);
         if let Some((counters, marks)) = &mut self.requests {
             let late =
-                review.timeouts.iter().map(|(&(role, server), known)| (role, server, known.value * 4 / 5));
+                review.timeouts.iter().map(|(&(role, server), known)| (role, server, known.lower * 4 / 5));
             self.engine.reuses(&marks.follow(late, counters));
         }
         Some(review)

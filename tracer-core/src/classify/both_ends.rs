@@ -2,6 +2,7 @@
 
 use super::{
     cause::{Cause, Crossing},
+    client_end,
     mechanism::{Ended, ended},
     request_read::{self, RequestRead},
     rules::{Context, Finding, finding},
@@ -65,8 +66,11 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
 /// Whether `incident` is the end to go by: a client that closed before it had its answer, or else the end that ended
 /// the connection; of two that did not, the client, whose request it was.
 fn decides(incident: &Incident, twin: &Incident, context: Context<'_>) -> bool {
-    let gave_up = |end: &Incident| {
-        end.role == Some(Role::Client) && end.fin_by(Side::Local).is_some_and(|fin| fin.request_open)
+    let gave_up = |end: &Incident| match (end.role, end.fin_by(Side::Local), end.socket()) {
+        (Some(Role::Client), Some(fin), Some(socket)) => {
+            fin.half_closed && fin.request_open || client_end::gave_up(fin, &socket.traffic, context)
+        }
+        _ => false,
     };
     let did_end =
         |end: &Incident| matches!(ended(end, &context.facts.reasons), Ended::ResetSent(_) | Ended::FinSent);

@@ -34,10 +34,19 @@ fn reset_behind_own_fin(
         _ if fin.half_closed && traffic.last_payload == LastPayload::Local => Cause::AwaitingResponse,
         _ if fin.half_closed => was_reset(incident, traffic, context),
         LastPayload::Local if may_be_last_word(traffic.unacknowledged) => Cause::Unknown,
-        LastPayload::Local if fin.request_open => Cause::ClientAbort,
+        LastPayload::Local if gave_up(fin, traffic, context) => Cause::ClientAbort,
         LastPayload::Remote => Cause::AfterResponse,
         _ => Cause::Unknown,
     }
+}
+
+/// Whether this client closed on a request that it had waited for, or on which nothing had come yet.
+pub(super) fn gave_up(fin: FirstFin, traffic: &Traffic, context: Context<'_>) -> bool {
+    let alone = traffic.last_sent.since(traffic.last_received) > context.facts.jiffy.length();
+    fin.request_open
+        && fin.last_payload == LastPayload::Local
+        && !fin.half_closed
+        && (alone || fin.at.since(fin.rest_since) >= IDLE)
 }
 
 /// The server, or something on the path, reset a connection that the client had not closed.
@@ -71,7 +80,14 @@ pub(super) fn behind_servers_fin(incident: &Incident, traffic: &Traffic, context
         // It had been taken before: the idle timer did not notice, or something else closed.
         return taken_before_fin(incident, traffic, fin.at, context);
     }
-    if traffic.received == 0 && fin.is_some_and(|fin| fin.at.since(fin.rest_since) < IDLE) {
+    // Still writing when the answer came: no new request.
+    if fin.is_some_and(|fin| fin.crossed)
+        && traffic.received > 0
+        && is_still_writing(traffic, context.facts.jiffy)
+    {
+        return Cause::EarlyClose;
+    }
+    if traffic.received == 0 && fin.is_some_and(|fin| fin.rest() < IDLE) {
         return Cause::AwaitingResponse;
     }
     match reuse(before(traffic, fin), context.knowledge) {
@@ -103,11 +119,9 @@ pub(super) fn before(traffic: &Traffic, fin: Option<FirstFin>) -> Before {
             from_client: fin.segments_sent.saturating_sub(1),
             from_server: fin.segments_received,
         },
-        Some(fin) => Before {
-            rest: fin.at.since(fin.rest_since),
-            from_client: fin.segments_sent,
-            from_server: fin.segments_received,
-        },
+        Some(fin) => {
+            Before { rest: fin.rest(), from_client: fin.segments_sent, from_server: fin.segments_received }
+        }
         None => Before {
             rest: Duration::ZERO,
             from_client: traffic.segments_sent.saturating_sub(1),
@@ -126,9 +140,7 @@ fn without_fin(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> 
     match () {
         () if at_its_age => race(incident),
         // Still writing when the answer came: no new request.
-        () if traffic.received > 0 && traffic.unsent > 0 && rest <= round_trip(traffic, jiffy) => {
-            Cause::EarlyClose
-        }
+        () if traffic.received > 0 && is_still_writing(traffic, jiffy) => Cause::EarlyClose,
         // The server's kernel has it, or has part of it.
         () if traffic.acknowledged_behind_payload || traffic.unacknowledged == 0 => Cause::AwaitingResponse,
         () if rest >= IDLE => Cause::ResetOnReuse,
@@ -167,6 +179,8 @@ fn met_closed_client(segment: Segment, at_close: Option<LastPayload>) -> Cause {
     }
 }
 
-fn round_trip(traffic: &Traffic, jiffy: Jiffy) -> Duration {
-    traffic.srtt.unwrap_or_default() + jiffy.length()
+/// Whether more was to be sent of what began before the answer could have arrived.
+fn is_still_writing(traffic: &Traffic, jiffy: Jiffy) -> bool {
+    let round_trip = traffic.srtt.unwrap_or_default() + jiffy.length();
+    traffic.unsent > 0 && traffic.last_sent.since(traffic.last_received) <= round_trip
 }

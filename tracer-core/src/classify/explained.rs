@@ -246,7 +246,7 @@ mod tests {
     use super::*;
     use crate::{
         Engine, EngineOptions, Outcome,
-        classify::{Cause, Ended},
+        classify::{Cause, Ended, RacePolicy},
         model::{ServerPorts, Side},
         testing::{active, asked, at, facts, fin, server},
     };

@@ -8,7 +8,7 @@ use super::{
     cause::{Cause, Crossing},
     mechanism::Ended,
     request_read::RequestRead,
-    rules::Verdict,
+    verdict::Verdict,
 };
 use crate::model::spoken;
 

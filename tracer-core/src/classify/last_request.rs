@@ -50,6 +50,7 @@ fn before_request(incident: &Incident, traffic: &Traffic) -> Option<KernelNs> {
     match incident.fin {
         Some(
             FirstFin { last_word: LastWord::Possible, .. }
+            | FirstFin { maybe_rest_since: Some(_), .. }
             | FirstFin { last_word: LastWord::Said, crossed: true, .. },
         ) => None,
         Some(fin) if fin.last_word == LastWord::Said => Some(fin.rest_since),

@@ -5,7 +5,7 @@ use super::{
     server_end::{never_begun, read_in_part},
 };
 use crate::{
-    matching::Incident,
+    matching::{IDLE, Incident},
     model::{LastPayload, Side, Traffic},
 };
 
@@ -41,32 +41,53 @@ impl RequestRead {
 /// What the server's end of an incident proves.
 pub(super) fn at_server(incident: &Incident, cause: Cause) -> RequestRead {
     let Some(socket) = incident.socket() else {
-        return RequestRead::Unknown;
+        return match cause {
+            Cause::BacklogOverflow => RequestRead::Never,
+            _ => RequestRead::Unknown,
+        };
     };
     let traffic = &socket.traffic;
     let nothing_read = traffic.received > 0 && traffic.received == u64::from(traffic.unread);
-    let met_closed = incident.payload().is_some();
     match cause {
         Cause::NoRequest | Cause::Unknown | Cause::StaleConnection => RequestRead::Unknown,
-        Cause::KeepaliveRace(_) if met_closed => RequestRead::Never,
-        Cause::Killed if socket.detached && !socket.orphan => RequestRead::Never,
+        // It was answered, so it was begun with.
+        Cause::EarlyClose => RequestRead::Partly,
+        Cause::ResponseCut | Cause::AfterResponse => RequestRead::Yes,
         Cause::BacklogOverflow => RequestRead::Never,
-        // The first payload of the connection met its close.
-        Cause::AwaitingResponse if met_closed && traffic.received == 0 => RequestRead::Never,
-        Cause::EarlyClose if met_closed => RequestRead::Partly,
+        Cause::Killed if socket.detached && !socket.orphan => RequestRead::Never,
+        _ if incident.payload().is_some() => met_closed(incident, traffic, cause),
         _ if traffic.unread == 0 && traffic.last_payload == LastPayload::Remote => {
             read_all(incident, traffic)
         }
-        _ if nothing_read => RequestRead::Never,
-        _ if traffic.unread > 0 && never_begun(traffic) => unread(incident),
+        _ if traffic.unread == 0 && traffic.last_payload == LastPayload::Local => RequestRead::Yes,
+        // What lies unread behind a FIN alone may still be read.
+        _ if nothing_read || (never_begun(traffic) && rested(traffic)) => match incident.by_rst() {
+            true => RequestRead::Never,
+            false => RequestRead::Unknown,
+        },
         _ if traffic.unread > 0 && traffic.unacknowledged == 0 && read_in_part(traffic) => {
             RequestRead::Partly
         }
-        Cause::EarlyClose if traffic.unread > 0 => RequestRead::Partly,
-        Cause::ResponseCut | Cause::AfterResponse => RequestRead::Yes,
-        Cause::ClientAbort if traffic.last_payload == LastPayload::Local => RequestRead::Yes,
         _ => RequestRead::Unknown,
     }
+}
+
+/// Payload that met an orphan, a time-wait socket or none was not read; what came before it may have been.
+fn met_closed(incident: &Incident, traffic: &Traffic, cause: Cause) -> RequestRead {
+    let begins_anew = incident
+        .fin_by(Side::Local)
+        .is_some_and(|fin| fin.rest() >= IDLE + 2 * traffic.srtt.unwrap_or_default());
+    match cause {
+        Cause::KeepaliveRace(_) if begins_anew => RequestRead::Never,
+        Cause::AwaitingResponse if traffic.received == 0 => RequestRead::Never,
+        Cause::AwaitingResponse => RequestRead::Partly,
+        _ => RequestRead::Unknown,
+    }
+}
+
+/// Whether the last payload came after a rest, longer than a client needs to send the body for a `100 Continue`.
+fn rested(traffic: &Traffic) -> bool {
+    traffic.last_received.since(traffic.last_sent) >= IDLE + 2 * traffic.srtt.unwrap_or_default()
 }
 
 /// Behind its own FIN a server may read a request only to throw it away.
@@ -75,11 +96,6 @@ fn read_all(incident: &Incident, traffic: &Traffic) -> RequestRead {
         Some(fin) if traffic.received > fin.received => RequestRead::Unknown,
         _ => RequestRead::Yes,
     }
-}
-
-/// What lies unread behind a FIN alone may still be read.
-fn unread(incident: &Incident) -> RequestRead {
-    if incident.by_rst() { RequestRead::Never } else { RequestRead::Unknown }
 }
 
 /// What the client's end proves by itself: little but that no connection came to be, or that an answer came.

@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use super::knowledge::Knowledge;
-use crate::matching::IDLE;
+use crate::{keepalive::Knowledge, matching::IDLE};
 
 /// A rest of this length shows a new request, whatever came before it: hardly any upload pauses for so long behind its
 /// answer.
@@ -51,12 +50,15 @@ pub(super) fn reuse(before: Before, knowledge: Knowledge) -> Reuse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keepalive::Timeout;
 
     #[test]
     fn a_rest_answered_segments_or_the_servers_age_show_a_new_request() {
-        let unknown = Knowledge::default();
-        let known =
-            Knowledge { timeout: Some((Duration::from_millis(300), Duration::from_millis(300))), ..unknown };
+        let (unknown, age) = (Knowledge::default(), Duration::from_millis(300));
+        let known = Knowledge {
+            timeout: Some(Timeout { lower: age, upper: age, jitter: Duration::ZERO, samples: 20 }),
+            ..unknown
+        };
         for (rest, from_client, from_server, knowledge, expected) in [
             (600, 1, 1, unknown, Reuse::Shown),
             (600, 3, 5, unknown, Reuse::Shown),

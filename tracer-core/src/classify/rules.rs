@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use super::{
-    cause::Cause, client_end, crossing::crossing, knowledge::Knowledge, mechanism::Ended,
-    mechanism::Mechanism, server_end, unanswered,
+    cause::Cause, client_end, crossing::crossing, mechanism::Ended, mechanism::Mechanism, server_end,
+    unanswered,
 };
 use crate::{
     decode::{KernelFacts, Reason},
+    keepalive::Knowledge,
     matching::{Ending, Found, IDLE, Incident, Known, Unmatched},
     model::{KernelNs, Role, TcpState, Traffic},
 };

@@ -66,18 +66,14 @@ pub(super) fn peers_last_word(incident: &Incident) -> LastWord {
 
 /// What had passed when the server sent its FIN.
 pub(super) fn before(fin: FirstFin) -> Before {
-    Before {
-        rest: fin.at.since(fin.rest_since),
-        from_client: fin.segments_received,
-        from_server: fin.segments_sent,
-    }
+    Before { rest: fin.rest(), from_client: fin.segments_received, from_server: fin.segments_sent }
 }
 
 /// Payload met a connection that the server had closed.
 fn had_closed(incident: &Incident, traffic: &Traffic, segment: &Segment, context: Context<'_>) -> Cause {
     let Some(fin) = incident.fin_by(Side::Local) else { return without_fin(incident, traffic) };
     let answered = acknowledged(incident, segment, traffic) != Acknowledged::Part;
-    let rested = fin.at.since(fin.rest_since) >= IDLE;
+    let rested = fin.rest() >= IDLE;
     match fin.last_payload {
         // A connection that never carried anything, as pools keep them.
         LastPayload::None if rested => race(incident),
@@ -120,6 +116,9 @@ fn without_fin(incident: &Incident, traffic: &Traffic) -> Cause {
 /// The server resets a connection that its client had closed before: the client gave up, or it closed one way together
 /// with its request and still waits.
 fn left_alone(incident: &Incident, traffic: &Traffic) -> Cause {
+    if traffic.unread > 0 && traffic.last_payload == LastPayload::Local {
+        return Cause::EarlyClose;
+    }
     let gave_up = incident.fin_by(Side::Remote).map(|fin| fin.at.since(traffic.last_received) >= IDLE);
     match (traffic.last_payload, gave_up) {
         (LastPayload::Remote, Some(true)) => Cause::ClientAbort,
@@ -170,19 +169,19 @@ pub(super) fn read_in_part(traffic: &Traffic) -> bool {
 fn new_request_unread(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
     let rest = traffic.last_received.since(traffic.last_sent);
     let at_its_age = context.knowledge.agrees(incident.at.since(traffic.last_sent));
-    if !at_its_age && !closed_at_once(incident, traffic.last_received, context) {
-        return Cause::NeverRead;
-    }
+    let in_time = at_its_age || closed_at_once(incident, traffic.last_received, context);
     let before = Before {
         rest,
         from_client: traffic.segments_received.saturating_sub(1),
         from_server: traffic.segments_sent,
     };
-    match reuse(before, context.knowledge) {
-        Reuse::Shown => race(incident),
-        _ if at_its_age || (traffic.unread_is_fresh && rest >= IDLE) => race(incident),
-        Reuse::Continues => Cause::EarlyClose,
-        Reuse::NotShown => Cause::Unknown,
+    let is_new = at_its_age || (traffic.unread_is_fresh && rest >= IDLE);
+    match (reuse(before, context.knowledge), in_time) {
+        (reuse, true) if is_new || reuse == Reuse::Shown => race(incident),
+        (reuse, false) if is_new || reuse == Reuse::Shown => Cause::NeverRead,
+        (Reuse::Continues, true) => Cause::EarlyClose,
+        (_, true) => Cause::Unknown,
+        (_, false) => Cause::AwaitingResponse,
     }
 }
 

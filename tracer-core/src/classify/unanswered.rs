@@ -28,6 +28,10 @@ const ONE_REQUEST: Duration = Duration::from_secs(1);
 /// A FIN came while a request was open.
 pub(super) fn by_fin(incident: &Incident, socket: &SocketSnapshot, context: Context<'_>) -> Finding {
     let traffic = &socket.traffic;
+    // Within one jiffy, by the number of segments alone: the other end may know better.
+    if traffic.last_payload == LastPayload::Unknown {
+        return Finding::Unclear;
+    }
     match (incident.role, incident.fin) {
         (Some(Role::Server), Some(fin)) if fin.by == Side::Remote => client_closed(traffic, fin, context),
         (Some(Role::Server), Some(fin)) if !fin.request_open => {
@@ -123,7 +127,7 @@ fn we_were_left(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
     {
         // Of what was on its way when the FIN came, nobody knows how much it was.
         let size = if fin.crossed { u32::MAX } else { size_since(traffic.sent, fin.sent) };
-        if fin.last_payload == LastPayload::None && fin.at.since(fin.rest_since) < IDLE {
+        if fin.last_payload == LastPayload::None && fin.rest() < IDLE {
             return Finding::Unclear;
         }
         return crossed(incident, size, reuse(client_end::before(traffic, Some(fin)), context.knowledge));

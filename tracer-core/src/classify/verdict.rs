@@ -42,7 +42,7 @@ pub(crate) fn classify(
 ) -> Option<Verdict> {
     let ended = ended(incident, &context.facts.reasons);
     let (cause, request_read) = judge(incident, twin, told, context)?;
-    if !incident.by_rst() && !cause.is_failure() {
+    if !incident.by_rst() && (!cause.is_failure() || cause == Cause::Unknown) {
         return None;
     }
     let request = last_request(incident, cause);

@@ -2,19 +2,31 @@
 //! change when it ends connections that clients still keep.
 
 mod advice;
+mod ages;
+mod clients;
+mod closes;
 mod finding;
-mod idle_ages;
+mod knowledge;
+mod limit;
+mod path;
 mod profile;
 mod profiles;
+mod races;
 mod settings;
+mod suggested;
+mod text;
+mod view;
 
 pub use advice::AdviceView;
+pub use ages::{Timeout, agree};
 pub use finding::Advice;
-pub use idle_ages::{Timeout, agree};
-pub(crate) use profile::LostRequest;
-pub use profile::{IDLE_BUCKETS, Reuses, ServerView};
+pub(crate) use knowledge::Knowledge;
+pub(crate) use path::ForgottenReuse;
+pub use profile::Reuses;
 pub use profiles::Review;
 pub(crate) use profiles::ServerProfiles;
+pub(crate) use races::LostRequest;
+pub use view::{IDLE_BUCKETS, ServerView};
 
 #[cfg(test)]
 mod tests;

@@ -1,30 +1,21 @@
 //! What is known of one server's keep-alive: who closes its idle connections, at which age, and which requests met such
 //! a close.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use serde::Serialize;
-use tracer_common::IDLE_BOUNDS_MS;
-
-use super::idle_ages::{IdleAges, Timeout, agree};
+use super::{
+    ages::{IdleAges, Timeout},
+    clients::Clients,
+    closes::Closes,
+    knowledge::{Answers, Knowledge},
+    limit::Limit,
+    path::{ForgottenReuse, Path},
+    races::{IdleRaces, LostRequest, Races},
+};
 use crate::{
-    matching::{IDLE, IdleClose},
-    model::{KernelNs, Role, Server, seconds},
+    matching::{Close, EndedBy, IDLE, Rest},
+    model::{KernelNs, Role},
 };
-
-/// [`IDLE_BOUNDS_MS`] in seconds.
-pub const IDLE_BUCKETS: [f64; IDLE_BOUNDS_MS.len()] = {
-    let mut seconds = [0.0; IDLE_BOUNDS_MS.len()];
-    let mut index = 0;
-    while index < seconds.len() {
-        seconds[index] = IDLE_BOUNDS_MS[index] as f64 / 1000.0;
-        index += 1;
-    }
-    seconds
-};
-
-/// How long a lost request counts as recent.
-const RECENT: Duration = Duration::from_hours(1);
 
 /// How long a close counts as what the server does, if nothing contradicts it before.
 const CLOSES_COUNT_FOR: Duration = Duration::from_hours(24);
@@ -36,59 +27,44 @@ const CLIENTS_FIRST: u64 = 20;
 /// See [`CLIENTS_FIRST`].
 const CLIENTS_FIRST_FOR: Duration = Duration::from_mins(5);
 
-/// How soon after one another lost requests come from one event, such as a reload.
-const BURST_WINDOW: Duration = Duration::from_millis(100);
-
-/// Upper bound on the lost requests remembered while no timeout is known, the latest ones.
-const MAX_RESTS: usize = 64;
-
-/// Upper bound on the lost requests right behind a response that are looked at, the latest ones.
-const MAX_SHORT_RACES: usize = 16;
-
-/// How many of those must have come after the same number of requests.
-const ENOUGH_SHORT_RACES: usize = 5;
+/// The resolution of ages: two ticks of the slowest kernel.
+const RESOLUTION: Duration = Duration::from_millis(20);
 
 /// What is known of one server.
 #[derive(Clone, Debug)]
 pub(super) struct ServerProfile {
+    /// Inode number of the namespace in which its connections were last seen.
+    pub netns: u32,
     /// Closes by the server.
     pub by_server: Closes,
     /// Closes by its clients.
     pub by_client: Closes,
-    /// Races of requests with closes that the server's timeout explains.
-    pub idle_races: Races,
+    /// Closes by the server after which it is not certain that the connection was idle: see [`Rest::Perhaps`].
+    perhaps: IdleAges,
+    /// A request met such a close: its client took the connection to be idle.
+    perhaps_raced: bool,
+    /// The same server's timeout as the other ends of its connections show it, where those are on this host too.
+    pub other_end: Option<Timeout>,
+    /// Races after a rest.
+    pub idle_races: IdleRaces,
     /// Races right behind a response.
     pub short_races: Races,
     /// All races.
     pub races: u64,
-    /// Those after a longer rest: when, and how long it was.
-    rests: VecDeque<(KernelNs, Duration)>,
-    /// The timeout that `idle_races` were counted for.
-    counted_for: Option<Duration>,
+    /// After how many requests it ends connections.
+    pub limit: Limit,
+    /// Whether something on the way forgets connections.
+    pub path: Path,
     /// Reuses of its connections, where they are counted, and those that came close to its timeout.
     pub reuses: Option<Reuses>,
+    /// Its clients.
+    pub clients: Clients,
+    answers: Answers,
     /// When something was last seen of it.
     pub touched: KernelNs,
     pub last_server_close: Option<KernelNs>,
     /// Idle closes by clients since the server's last one.
     clients_first: u64,
-    /// Requests that the connections of short races had carried.
-    requests: VecDeque<u32>,
-    /// The most requests that a connection carried, and when.
-    most_requests: Option<(u32, KernelNs)>,
-}
-
-/// A request that met a close of the server's.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LostRequest {
-    /// When it met the close.
-    pub at: KernelNs,
-    /// How long no payload had passed, if that is known.
-    pub rest: Option<Duration>,
-    /// The connection's round-trip time, if it was measured: a server sees the next request no sooner.
-    pub round_trip: Option<Duration>,
-    /// Requests that the connection had carried before, as far as known.
-    pub requests: Option<u32>,
 }
 
 /// How often a server's connections were reused since the mark for late reuses was set.
@@ -100,48 +76,15 @@ pub struct Reuses {
     pub late: u64,
 }
 
-/// How many requests met a close.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Races {
-    /// How many.
-    pub count: u64,
-    pub last: Option<KernelNs>,
-}
-
-impl Races {
-    fn add(&mut self, at: KernelNs) {
-        self.count += 1;
-        self.last = Some(at);
-    }
-
-    /// Whether there was one recently.
-    #[must_use]
-    pub(super) fn recently(&self, now: KernelNs) -> bool {
-        self.last.is_some_and(|last| now.since(last) < RECENT)
-    }
-}
-
-/// Closes of idle connections by one side.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Closes {
-    /// How many.
-    pub count: u64,
-    /// By age, in the buckets of `tracer_idle_close_seconds`; the last one has no upper bound.
-    pub buckets: [u64; IDLE_BUCKETS.len() + 1],
-    /// What they have in common.
-    pub ages: IdleAges,
-}
-
-impl Closes {
-    fn add(&mut self, close: &IdleClose) {
-        self.count += 1;
-        let seconds = close.idle.as_secs_f64();
-        self.buckets[IDLE_BUCKETS.partition_point(|&bound| bound < seconds)] += 1;
-        // What closes a connection that never carried a request is no keep-alive timeout.
-        if close.requests.is_some_and(|requests| requests > 0) {
-            self.ages.add(close.at, close.idle);
-        }
-    }
+/// Two timeouts that lie so close together that either side may close first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ThinMargin {
+    /// The server's.
+    pub server: Timeout,
+    /// Its clients'.
+    pub client: Timeout,
+    /// What would have to lie between them, as far as was seen.
+    pub needed: Duration,
 }
 
 impl ServerProfile {
@@ -149,67 +92,111 @@ impl ServerProfile {
     #[must_use]
     pub(super) fn new(now: KernelNs) -> Self {
         Self {
-            by_server: Closes::default(),
-            by_client: Closes::default(),
-            idle_races: Races::default(),
+            netns: 0,
+            by_server: Closes::new(IdleAges::of_server()),
+            by_client: Closes::new(IdleAges::of_clients()),
+            perhaps: IdleAges::of_server(),
+            perhaps_raced: false,
+            other_end: None,
+            idle_races: IdleRaces::default(),
             short_races: Races::default(),
             races: 0,
-            rests: VecDeque::new(),
-            counted_for: None,
+            limit: Limit::default(),
+            path: Path::default(),
             reuses: None,
+            clients: Clients::None,
+            answers: Answers::default(),
             touched: now,
             last_server_close: None,
             clients_first: 0,
-            requests: VecDeque::new(),
-            most_requests: None,
         }
     }
 
-    /// Takes the close of an idle connection.
-    pub(super) fn close(&mut self, close: &IdleClose) {
+    /// Takes the close of a connection with this client.
+    pub(super) fn close(&mut self, close: &Close, client: SocketAddr) {
         self.touched = close.at;
-        self.carried(close.at, close.requests);
-        if close.closed_by() == Some(Role::Server) {
-            self.by_server.add(close);
-            self.last_server_close = Some(close.at);
-            self.clients_first = 0;
-        } else {
-            self.by_client.add(close);
-            self.clients_first += 1;
+        if close.asked || close.answered {
+            self.answers.add(close.answered);
+            self.clients.add(client.ip());
         }
+        if let Some(exchanges) = close.exchanges {
+            self.carried(close.at, exchanges);
+        }
+        match (close.closed_by(), close.rest) {
+            (Some(Role::Server), Rest::Idle(idle)) => self.closed_idle(close, idle, client),
+            (Some(Role::Server), Rest::Perhaps(idle)) if close.was_kept() => {
+                self.perhaps.add(close.at, idle, client.ip());
+                if self.believed_perhaps().is_some_and(|timeout| timeout.agrees(idle)) {
+                    self.server_was_first(close.at);
+                }
+            }
+            (Some(Role::Server), Rest::BehindResponse) => {
+                if let Some(exchanges) = close.exchanges {
+                    self.limit.close(close.at, client, exchanges);
+                }
+            }
+            (Some(Role::Client), Rest::Idle(idle)) => {
+                self.by_client.add(close, idle, client);
+                self.clients_first += u64::from(close.was_kept());
+            }
+            _ => {}
+        }
+    }
+
+    fn closed_idle(&mut self, close: &Close, idle: Duration, client: SocketAddr) {
+        self.by_server.add(close, idle, client);
+        self.server_was_first(close.at);
+        if close.ended == EndedBy::Fin {
+            self.path.alive(close.at, idle);
+        }
+    }
+
+    fn server_was_first(&mut self, at: KernelNs) {
+        self.last_server_close = Some(at);
+        self.clients_first = 0;
     }
 
     /// Takes a request that met a close.
-    pub(super) fn lost_request(&mut self, lost: &LostRequest) {
-        let LostRequest { at, rest, round_trip, requests } = *lost;
-        self.touched = at;
+    pub(super) fn lost_request(&mut self, lost: &LostRequest, client: SocketAddr) {
+        self.touched = lost.at;
         self.races += 1;
-        self.carried(at, requests);
-        let Some(rest) = rest else { return };
-        if rest < IDLE + round_trip.unwrap_or_default() * 2 {
-            if self.short_races.last.is_none_or(|last| at.since(last) >= BURST_WINDOW) {
-                self.requests.extend(requests);
-            }
-            if self.requests.len() > MAX_SHORT_RACES {
-                self.requests.pop_front();
-            }
-            self.short_races.add(at);
+        self.clients.add(client.ip());
+        self.perhaps_raced |= lost.maybe_last_word;
+        if let Some(exchanges) = lost.exchanges {
+            self.carried(lost.at, exchanges);
+        }
+        let Some(rest) = lost.rest else { return };
+        if lost.fin_seen {
+            self.path.alive(lost.at, rest);
+        }
+        if rest >= IDLE + lost.round_trip.unwrap_or_default() * 2 {
+            self.idle_races.add(*lost, rest, client);
             return;
         }
-        if self.counted_for.is_some_and(|timeout| explains(timeout, rest)) {
-            self.idle_races.add(at);
+        self.short_races.add(lost, client);
+        if let Some(exchanges) = lost.exchanges.filter(|_| lost.fin_seen) {
+            self.limit.lost(lost.at, client, exchanges);
         }
-        if self.rests.len() == MAX_RESTS {
-            self.rests.pop_front();
-        }
-        self.rests.push_back((at, rest));
     }
 
-    /// Notes the most requests that a connection carried lately.
-    fn carried(&mut self, at: KernelNs, requests: Option<u32>) {
-        let Some(requests) = requests else { return };
-        if self.most_requests.is_none_or(|(most, when)| requests >= most || at.since(when) >= RECENT) {
-            self.most_requests = Some((requests, at));
+    /// Takes a reuse that was reset, and nothing tells who ended the connection.
+    pub(super) fn forgotten_reuse(&mut self, reuse: ForgottenReuse) {
+        self.touched = reuse.at;
+        self.path.forgot(reuse);
+    }
+
+    fn carried(&mut self, at: KernelNs, exchanges: u32) {
+        self.limit.carried(at, exchanges);
+        if exchanges > 1 {
+            self.path.alive(at, Duration::ZERO);
+        }
+    }
+
+    /// Takes how often its connections were reused.
+    pub(super) fn reused(&mut self, reuses: Reuses, now: KernelNs) {
+        self.reuses = Some(reuses);
+        if reuses.count > 0 {
+            self.path.alive(now, Duration::ZERO);
         }
     }
 
@@ -217,100 +204,75 @@ impl ServerProfile {
     pub(super) fn advance(&mut self, now: KernelNs) {
         self.by_server.ages.advance(now);
         self.by_client.ages.advance(now);
-        let timeout = self.by_server.ages.timeout().map(|timeout| timeout.value);
-        if let Some(timeout) = timeout
-            && self.counted_for.is_none_or(|counted_for| !agree(counted_for, timeout))
-        {
-            self.idle_races = Races::default();
-            let explained = self.rests.iter().filter(|(_, rest)| explains(timeout, *rest));
-            explained.for_each(|(at, _)| self.idle_races.add(*at));
-            self.counted_for = Some(timeout);
+        self.perhaps.advance(now);
+        if let Some(timeout) = self.timeout() {
+            self.idle_races.count_for(&timeout);
         }
+    }
+
+    /// After how long the server closes idle connections, if that shows.
+    #[must_use]
+    pub(super) fn timeout(&self) -> Option<Timeout> {
+        self.by_server.ages.timeout().or_else(|| self.believed_perhaps())
+    }
+
+    /// The same by the closes with a possible last word: where a request met one, or the other end shows the same.
+    fn believed_perhaps(&self) -> Option<Timeout> {
+        let agrees = |timeout: &Timeout| self.other_end.is_some_and(|other| other.agrees(timeout.lower));
+        self.perhaps.timeout().filter(|timeout| self.perhaps_raced || agrees(timeout))
+    }
+
+    /// The clients of the closes that show the timeout.
+    #[must_use]
+    pub(super) fn timeout_clients(&self) -> Clients {
+        match self.by_server.ages.timeout() {
+            Some(_) => self.by_server.ages.clients(),
+            None => self.perhaps.clients(),
+        }
+    }
+
+    /// What those who judge its connections want to know.
+    #[must_use]
+    pub(super) fn knowledge(&self) -> Knowledge {
+        Knowledge { answers: self.answers.known(), timeout: self.timeout() }
+    }
+
+    /// Whether more is known than that it answers, or does not.
+    #[must_use]
+    pub(super) fn has_evidence(&self) -> bool {
+        self.by_server.count + self.by_client.count + self.races + self.path.count > 0
+            || self.timeout().is_some()
+            || self.limit.requests().is_some()
     }
 
     /// The server's timeout, while its closes come before its clients'.
     #[must_use]
     pub(super) fn server_closes_first(&self, now: KernelNs) -> Option<Timeout> {
-        let timeout = self.by_server.ages.timeout()?;
+        let timeout = self.timeout()?;
         let last = self.last_server_close?;
         let quiet = now.since(last);
         let clients_first =
-            self.clients_first >= CLIENTS_FIRST && quiet >= CLIENTS_FIRST_FOR.max(timeout.value * 10);
+            self.clients_first >= CLIENTS_FIRST && quiet >= CLIENTS_FIRST_FOR.max(timeout.lower * 10);
         (quiet < CLOSES_COUNT_FOR && !clients_first).then_some(timeout)
     }
 
-    /// After how many requests the server ends connections, where races right behind a response show it, and no
-    /// connection carried more.
+    /// Two timeouts between which less lies than the closes of both sides scatter, while the clients happen to be first.
     #[must_use]
-    pub(super) fn request_limit(&self, now: KernelNs) -> Option<u32> {
-        let within =
-            |limit: u32, by| self.requests.iter().filter(|other| other.abs_diff(limit) <= by).count();
-        let limit =
-            self.requests.iter().copied().max_by_key(|&limit| (within(limit, 1), within(limit, 0)))?;
-        let alike = within(limit, 1);
-        let enough = alike >= ENOUGH_SHORT_RACES && alike * 4 >= self.requests.len() * 3;
-        let most = self.most_requests.map_or(0, |(most, _)| most);
-        (enough && most <= limit + 1 && self.short_races.recently(now)).then_some(limit)
+    pub(super) fn thin_margin(&self, now: KernelNs) -> Option<ThinMargin> {
+        let (server, client) = (self.timeout()?, self.by_client.ages.timeout()?);
+        let needed = server.jitter + client.jitter + RESOLUTION;
+        let overlap = client.upper + needed > server.lower && client.lower < server.upper + needed;
+        let told = self.server_closes_first(now).is_some();
+        (overlap && !told).then_some(ThinMargin { server, client, needed })
     }
 
-    /// The idle timeout of the clients, where it shows and is longer than the server's.
+    /// The idle timeout of the clients, where it shows and is not clearly shorter than the server's.
     #[must_use]
     pub(super) fn longer_client_timeout(&self) -> Option<Timeout> {
-        let server = self.by_server.ages.timeout()?;
-        self.by_client.ages.timeout().filter(|client| client.value > server.value)
-    }
-}
-
-/// Whether a close by `timeout` can be what a request met after `rest`: at that age, or later if nobody looked.
-fn explains(timeout: Duration, rest: Duration) -> bool {
-    rest >= timeout || agree(rest, timeout)
-}
-
-/// What is known of one server, as `/api/v1/servers` shows it: the README explains the fields. Unknown is `null`; times
-/// are in seconds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ServerView {
-    pub(crate) server: String,
-    pub(crate) role: &'static str,
-    pub(crate) netns: Option<u32>,
-    pub(crate) keepalive_timeout_seconds: Option<f64>,
-    pub(crate) keepalive_timeout_samples: u64,
-    pub(crate) client_timeout_seconds: Option<f64>,
-    pub(crate) client_timeout_samples: u64,
-    pub(crate) races: u64,
-    pub(crate) idle_closes: IdleCloses,
-}
-
-/// Closes of idle connections by age.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct IdleCloses {
-    /// Upper bounds of the buckets but the last, which has none.
-    pub(crate) bounds: [f64; IDLE_BUCKETS.len()],
-    /// Closes by the server in each bucket.
-    pub(crate) server: Vec<u64>,
-    /// Closes by its clients.
-    pub(crate) client: Vec<u64>,
-}
-
-impl ServerView {
-    /// Says what is known.
-    #[must_use]
-    pub(super) fn new(server: &Server, known: &ServerProfile) -> Self {
-        let (by_server, by_client) = (known.by_server.ages.timeout(), known.by_client.ages.timeout());
-        Self {
-            server: server.endpoint.to_string(),
-            role: server.role.name(),
-            netns: server.netns,
-            keepalive_timeout_seconds: by_server.map(|timeout| seconds(timeout.value)),
-            keepalive_timeout_samples: by_server.map_or(0, |timeout| timeout.samples),
-            client_timeout_seconds: by_client.map(|timeout| seconds(timeout.value)),
-            client_timeout_samples: by_client.map_or(0, |timeout| timeout.samples),
-            races: known.races,
-            idle_closes: IdleCloses {
-                bounds: IDLE_BUCKETS,
-                server: known.by_server.buckets.to_vec(),
-                client: known.by_client.buckets.to_vec(),
-            },
-        }
+        let server = self.timeout()?;
+        self.by_client
+            .ages
+            .timeout()
+            .filter(|client| client.upper + client.jitter + server.jitter >= server.lower)
     }
 }

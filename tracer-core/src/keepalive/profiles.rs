@@ -1,18 +1,22 @@
 //! The profiles of all servers, bounded in number, and the advice that follows from them.
 
-use std::{cmp::Reverse, collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{array, cmp::Reverse, collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use hashbrown::HashMap;
 
 use super::{
-    advice::{self, AdviceView},
+    advice::AdviceView,
+    ages::Timeout,
     finding::{Advice, Finding, Severity},
-    idle_ages::{Timeout, agree},
-    profile::{LostRequest, Reuses, ServerProfile, ServerView},
+    knowledge::Knowledge,
+    path::ForgottenReuse,
+    profile::{Reuses, ServerProfile},
+    races::LostRequest,
+    text,
+    view::ServerView,
 };
 use crate::{
-    classify::Knowledge,
-    matching::IdleClose,
+    matching::{Close, Rest},
     model::{Flow, KernelNs, Role, Server, WallClock},
 };
 
@@ -50,6 +54,35 @@ struct Standing {
     announced: Option<(Option<Advice>, KernelNs)>,
 }
 
+/// What is found of one server, and how bad it is.
+type Found = [Option<(Finding, Severity)>; Finding::KINDS];
+
+/// What is said of one kind of finding.
+#[derive(Clone, Copy, Debug, Default)]
+enum Told {
+    /// There is none.
+    #[default]
+    Nothing,
+    /// The other end says it.
+    There,
+    /// It is said here.
+    Here(Finding, Severity),
+}
+
+impl Told {
+    fn of(role: Role, here: Option<(Finding, Severity)>, there: Option<(Finding, Severity)>) -> Self {
+        match (here, there) {
+            (None, _) => Self::Nothing,
+            (Some((_, here)), Some((_, there)))
+                if there > here || (there == here && role == Role::Server) =>
+            {
+                Self::There
+            }
+            (Some((finding, severity)), _) => Self::Here(finding, severity),
+        }
+    }
+}
+
 /// What a review found.
 #[derive(Debug, Default)]
 pub struct Review {
@@ -68,44 +101,57 @@ impl ServerProfiles {
         Self { servers: HashMap::new(), limit: limit.max(1), reviewed: KernelNs::default() }
     }
 
-    /// Takes the close of an idle connection; nothing where it is not known which end the server is.
-    pub(crate) fn close(&mut self, close: &IdleClose) {
-        if let Some(role) = close.role {
-            self.profile(Server::of(role, &close.flow), close.at).close(close);
+    /// Takes the close of a connection; nothing where it is not known which end the server is. One that tells no more
+    /// than whether its server answers drives nothing else out.
+    pub(crate) fn close(&mut self, close: &Close) {
+        let (Some(role), Some(client)) = (close.role, close.client()) else { return };
+        let server = Server::of(role, &close.flow);
+        if close.rest != Rest::None || self.servers.len() < self.limit || self.servers.contains_key(&server) {
+            self.profile(server, &close.flow, close.at).close(close, client);
         }
     }
 
     /// Takes a request that met a close; nothing where it is not known which end the server is.
     pub(crate) fn lost_request(&mut self, role: Option<Role>, flow: &Flow, lost: &LostRequest) {
         if let Some(role) = role {
-            self.profile(Server::of(role, flow), lost.at).lost_request(lost);
+            self.profile(Server::of(role, flow), flow, lost.at).lost_request(lost, flow.client(role));
         }
     }
 
-    /// What the profile of a connection's server tells.
-    pub(crate) fn knowledge(&self, role: Role, flow: &Flow) -> Knowledge {
-        let known = self.servers.get(&Server::of(role, flow)).map(|entry| &entry.profile);
-        let timeout = known.and_then(|known| known.by_server.ages.timeout());
-        Knowledge { answers: None, timeout: timeout.map(|timeout| (timeout.value, timeout.value)) }
+    /// Takes a reuse that was reset, and nothing tells who ended the connection. Only a client can tell.
+    pub(crate) fn forgotten_reuse(&mut self, role: Option<Role>, flow: &Flow, reuse: ForgottenReuse) {
+        if role == Some(Role::Client) {
+            self.profile(Server::of(Role::Client, flow), flow, reuse.at).forgotten_reuse(reuse);
+        }
     }
 
-    fn profile(&mut self, server: Server, now: KernelNs) -> &mut ServerProfile {
+    /// What is known of the server of a connection.
+    #[must_use]
+    pub(crate) fn knowledge(&self, role: Role, flow: &Flow) -> Knowledge {
+        let entry = self.servers.get(&Server::of(role, flow));
+        entry.map_or_else(Knowledge::default, |entry| entry.profile.knowledge())
+    }
+
+    fn profile(&mut self, server: Server, flow: &Flow, now: KernelNs) -> &mut ServerProfile {
         if self.servers.len() >= self.limit && !self.servers.contains_key(&server) {
-            let worth = |entry: &Entry| (entry.is_advised(), entry.profile.touched);
+            let worth =
+                |entry: &Entry| (entry.is_advised(), entry.profile.has_evidence(), entry.profile.touched);
             let quietest = self.servers.iter().min_by_key(|(_, entry)| worth(entry));
             if let Some(quietest) = quietest.map(|(server, _)| *server) {
                 self.servers.remove(&quietest);
             }
         }
         let new = || Entry { profile: ServerProfile::new(now), advice: Default::default() };
-        &mut self.servers.entry(server).or_insert_with(new).profile
+        let profile = &mut self.servers.entry(server).or_insert_with(new).profile;
+        profile.netns = flow.netns;
+        profile
     }
 
     /// Takes how many reuses of servers' connections there were; what is known of others stays.
     pub(crate) fn reuses(&mut self, found: &BTreeMap<(Role, SocketAddr), Reuses>) {
         for (server, entry) in &mut self.servers {
             if let Some(reuses) = found.get(&(server.role, server.endpoint)) {
-                entry.profile.reuses = Some(*reuses);
+                entry.profile.reused(*reuses, self.reviewed);
             }
         }
     }
@@ -116,25 +162,59 @@ impl ServerProfiles {
             return None;
         }
         self.reviewed = now;
+        self.exchange_timeouts(now);
+        let found = self.found(now);
         let mut review = Review::default();
         let mut contradicted = Vec::new();
         for (server, entry) in &mut self.servers {
             let label = (server.role, server.endpoint);
-            entry.profile.advance(now);
-            if let Some(timeout) = entry.profile.by_server.ages.timeout() {
+            if let Some(timeout) = entry.profile.timeout() {
                 let known = review.timeouts.entry(label).or_insert(timeout);
-                if !agree(known.value, timeout.value) {
+                if !known.says_the_same(&timeout) {
                     contradicted.push(label);
                 }
             }
-            for (standing, finding) in entry.advice.iter_mut().zip(Finding::all(&entry.profile, now)) {
-                standing.follow(finding, &entry.profile, now);
+            let found = found.get(server).copied().unwrap_or_default();
+            for (standing, told) in entry.advice.iter_mut().zip(found) {
+                standing.follow(told, now);
                 review.announced.extend(standing.announce(server, &entry.profile, now));
                 review.advice.extend(standing.advice.map(|advice| (server.role, server.endpoint, advice)));
             }
         }
         review.timeouts.retain(|label, _| !contradicted.contains(label));
         Some(review)
+    }
+
+    /// Lets time pass for all of them, and tells each what the other end shows where that is on this host too.
+    fn exchange_timeouts(&mut self, now: KernelNs) {
+        for entry in self.servers.values_mut() {
+            entry.profile.advance(now);
+        }
+        let timeout = |(server, entry): (&Server, &Entry)| Some((*server, entry.profile.timeout()?));
+        let timeouts: HashMap<Server, Timeout> = self.servers.iter().filter_map(timeout).collect();
+        for (server, entry) in &mut self.servers {
+            entry.profile.other_end = timeouts.get(&server.other_end()).copied();
+        }
+    }
+
+    /// What is found of each server. Where both ends of its connections are in one namespace the same thing is said once:
+    /// by the end at which it is more severe, else by the clients', to whom both timeouts belong.
+    fn found(&self, now: KernelNs) -> HashMap<Server, [Told; Finding::KINDS]> {
+        let here = |(server, entry): (&Server, &Entry)| {
+            let severe = |finding: Finding| (finding, finding.severity(&entry.profile, server.role, now));
+            let found = Finding::all(&entry.profile, now).map(|finding| finding.map(severe));
+            (*server, (entry.profile.netns, found))
+        };
+        let all: HashMap<Server, (u32, Found)> = self.servers.iter().map(here).collect();
+        let once = |(server, (netns, found)): (&Server, &(u32, Found))| {
+            let other_end = all.get(&server.other_end()).filter(|(other, _)| other == netns);
+            let told = array::from_fn(|kind| {
+                let there = other_end.and_then(|(_, found)| found[kind]);
+                Told::of(server.role, found[kind], there)
+            });
+            (*server, told)
+        };
+        all.iter().map(once).collect()
     }
 
     /// At most `limit` pieces of the advice that stands, the most severe first.
@@ -161,7 +241,8 @@ impl ServerProfiles {
     /// At most `limit` servers: those with races first, then those that close most.
     #[must_use]
     pub(crate) fn servers(&self, limit: usize) -> Vec<ServerView> {
-        let mut servers: Vec<_> = self.servers.iter().collect();
+        let mut servers: Vec<_> =
+            self.servers.iter().filter(|(_, entry)| entry.profile.has_evidence()).collect();
         servers.sort_by_key(|(server, entry)| {
             let known = &entry.profile;
             (Reverse((known.races, known.by_server.count)), server.endpoint, server.role)
@@ -175,13 +256,17 @@ impl ServerProfiles {
 }
 
 impl Standing {
-    /// Takes what is found now.
-    fn follow(&mut self, finding: Option<Finding>, known: &ServerProfile, now: KernelNs) {
+    /// Takes what is said now.
+    fn follow(&mut self, told: Told, now: KernelNs) {
         let since = self.advice.map_or(now, |advice| advice.since);
-        self.advice = finding.map(|finding| {
-            let raced = finding.races(known).recently(now);
-            Advice { finding, severity: if raced { Severity::Warning } else { Severity::Notice }, since }
-        });
+        self.advice = match told {
+            Told::Here(finding, severity) => Some(Advice { finding, severity, since }),
+            Told::Nothing | Told::There => None,
+        };
+        if matches!(told, Told::There) {
+            // It has not gone.
+            self.announced = None;
+        }
     }
 
     /// A sentence, when there is news that was not announced a moment ago.
@@ -197,7 +282,7 @@ impl Standing {
         }
         self.announced = Some((self.advice, now));
         Some(match (self.advice, last) {
-            (Some(advice), _) => advice::sentence(server, known, advice.finding),
+            (Some(advice), _) => text::sentence(server, known, advice.finding),
             (None, Some(last)) => {
                 format!("{}: {} does not show any more", server.endpoint, last.finding.kind())
             }

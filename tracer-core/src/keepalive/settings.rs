@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::idle_ages::agree;
+use super::ages::agree;
 use crate::model::Role;
 
 /// How some software names its idle timeout.
@@ -19,6 +19,12 @@ struct Software {
     /// It runs nowhere but in somebody's cloud, counts in whole seconds, and takes 1 at least.
     cloud: bool,
 }
+
+/// Ports of protocols that are no HTTP: mail, directories, databases, caches, queues.
+const OTHER_PROTOCOLS: [u16; 32] = [
+    21, 22, 25, 110, 143, 389, 465, 587, 636, 993, 995, 1433, 1521, 1883, 2181, 3306, 4222, 5432, 5671, 5672,
+    6379, 6380, 6432, 8883, 9042, 9092, 11211, 26379, 27017, 27018, 27019, 33060,
+];
 
 /// One line to change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -63,6 +69,12 @@ const SOFTWARE: [Software; 17] = [
         format!("http.Transport{{IdleConnTimeout: {} * time.Millisecond}}", t.as_millis())
     }),
 ];
+
+/// Whether a server on this port may speak HTTP.
+#[must_use]
+pub(super) fn is_http_possible(port: u16) -> bool {
+    !OTHER_PROTOCOLS.contains(&port)
+}
 
 const fn server(name: &'static str, defaults: &'static [u64], line: fn(Duration) -> String) -> Software {
     Software { name, end: Role::Server, defaults, line, cloud: false }

@@ -23,6 +23,9 @@ pub(crate) fn may_be_last_word(bytes: u32) -> bool {
 /// A last word leaves together with the FIN: within two ticks of the slowest kernel.
 const TOGETHER: Duration = Duration::from_millis(20);
 
+/// As many exchanges no handshake takes, not even with one request behind it.
+pub(crate) const PROVEN: u32 = 5;
+
 /// The first FIN of a connection, with all that the socket told at that moment and that matters later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FirstFin {
@@ -38,6 +41,9 @@ pub(crate) struct FirstFin {
     pub last_payload: LastPayload,
     /// When payload last passed before. A last word overwrites its sender's time: then the other side's.
     pub rest_since: KernelNs,
+    /// When payload had passed before what the server sent together with its FIN, if that may have been a last word of
+    /// any size: an error packet, a 408. It may as well be the response to a slow request, which looks the same.
+    pub maybe_rest_since: Option<KernelNs>,
     /// Payload received until then.
     pub received: u64,
     /// Payload sent until then.
@@ -61,7 +67,7 @@ pub(crate) enum LastWord {
     None,
     /// There was payload after a rest, but its size was not to be seen any more.
     Possible,
-    /// A few bytes, after a rest or against payload that was crossing.
+    /// A few bytes, after a rest or against payload that was crossing; or more of which the segments prove it.
     Said,
 }
 
@@ -85,6 +91,7 @@ impl FirstFin {
                 Side::Local => traffic.last_received,
                 Side::Remote => traffic.last_sent,
             },
+            maybe_rest_since: (!said).then(|| maybe_rest_since(at, by, socket)).flatten(),
             received: traffic.received,
             sent: traffic.sent,
             segments_sent: traffic.segments_sent.saturating_sub((said && by == Side::Local).into()),
@@ -98,6 +105,12 @@ impl FirstFin {
         }
     }
 
+    /// How long nothing had passed but for what may have been a last word.
+    #[must_use]
+    pub(crate) fn rest(&self) -> Duration {
+        self.at.since(self.maybe_rest_since.unwrap_or(self.rest_since))
+    }
+
     /// How long the connection had rested, where no request was open.
     #[must_use]
     pub(crate) fn idle(&self) -> Option<Duration> {
@@ -107,37 +120,90 @@ impl FirstFin {
 }
 
 /// Whether a request was under way at a FIN without a last word: the client sent last, or something is unread or
-/// unacknowledged. Where one jiffy hides the order, more segments from the client than from the server show it.
+/// unacknowledged.
 fn request_open(socket: &SocketSnapshot) -> bool {
+    client_sent_last(socket) || socket.traffic.unacknowledged > 0 || socket.traffic.unread > 0
+}
+
+/// Whether the client sent last. Where one jiffy hides the order, more segments from the client than from the server
+/// show it.
+pub(super) fn client_sent_last(socket: &SocketSnapshot) -> bool {
     let traffic = &socket.traffic;
-    let client_sent_last = socket.role.is_some_and(|role| {
-        let (client, by_client, by_server) = match role {
-            Role::Client => (LastPayload::Local, traffic.segments_sent, traffic.segments_received),
-            Role::Server => (LastPayload::Remote, traffic.segments_received, traffic.segments_sent),
+    socket.role.is_some_and(|role| {
+        let (by_client, by_server) = traffic.segments(role);
+        let client = match role {
+            Role::Client => LastPayload::Local,
+            Role::Server => LastPayload::Remote,
         };
         match traffic.last_payload {
             LastPayload::Unknown => by_client > by_server,
             last => last == client,
         }
-    });
-    client_sent_last || traffic.unacknowledged > 0 || traffic.unread > 0
+    })
 }
 
-/// What left together with the FIN: a few bytes, either after a rest or against payload that was crossing.
+/// What left together with the FIN: a few bytes, either after a rest or against payload that was crossing; or one more
+/// segment of the server's after as many exchanges as prove it, whatever its size.
 fn last_word(at: KernelNs, by: Side, socket: &SocketSnapshot, crossed: bool) -> LastWord {
     let traffic = &socket.traffic;
-    let (bytes, sent, before) = match by {
-        Side::Local => (traffic.unacknowledged, traffic.last_sent, traffic.last_received),
-        Side::Remote => (traffic.unread, traffic.last_received, traffic.last_sent),
+    let bytes = match by {
+        Side::Local => traffic.unacknowledged,
+        Side::Remote => traffic.unread,
     };
-    let rested = sent.since(before) >= IDLE;
-    if at.since(sent) > TOGETHER || !(rested || crossed) {
+    let parting = Parting::new(at, by, socket);
+    if !parting.together || !(parting.rested || crossed) {
         return LastWord::None;
     }
     match bytes {
-        // Acknowledged or read already: how much it was, nobody knows.
-        0 if rested => LastWord::Possible,
         bytes if may_be_last_word(bytes) => LastWord::Said,
+        _ if parting.rested && spoke_once_more(by, socket) => LastWord::Said,
+        // Acknowledged or read already: how much it was, nobody knows.
+        0 if parting.rested => LastWord::Possible,
         _ => LastWord::None,
     }
+}
+
+/// The payload that its sender sent last before it closed.
+struct Parting {
+    /// It left together with the FIN.
+    together: bool,
+    /// It came after a rest.
+    rested: bool,
+    /// When the other side's payload had passed before.
+    before: KernelNs,
+}
+
+impl Parting {
+    fn new(at: KernelNs, by: Side, socket: &SocketSnapshot) -> Self {
+        let traffic = &socket.traffic;
+        let (sent, before) = match by {
+            Side::Local => (traffic.last_sent, traffic.last_received),
+            Side::Remote => (traffic.last_received, traffic.last_sent),
+        };
+        Self { together: at.since(sent) <= TOGETHER, rested: sent.since(before) >= IDLE, before }
+    }
+}
+
+/// Whether the server closed, and sent one more segment than it was asked for. A handshake and one request take fewer
+/// exchanges than [`PROVEN`]; with fewer the last two segments may be one slow response.
+fn spoke_once_more(by: Side, socket: &SocketSnapshot) -> bool {
+    servers_segments(by, socket)
+        .is_some_and(|(asked, said)| asked >= PROVEN && asked.checked_add(1) == Some(said))
+}
+
+/// See [`FirstFin::maybe_rest_since`]. A server that sent no more segments than it was asked for answered with the last
+/// one.
+fn maybe_rest_since(at: KernelNs, by: Side, socket: &SocketSnapshot) -> Option<KernelNs> {
+    let parting = Parting::new(at, by, socket);
+    let said_more = servers_segments(by, socket).is_some_and(|(asked, said)| asked > 0 && said > asked);
+    (parting.together && parting.rested && said_more).then_some(parting.before)
+}
+
+/// Segments with payload of the client and of the server, if it is the server that closes.
+fn servers_segments(by: Side, socket: &SocketSnapshot) -> Option<(u32, u32)> {
+    let server = match by {
+        Side::Local => Role::Server,
+        Side::Remote => Role::Client,
+    };
+    socket.role.filter(|&role| role == server).map(|role| socket.traffic.segments(role))
 }

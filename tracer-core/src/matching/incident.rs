@@ -157,12 +157,23 @@ impl Incident {
         }
     }
 
-    /// How many requests the connection had carried before the one that met the reset, as far as known.
+    /// How many exchanges the connection had carried before the request that met the reset, where that is certain.
     pub(crate) fn requests_before(&self) -> Option<u32> {
         let traffic = &self.socket()?.traffic;
-        // Of segments, a live socket has counted that one's too.
-        let last = u32::from(traffic.requests.is_none() && self.known().is_none());
-        Some(traffic.requests_carried(self.role)?.saturating_sub(last))
+        let (by_client, by_server) = traffic.segments(self.role?);
+        // A live socket has counted the request's segment too.
+        let last = u32::from(self.known().is_none());
+        let proven = (by_client == by_server.saturating_add(last)).then_some(by_server);
+        traffic.requests.or(proven)
+    }
+
+    /// Whether the server's FIN was seen.
+    pub(crate) fn server_fin_seen(&self) -> bool {
+        match self.role {
+            Some(Role::Server) => self.fin_by(Side::Local).is_some(),
+            Some(Role::Client) => self.peer_fin_arrived(),
+            None => false,
+        }
     }
 
     /// The first FIN, if this side sent it.

@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use super::{
+    close::Close,
     closed_connections::{ClosedConnection, ClosedConnections},
-    first_fin::{FirstFin, IDLE},
+    first_fin::{FirstFin, IDLE, client_sent_last},
     held::Held,
-    idle_close::IdleClose,
     incident::{Ending, Found, Incident, Known, Unmatched},
 };
 use crate::model::{
@@ -39,8 +39,8 @@ pub(crate) enum Matched {
         /// Its incident.
         id: u64,
     },
-    /// A connection was closed while it was idle.
-    IdleClose(IdleClose),
+    /// A connection was closed: its first FIN.
+    Close(Close),
 }
 
 /// The state of the matching.
@@ -127,13 +127,12 @@ impl Matcher {
 
     fn fin(&mut self, at: KernelNs, flow: Flow, by: Side, mut socket: SocketSnapshot) {
         let connection = self.connections.touch(flow, at, |known| known.is(&socket));
-        let fin = FirstFin::new(at, by, &socket);
-        connection.fin.get_or_insert(fin);
-        let idle = fin.idle().filter(|_| connection.incident.is_none());
-        if let Some(idle) = idle {
-            let requests = socket.traffic.requests_carried(socket.role);
-            let close = IdleClose { at, flow, role: socket.role, by, idle, requests };
-            self.matched.push(Matched::IdleClose(close));
+        if connection.fin.is_none() {
+            let fin = FirstFin::new(at, by, &socket);
+            connection.fin = Some(fin);
+            if connection.incident.is_none() {
+                self.matched.push(Matched::Close(Close::by_fin(flow, &fin, &socket)));
+            }
         }
         let unanswered = leaves_unanswered(by, &socket);
         socket.state = match by {
@@ -317,25 +316,18 @@ fn join(held: &mut Held, matched: &mut Vec<Matched>, connection: &mut ClosedConn
 /// answered. What was not acknowledged when the peer's FIN came may still meet a RST, or an ACK.
 fn leaves_unanswered(by: Side, socket: &SocketSnapshot) -> bool {
     let traffic = &socket.traffic;
-    match (by, socket.role) {
-        (Side::Local, Some(Role::Server)) => traffic.last_payload == LastPayload::Remote,
-        (Side::Local, Some(Role::Client)) => {
-            traffic.last_payload == LastPayload::Local && !socket.half_closed
+    client_sent_last(socket)
+        && match (by, socket.role) {
+            (Side::Local, Some(Role::Server)) => true,
+            (Side::Local, Some(Role::Client)) => !socket.half_closed,
+            (Side::Remote, Some(Role::Client)) => traffic.unacknowledged == 0 && traffic.unsent == 0,
+            _ => false,
         }
-        (Side::Remote, Some(Role::Client)) => {
-            traffic.last_payload == LastPayload::Local && traffic.unacknowledged == 0 && traffic.unsent == 0
-        }
-        _ => false,
-    }
 }
 
 /// Whose FIN left a request without an answer, where one was open at the end.
 fn ended_by(fin: Option<FirstFin>, socket: &SocketSnapshot) -> Option<Side> {
-    let open = match socket.role? {
-        Role::Client => LastPayload::Local,
-        Role::Server => LastPayload::Remote,
-    };
-    if socket.traffic.last_payload != open {
+    if !client_sent_last(socket) {
         return None;
     }
     match (socket.role?, fin) {

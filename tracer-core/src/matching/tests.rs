@@ -5,7 +5,8 @@ use super::{
     matcher::{Matched, Matcher},
 };
 use crate::{
-    classify::{Cause, Context, Crossing, Ended, Knowledge, Mechanism, RacePolicy, Verdict, classify},
+    classify::{Cause, Context, Crossing, Ended, Mechanism, RacePolicy, Verdict, classify},
+    keepalive::Knowledge,
     model::{
         Event, EventKind, LastPayload, Method, RequestLine, Role, Segment, SendReset, Side, SocketKind,
         SocketSnapshot, TcpState,
@@ -223,7 +224,7 @@ fn a_segment_after_the_incident_was_passed_on_is_counted_for_it() {
     assert!(
         matches!(
             outcomes[..],
-            [Matched::IdleClose(_), Matched::Incident { .. }, Matched::FurtherSegment { id: 0 }]
+            [Matched::Close(_), Matched::Incident { .. }, Matched::FurtherSegment { id: 0 }]
         ),
         "{outcomes:#?}"
     );
@@ -328,7 +329,7 @@ fn closed_connections_are_forgotten_after_the_kernel_forgot_them() {
 fn a_close_is_idle_when_nothing_was_open_and_payload_had_rested() {
     let idle = |socket: SocketSnapshot, by| {
         outcomes([at(3_000, fin(by, socket))]).into_iter().find_map(|outcome| match outcome {
-            Matched::IdleClose(close) => Some(close.idle.as_millis()),
+            Matched::Close(close) => close.idle().map(|idle| idle.as_millis()),
             _ => None,
         })
     };

@@ -24,6 +24,15 @@ impl Flow {
             Role::Client => self.remote,
         })
     }
+
+    /// The client end.
+    #[must_use]
+    pub(crate) fn client(&self, role: Role) -> SocketAddr {
+        match role {
+            Role::Server => self.remote,
+            Role::Client => self.local,
+        }
+    }
 }
 
 /// Names one connection the same way at both of its ends, whatever lies between them: the initial sequence numbers of
@@ -71,7 +80,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// What the other end is.
+    /// What the other end of the connection is.
     #[must_use]
     pub(crate) fn other(self) -> Self {
         match self {

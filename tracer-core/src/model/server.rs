@@ -24,6 +24,11 @@ impl Server {
         };
         Self { role, endpoint, netns: endpoint.ip().is_loopback().then_some(flow.netns) }
     }
+
+    /// The same server, seen from the other ends of its connections.
+    pub(crate) fn other_end(&self) -> Self {
+        Self { role: self.role.other(), ..*self }
+    }
 }
 
 /// The ports of the servers whose connections are selected; empty means all.

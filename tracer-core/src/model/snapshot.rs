@@ -128,16 +128,21 @@ impl Traffic {
         self.sent > 0 || self.received > 0
     }
 
-    /// How many requests the connection had carried, seen from the end with this role: as counted, or else as many as
-    /// segments with payload that the client had sent, which comes to the same where each fits into one.
+    /// Segments with payload of the client and of the server, seen from the end with this role.
     #[must_use]
-    pub(crate) fn requests_carried(&self, role: Option<Role>) -> Option<u32> {
-        self.requests.or_else(|| {
-            Some(match role? {
-                Role::Client => self.segments_sent,
-                Role::Server => self.segments_received,
-            })
-        })
+    pub(crate) fn segments(&self, role: Role) -> (u32, u32) {
+        match role {
+            Role::Client => (self.segments_sent, self.segments_received),
+            Role::Server => (self.segments_received, self.segments_sent),
+        }
+    }
+
+    /// How many exchanges the connection had carried, where that is certain: as counted, or as many single segments
+    /// each way.
+    #[must_use]
+    pub(crate) fn exchanges(&self) -> Option<u32> {
+        let proven = (self.segments_sent == self.segments_received).then_some(self.segments_sent);
+        self.requests.or(proven)
     }
 
     /// Whether `other` is the same connection's, given that the addresses are the same.

@@ -55,6 +55,7 @@ pub fn connection(record: &mut Record, sk: impl Object) {
     record.sent_ns = sent_ns(sk);
     record.probes_out = read(sk, field::ICSK_PROBES_OUT);
     record.read_up_to_ns = read(sk, field::RCVQ_TIME).wrapping_mul(1000);
+    record.delivered_ns = read(sk, field::DELIVERED_MSTAMP).wrapping_mul(1000);
     record.read_up_to = read(sk, field::RCVQ_SEQ);
     record.rcv_wup = read(sk, field::RCV_WUP);
     record.error = read(sk, field::SK_ERR);

@@ -11,7 +11,7 @@ use crate::testbed::wait::let_pass;
 use crate::traffic::connection::Connection;
 
 pub(crate) fn one_races(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
-    let nets = [Network::build(family)?, Network::build(family)?];
+    let nets = twice(family)?;
     let [of_racer, of_other] =
         [Testbed::make_under(tracer, &nets[0])?, Testbed::make_under(tracer, &nets[1])?];
     let [mut racer, mut other] = connected(&nets)?;
@@ -27,7 +27,7 @@ pub(crate) fn one_races(tracer: &DaemonUnderTest, family: Family) -> Result<()> 
 }
 
 pub(crate) fn both_race(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
-    let nets = [Network::build(family)?, Network::build(family)?];
+    let nets = twice(family)?;
     let [of_first, of_second] =
         [Testbed::make_under(tracer, &nets[0])?, Testbed::make_under(tracer, &nets[1])?];
     let [mut first, mut second] = connected(&nets)?;
@@ -44,5 +44,12 @@ fn connected(nets: &[Network; 2]) -> Result<[Connection<'_>; 2]> {
     first.exchange()?;
     second.exchange()?;
     let_pass(IDLE);
+    Ok([first, second])
+}
+
+/// Two networks with the same addresses and port.
+fn twice(family: Family) -> Result<[Network; 2]> {
+    let first = Network::build(family)?;
+    let second = Network::build_for_port(family, first.port)?;
     Ok([first, second])
 }

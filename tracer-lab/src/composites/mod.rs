@@ -7,8 +7,10 @@ mod loopback;
 mod orphans;
 mod reload;
 mod reuse;
+mod shutdown;
 mod steps;
 mod testbed;
+mod timeout;
 
 use std::env;
 
@@ -90,6 +92,18 @@ pub(crate) const COMPOSITES: &[Composite] = &[
         name: "reload-race",
         says: "a server closes 200 idle connections at once, and 20 clients send their next request all the same",
         run: reload::some_clients_race,
+        ..ROW
+    },
+    Composite {
+        name: "shutdown-then-close",
+        says: "a server shuts down and closes 5 idle connections before its FIN is acknowledged: 5 closes, not 10",
+        run: shutdown::then_close,
+        ..ROW
+    },
+    Composite {
+        name: "late-loop",
+        says: "a request lies unread for 15 ms when the server closes at its timeout, another for 100 ms before that",
+        run: timeout::late_loop,
         ..ROW
     },
     Composite {

@@ -2,8 +2,6 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::process;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::oracle::describe::describe;
 use crate::scenarios::base::IDLE;
@@ -27,11 +25,7 @@ pub(crate) fn some_clients_race(tracer: &DaemonUnderTest, family: Family) -> Res
 }
 
 fn reload(tracer: &DaemonUnderTest, family: Family, racers: usize) -> Result<()> {
-    // A port of its own: the tracer's metrics know servers, not namespaces.
-    static STARTED: AtomicU16 = AtomicU16::new(0);
-    let port =
-        30_000 + u16::try_from(process::id() % 1000)? * 10 + STARTED.fetch_add(1, Ordering::Relaxed) % 10;
-    let net = Network::build_for_port(family, port)?;
+    let net = Network::build(family)?;
     let netns = [net.server.inum(), net.client.inum()];
     tracer.lines.forget(&netns);
 
@@ -55,7 +49,9 @@ fn reload(tracer: &DaemonUnderTest, family: Family, racers: usize) -> Result<()>
 
     let reported = tracer.lines.resets(&netns, 2 * racers);
     for (direction, role) in [("sent", "server"), ("received", "client")] {
-        let lines = reported.iter().filter(|reset| (&*reset.direction, &*reset.role) == (direction, role));
+        let lines = reported
+            .iter()
+            .filter(|reset| (reset.direction.as_deref(), &*reset.role) == (Some(direction), role));
         let told_races = lines.filter(|reset| reset.race.as_deref() == Some("fin_unprocessed"));
         ensure!(
             told_races.count() == racers,
@@ -63,11 +59,11 @@ fn reload(tracer: &DaemonUnderTest, family: Family, racers: usize) -> Result<()>
         );
     }
     ensure!(reported.len() == 2 * racers, "more is reported: {}", describe(&reported[2 * racers]));
-    idle_closes(tracer, net.server_endpoint())
+    idle_closes(tracer, net.server_endpoint(), CONNECTIONS as u64)
 }
 
 /// Both sides have counted each close once; the tracer reads such events once a second.
-fn idle_closes(tracer: &DaemonUnderTest, server: SocketAddr) -> Result<()> {
+pub(super) fn idle_closes(tracer: &DaemonUnderTest, server: SocketAddr, expected: u64) -> Result<()> {
     let count = || -> Result<[u64; 2]> {
         let scrape = Scrape(tracer.metrics()?);
         let count = |role: &str| {
@@ -77,7 +73,6 @@ fn idle_closes(tracer: &DaemonUnderTest, server: SocketAddr) -> Result<()> {
         };
         Ok([count("server")?, count("client")?])
     };
-    let expected = CONNECTIONS as u64;
     let found = until("the idle closes to be counted", || {
         Ok(Some(count()?).filter(|counts| counts.iter().all(|&count| count >= expected)))
     })?;

@@ -67,14 +67,15 @@ impl<'a> Testbed<'a> {
         connection: &Connection,
         scenario: &Scenario,
     ) -> Result<()> {
-        let Scenario { rsts, server, client, .. } = scenario;
+        let Scenario { server, client, .. } = scenario;
         let resets = self.take(tracer, [server, client].into_iter().flatten().count())?;
         let compare = |side, line: Option<&Line>, netns, errno, segments: &[Segment]| {
-            let evidence = weigh(segments, connection.client_endpoint, connection.server_endpoint, side);
-            let resets: Vec<_> = resets.iter().filter(|reset| reset.netns == netns).cloned().collect();
+            let evidence = weigh(segments, connection.client_endpoint, connection.server_endpoint);
+            let (resets, others): (Vec<_>, Vec<_>) =
+                resets.iter().cloned().partition(|reset| reset.netns == netns);
             difference(
                 line,
-                *rsts,
+                scenario.rsts(side),
                 &View {
                     side,
                     client: connection.client_endpoint,
@@ -82,6 +83,8 @@ impl<'a> Testbed<'a> {
                     evidence: &evidence,
                     errno,
                     resets: Some(&resets),
+                    twin: others.first(),
+                    read: connection.last_request_is_read(),
                     coverage: tracer.coverage,
                 },
             )

@@ -34,7 +34,7 @@ impl Coverage {
             // What a client's application handed over, or what its kernel may have to send again.
             (_, "client", _) => self.request_lines == Some(true) || !acknowledged,
             // What the RST answers begins with the request.
-            ("sent", "server", Some("orphan_data" | "time_wait" | "no_socket")) => {
+            (Some("sent"), "server", Some("orphan_data" | "time_wait" | "no_socket")) => {
                 line.cause == "keepalive_race"
             }
             _ => false,

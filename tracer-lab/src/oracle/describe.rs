@@ -17,16 +17,20 @@ pub(crate) fn describe_wire(evidence: &Evidence) -> String {
         parts.push("no RST".to_owned());
     }
     parts.extend(evidence.idle.map(|idle| format!("idle {idle:.3} s")));
-    parts.extend(evidence.request_to_reset.map(|time| format!("reset after {:.1} ms", time * 1e3)));
+    parts.extend(
+        evidence.request_to_end.first().map(|end| format!("{} after {:.1} ms", end.by, end.seconds * 1e3)),
+    );
     parts.join(", ")
 }
 
 /// The tracer's line in short.
 pub(crate) fn describe(reset: &Reset) -> String {
-    let mut words = vec![reset.direction.clone(), reset.role.clone(), reset.cause.clone()];
+    let direction = reset.direction.as_deref().unwrap_or("-");
+    let mut words = vec![format!("{} {direction}", reset.ended_by), reset.role.clone(), reset.cause.clone()];
     if let Some(race) = &reset.race {
         words[2] = format!("{}/{race}", reset.cause);
     }
+    words.push(format!("read {}", reset.request_read));
     words.extend(reset.mechanism.clone());
     words.extend(reset.errno.clone());
     if reset.rst_segments > 1 {

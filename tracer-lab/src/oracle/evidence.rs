@@ -30,24 +30,35 @@ pub(crate) struct Evidence {
     pub(crate) late_rsts: u32,
     /// From the last payload in either direction, else the establishment, to the first payload of the last request.
     pub(crate) idle: Option<f64>,
-    /// From the first payload of the last request to the first RST.
-    pub(crate) request_to_reset: Option<f64>,
+    /// From the first payload of the last request to each segment that may have ended the connection: the first RST, and
+    /// each FIN.
+    pub(crate) request_to_end: Vec<End>,
     /// From the server's FIN to the first payload of the last request; negative if the request came first.
     pub(crate) fin_to_request: Option<f64>,
-    /// From the last payload of a response to the first RST.
-    pub(crate) since_response: Option<f64>,
+    /// The same from the last payload of a response.
+    pub(crate) since_response: Vec<End>,
+    /// Both initial sequence numbers, as the contract writes them.
+    pub(crate) connection: Option<String>,
     /// Requests that a response followed.
     pub(crate) answered: u32,
     /// Method and path of the last request, where it begins with a request line.
     pub(crate) request_line: Option<RequestLine>,
     /// The server acknowledged the last request before the first RST.
     pub(crate) acknowledged: bool,
-    /// How the last request and the server's close crossed, as far as this side can know.
+    /// How the last request and the server's close crossed, if they did.
     pub(crate) race: Option<&'static str>,
 }
 
-/// Weighs `segments`, in the order in which `side` saw them, for the connection between these endpoints.
-pub(crate) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr, side: Side) -> Evidence {
+/// What may have ended a connection, and how long it took until then.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct End {
+    /// In the contract's words: `rst` or `fin`.
+    pub(crate) by: &'static str,
+    pub(crate) seconds: f64,
+}
+
+/// Weighs `segments`, in the order in which one host saw them, for the connection between these endpoints.
+pub(crate) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr) -> Evidence {
     let of_connection = |segment: &&Segment| {
         [(client, server), (server, client)].contains(&(segment.source, segment.destination))
     };
@@ -65,21 +76,36 @@ pub(crate) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr
     let fin = segments.iter().find(|segment| segment.has(FIN) && segment.source == server).copied();
     let last = last_request(segments, client);
     let response = with_payload(segments).filter(|(_, segment)| segment.source == server).last();
+    let ends = ends(segments);
+    let to_end =
+        |from: &Segment| ends.iter().map(|&(by, end)| End { by, seconds: between(from, end) }).collect();
     Evidence {
         rsts_from_server: rsts(&|segment| segment.source == server),
         rsts_from_client: rsts(&|segment| segment.source == client),
         late_rsts: rsts(&|segment| reset.is_some_and(|first| segment.time > first.time + HELD)),
         idle: last.and_then(|last| Some(between(last.quiet_since?, last.request))),
-        request_to_reset: last.and_then(|last| Some(between(last.request, reset?))),
+        request_to_end: last.map_or(Vec::new(), |last| to_end(last.request)),
         fin_to_request: last.and_then(|last| Some(between(fin?, last.request))),
-        since_response: response.and_then(|(_, response)| Some(between(response, reset?))),
+        since_response: response.map_or(Vec::new(), |(_, response)| to_end(response)),
+        connection: connection(segments, client, server),
         answered: answered(segments, client),
         request_line: last.and_then(|last| RequestLine::of(&last.request.begin)),
-        acknowledged: last
-            .zip(reset)
-            .is_some_and(|(last, reset)| acknowledged(segments, last.request, reset)),
-        race: last.and_then(|last| Some(race(segments, last.request, fin, reset?, side))),
+        acknowledged: last.is_some_and(|last| acknowledged(segments, last.request)),
+        race: last.and_then(|last| race(last.request, fin, reset)),
     }
+}
+
+/// The segments that may have ended the connection.
+fn ends<'a>(segments: &[&'a Segment]) -> Vec<(&'static str, &'a Segment)> {
+    let all = |flag| segments.iter().filter(move |segment| segment.has(flag)).copied();
+    let resets = all(RST).take(1).map(|reset| ("rst", reset));
+    resets.chain(all(FIN).map(|fin| ("fin", fin))).collect()
+}
+
+/// The connection's name: the initial sequence numbers of the client and of the server.
+fn connection(segments: &[&Segment], client: SocketAddr, server: SocketAddr) -> Option<String> {
+    let initial = |from| segments.iter().find(|segment| segment.has(SYN) && segment.source == from);
+    Some(format!("{:08x}{:08x}", initial(client)?.sequence, initial(server)?.sequence))
 }
 
 #[derive(Clone, Copy)]
@@ -139,25 +165,21 @@ fn is_close_notify(segments: &[&Segment]) -> bool {
         && (close_notify.has(FIN) || next.is_some_and(|next| next.has(FIN)))
 }
 
-fn race(
-    segments: &[&Segment],
-    request: &Segment,
-    fin: Option<&Segment>,
-    reset: &Segment,
-    side: Side,
-) -> &'static str {
-    if let Some(fin) = fin {
-        let after_fin = fin.sequence.wrapping_add(fin.payload).wrapping_add(1);
-        return if request.acknowledgement == after_fin { "fin_unprocessed" } else { "fin_in_flight" };
+/// The request met the server's FIN, or the RST of a close that had no FIN.
+fn race(request: &Segment, fin: Option<&Segment>, reset: Option<&Segment>) -> Option<&'static str> {
+    match fin {
+        Some(fin) if request.acknowledgement == fin.sequence.wrapping_add(fin.payload).wrapping_add(1) => {
+            Some("fin_unprocessed")
+        }
+        Some(_) => Some("fin_in_flight"),
+        None => reset.map(|_| "fin_not_sent"),
     }
-    // Without an acknowledgement the client cannot tell whether the request ever arrived.
-    if side != Side::Client || acknowledged(segments, request, reset) { "fin_not_sent" } else { "unknown" }
 }
 
-/// Whether a segment before the reset says that the request has arrived.
-fn acknowledged(segments: &[&Segment], request: &Segment, reset: &Segment) -> bool {
+/// Whether a segment before the first RST says that the request has arrived.
+fn acknowledged(segments: &[&Segment], request: &Segment) -> bool {
     let end = request.sequence.wrapping_add(request.payload);
-    let until_reset = segments.iter().take_while(|segment| **segment != reset);
+    let until_reset = segments.iter().take_while(|segment| !segment.has(RST));
     until_reset
         .into_iter()
         .any(|segment| segment.source == request.destination && segment.acknowledgement == end)
@@ -206,19 +228,20 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(side: Side, lines: &str, expected: &str) {
+    fn check(lines: &str, expected: &str) {
         let segments: Vec<Segment> = lines.lines().map(segment).collect();
-        let evidence = weigh(&segments, CLIENT.parse().unwrap(), SERVER.parse().unwrap(), side);
+        let evidence = weigh(&segments, CLIENT.parse().unwrap(), SERVER.parse().unwrap());
         let ms =
             |seconds: Option<f64>| seconds.map_or("-".into(), |seconds| format!("{:.0}", seconds * 1000.0));
+        let first = |ends: &[End]| ms(ends.first().map(|end| end.seconds));
         let said = format!(
             "R {}/{} idle {} reset {} fin {} response {} {}",
             evidence.rsts_from_server,
             evidence.rsts_from_client,
             ms(evidence.idle),
-            ms(evidence.request_to_reset),
+            first(&evidence.request_to_end),
             ms(evidence.fin_to_request),
-            ms(evidence.since_response),
+            first(&evidence.since_response),
             evidence.race.unwrap_or("-"),
         );
         assert_eq!(said, expected);
@@ -232,27 +255,40 @@ mod tests {
         let lines = format!(
             "{EXCHANGE}\nS FA 600 107 15 0\nC A 603 15 107 5\nS R 603 107 0 0\nC A 610 20 108 0\nS R 610 108 0 0"
         );
-        check(Side::Server, &lines, "R 2/0 idle 600 reset 0 fin 3 response 600 fin_in_flight");
+        check(&lines, "R 2/0 idle 600 reset 0 fin 3 response 600 fin_in_flight");
     }
 
     #[test]
     fn a_request_follows_the_fin() {
         let lines =
             format!("{EXCHANGE}\nS FA 600 107 15 0\nC A 600 15 108 0\nC A 700 15 108 5\nS R 701 108 0 0");
-        check(Side::Client, &lines, "R 1/0 idle 697 reset 1 fin 100 response 698 fin_unprocessed");
+        check(&lines, "R 1/0 idle 697 reset 1 fin 100 response 698 fin_unprocessed");
     }
 
     #[test]
     fn a_request_is_acknowledged_and_reset() {
         let lines = format!("{EXCHANGE}\nC A 600 15 107 5\nS A 600 107 20 0\nS RA 650 107 20 0");
-        check(Side::Client, &lines, "R 1/0 idle 597 reset 50 fin - response 647 fin_not_sent");
+        check(&lines, "R 1/0 idle 597 reset 50 fin - response 647 fin_not_sent");
     }
 
     #[test]
     fn a_request_is_only_reset() {
         let lines = format!("{EXCHANGE}\nC A 600 15 107 5\nS RA 601 107 20 0");
-        check(Side::Client, &lines, "R 1/0 idle 597 reset 1 fin - response 598 unknown");
-        check(Side::Server, &lines, "R 1/0 idle 597 reset 1 fin - response 598 fin_not_sent");
+        check(&lines, "R 1/0 idle 597 reset 1 fin - response 598 fin_not_sent");
+    }
+
+    #[test]
+    fn a_request_is_thrown_away_behind_the_fin() {
+        let lines =
+            format!("{EXCHANGE}\nS FA 600 107 15 0\nC A 603 15 107 5\nS A 604 108 20 0\nC FA 610 20 108 0");
+        check(&lines, "R 0/0 idle 600 reset -3 fin 3 response 597 fin_in_flight");
+    }
+
+    #[test]
+    fn a_connection_is_named_by_both_initial_sequence_numbers() {
+        let segments: Vec<Segment> = EXCHANGE.lines().map(segment).collect();
+        let evidence = weigh(&segments, CLIENT.parse().unwrap(), SERVER.parse().unwrap());
+        assert_eq!(evidence.connection.as_deref(), Some("0000000900000063"));
     }
 
     #[test]
@@ -260,7 +296,7 @@ mod tests {
         let lines = format!(
             "{EXCHANGE}\nS A 600 107 15 31\nS FA 600 138 15 0\nC A 600 15 139 0\nC A 700 15 139 5\nS R 701 139 0 0"
         );
-        check(Side::Client, &lines, "R 1/0 idle 697 reset 1 fin 100 response 101 fin_unprocessed");
+        check(&lines, "R 1/0 idle 697 reset 1 fin 100 response 101 fin_unprocessed");
     }
 
     #[test]
@@ -268,7 +304,7 @@ mod tests {
         let lines = format!(
             "{EXCHANGE}\nS A 600 107 15 31\nS FA 600 138 15 0\nS FA 815 107 15 31\nC A 850 15 139 5\nS R 851 139 0 0"
         );
-        check(Side::Server, &lines, "R 1/0 idle 847 reset 1 fin 250 response 251 fin_unprocessed");
+        check(&lines, "R 1/0 idle 847 reset 1 fin 250 response 251 fin_unprocessed");
     }
 
     #[test]
@@ -286,21 +322,17 @@ mod tests {
 
     #[test]
     fn the_first_request_idles_from_establishment() {
-        check(Side::Client, EXCHANGE, "R 0/0 idle 1 reset - fin - response - -");
+        check(EXCHANGE, "R 0/0 idle 1 reset - fin - response - -");
     }
 
     #[test]
     fn a_syn_that_is_sent_again_begins_no_other_connection() {
         let lines = "C S 0 9 0 0\nS SA 1 1 1 0\nC R 1 1 0 0\nC S 9 9 0 0";
-        check(Side::Client, lines, "R 0/1 idle - reset - fin - response - -");
+        check(lines, "R 0/1 idle - reset - fin - response - -");
     }
 
     #[test]
     fn an_unknown_connection_has_no_idle_time() {
-        check(
-            Side::Standby,
-            "C A 600 15 107 5\nS R 600 107 0 0",
-            "R 1/0 idle - reset 0 fin - response - fin_not_sent",
-        );
+        check("C A 600 15 107 5\nS R 600 107 0 0", "R 1/0 idle - reset 0 fin - response - fin_not_sent");
     }
 }

@@ -10,7 +10,9 @@ pub(crate) struct Rsts {
 /// What the tracer must say of one host. The words are those of the tracer's JSON.
 #[derive(Clone, Copy)]
 pub(crate) struct Line {
-    pub(crate) direction: &'static str,
+    /// Nothing where neither side ended the connection.
+    pub(crate) direction: Option<&'static str>,
+    pub(crate) ended_by: &'static str,
     pub(crate) role: &'static str,
     pub(crate) cause: &'static str,
     /// Where the kernel gives no reason and that makes a difference.
@@ -20,6 +22,10 @@ pub(crate) struct Line {
     /// The application must see it as well.
     pub(crate) errno: Option<&'static str>,
     pub(crate) matched: &'static str,
+    /// Not judged where it says nothing, but for `never` of a request that the server's application has read.
+    pub(crate) request_read: Option<&'static str>,
+    /// Not judged where it says nothing.
+    pub(crate) state: Option<&'static str>,
     pub(crate) idle: Idle,
 }
 
@@ -28,11 +34,14 @@ pub(crate) struct Line {
 pub(crate) enum Idle {
     Demanded,
     IfKnown,
+    /// There is none, whatever the kernel's numbers seem to say.
+    Null,
 }
 
 /// This host's kernel sent the RST.
 pub(crate) const SENT: Line = Line {
-    direction: "sent",
+    direction: Some("sent"),
+    ended_by: "rst",
     role: "server",
     cause: "unknown",
     cause_without_reason: None,
@@ -40,21 +49,31 @@ pub(crate) const SENT: Line = Line {
     mechanism: Some("unknown"),
     errno: None,
     matched: "socket",
+    request_read: None,
+    state: None,
     idle: Idle::IfKnown,
 };
 
 /// A RST ended a socket of this host.
-pub(crate) const RECEIVED: Line = Line {
-    direction: "received",
-    role: "client",
-    cause: "unknown",
-    cause_without_reason: None,
-    race: None,
+pub(crate) const RECEIVED: Line =
+    Line { direction: Some("received"), role: "client", mechanism: None, errno: Some("ECONNRESET"), ..SENT };
+
+/// This host's FIN ended an exchange.
+pub(crate) const FIN_SENT: Line = Line { ended_by: "fin", mechanism: None, ..SENT };
+/// The other side's FIN ended an exchange: the application reads the end, which is no error.
+pub(crate) const FIN_RECEIVED: Line = Line { ended_by: "fin", errno: None, ..RECEIVED };
+/// This host's kernel gave up on a connection that died of silence.
+pub(crate) const LOST: Line = Line {
+    direction: None,
+    ended_by: "timeout",
+    cause: "connection_lost",
     mechanism: None,
-    errno: Some("ECONNRESET"),
-    matched: "socket",
-    idle: Idle::IfKnown,
+    errno: Some("ETIMEDOUT"),
+    ..SENT
 };
+/// This client never got a connection.
+pub(crate) const UNREACHABLE: Line =
+    Line { ended_by: "unreachable", role: "client", cause: "unreachable", errno: None, ..LOST };
 
 /// Nothing happens: the base of the rows of the table.
 pub(crate) const QUIET: Rsts = Rsts { from_server: 0, from_client: 0 };

@@ -1,5 +1,6 @@
 //! From packets to evidence, and from evidence to what the daemon must say.
 
+pub(crate) mod community;
 pub(crate) mod coverage;
 pub(crate) mod describe;
 pub(crate) mod difference;

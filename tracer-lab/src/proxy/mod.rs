@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::oracle::describe::{describe, describe_wire};
-use crate::oracle::evidence::{Side, weigh};
+use crate::oracle::evidence::weigh;
 use crate::proxy::nginx::{Complaints, Nginx};
 use crate::testbed::capture::{Capture, RST, Segment};
 use crate::testbed::daemon::DaemonUnderTest;
@@ -156,9 +156,12 @@ fn agree(resets: &[Reset], segments: &[Segment], client: SocketAddr, server: Soc
     };
     let said = describe(reset);
     ensure!((reset.remote, reset.server) == (server, Some(server)), "not the upstream's: {said}");
-    ensure!((reset.direction.as_str(), reset.role.as_str()) == ("received", "client"), "wrong way: {said}");
+    ensure!(
+        (reset.direction.as_deref(), reset.role.as_str()) == (Some("received"), "client"),
+        "wrong way: {said}"
+    );
     ensure!(reset.cause == "keepalive_race", "not called a race: {said}");
-    let wire = weigh(segments, client, server, Side::Client);
+    let wire = weigh(segments, client, server);
     ensure!(reset.race.as_deref() == wire.race, "the wire says {}: {said}", describe_wire(&wire));
     Ok(())
 }

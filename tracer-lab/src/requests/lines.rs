@@ -11,7 +11,7 @@ use crate::oracle::request_line::RequestLine;
 use crate::testbed::capture::{Capture, Segment};
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network, own_port};
-use crate::testbed::raw;
+use crate::testbed::raw::Raw;
 use crate::testbed::reset::Reset;
 use crate::testbed::scrape::Scrape;
 use crate::testbed::sockets::{connect, listen};
@@ -94,12 +94,16 @@ pub fn friends_and_foes_are_told_apart(family: Family) -> Result<()> {
             (
                 "server",
                 row.server,
-                reported(&resets, |reset| reset.direction == "sent" && reset.remote == client),
+                reported(&resets, |reset| {
+                    reset.direction.as_deref() == Some("sent") && reset.remote == client
+                }),
             ),
             (
                 "client",
                 row.client,
-                reported(&resets, |reset| reset.direction == "received" && reset.local == client),
+                reported(&resets, |reset| {
+                    reset.direction.as_deref() == Some("received") && reset.local == client
+                }),
             ),
         ] {
             let reported = reported.with_context(|| format!("the {who} says nothing of {sent}"))?;
@@ -115,7 +119,8 @@ pub fn a_packet_of_its_own_is_read(family: Family) -> Result<()> {
     let net = Network::build(family)?;
     let tracer = DaemonUnderTest::start_with(&["--request-lines"])?;
     let client = SocketAddr::new(net.client_address().ip(), 40_001);
-    raw::send_payload(&net.client, client, net.server_endpoint(), b"PUT /late?x HTTP/1.1\r\n\r\n")?;
+    Raw { host: &net.client, from: client, to: net.server_endpoint(), sequence: 1 }
+        .payload(0, b"PUT /late?x HTTP/1.1\r\n\r\n")?;
     let resets = tracer.lines.resets(&[net.server.inum()], 1);
     let reported = reported(&resets, |reset| reset.remote == client).context("nothing is said")?;
     ensure!(reported == "PUT /late", "{reported}");
@@ -136,7 +141,8 @@ pub fn what_was_sent_before_the_tracer_started_is_found(family: Family) -> Resul
     net.fail_over()?;
     is_reset(&client)?;
     let resets = tracer.lines.resets(&[net.client.inum()], 1);
-    let reported = reported(&resets, |reset| reset.direction == "received").context("nothing is said")?;
+    let reported = reported(&resets, |reset| reset.direction.as_deref() == Some("received"))
+        .context("nothing is said")?;
     ensure!(reported == "PATCH /before", "{reported}");
     tracer.stop()
 }
@@ -219,8 +225,9 @@ fn reported(resets: &[Reset], fits: impl Fn(&Reset) -> bool) -> Option<String> {
 fn methods_are_counted(scrape: &Scrape, server: SocketAddr, resets: &[Reset]) -> Result<()> {
     for method in ["GET", "CONNECT", "other"] {
         for (direction, role) in [("sent", "server"), ("received", "client")] {
-            let reported =
-                |reset: &&Reset| reset.direction == direction && reset.method.as_deref() == Some(method);
+            let reported = |reset: &&Reset| {
+                reset.direction.as_deref() == Some(direction) && reset.method.as_deref() == Some(method)
+            };
             let lines = resets.iter().filter(reported).count();
             let labels = format!(
                 "cause=\"keepalive_race\",direction=\"{direction}\",method=\"{method}\",role=\"{role}\",server=\"{server}\""

@@ -54,7 +54,7 @@ pub fn races_know_what_came_before(family: Family) -> Result<()> {
         let segments = capture.finish(net.nowhere())?;
         let mut apart = Vec::new();
         for &(client, exchanges) in &raced {
-            let evidence = weigh(&segments, client, server, side);
+            let evidence = weigh(&segments, client, server);
             let reported = young.iter().find(|reset| match side {
                 Side::Client => reset.local == client,
                 _ => reset.remote == client,
@@ -67,7 +67,7 @@ pub fn races_know_what_came_before(family: Family) -> Result<()> {
                 "{exchanges} requests, {} on the wire, {known:?} reported",
                 evidence.answered
             );
-            let wire = [evidence.idle, evidence.request_to_reset];
+            let wire = [evidence.idle, evidence.request_to_end.first().map(|end| end.seconds)];
             for (said, seen) in
                 [reported.idle_seconds, reported.request_to_reset_seconds].into_iter().zip(wire)
             {

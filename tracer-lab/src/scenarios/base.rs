@@ -16,16 +16,17 @@ pub(crate) const ROW: Scenario = Scenario {
     says: "",
     run: idle_connection,
     rsts: QUIET,
+    silent_rsts: QUIET,
     server: None,
     standby: None,
     client: None,
 };
 /// The server's view of a keep-alive race.
 pub(crate) const SERVER_RACE: Line =
-    Line { role: "server", cause: "keepalive_race", idle: Idle::Demanded, ..SENT };
+    Line { cause: "keepalive_race", request_read: Some("never"), idle: Idle::Demanded, ..SENT };
 /// The client's view of a keep-alive race.
 pub(crate) const CLIENT_RACE: Line =
-    Line { role: "client", cause: "keepalive_race", idle: Idle::Demanded, ..RECEIVED };
+    Line { cause: "keepalive_race", request_read: Some("never"), idle: Idle::Demanded, ..RECEIVED };
 
 /// How long connections idle before the next thing happens: far longer than jiffies and the race window.
 pub(crate) const IDLE: Duration = Duration::from_millis(400);

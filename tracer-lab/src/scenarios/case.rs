@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::oracle::describe::{describe, describe_wire};
 use crate::oracle::difference::{View, difference};
 use crate::oracle::evidence::{Side, weigh};
-use crate::oracle::expectation::Line;
+use crate::oracle::expectation::{Line, Rsts};
 use crate::scenarios::outcome::{Outcome, Row};
 use crate::scenarios::scenario::Scenario;
 use crate::testbed::capture::{Capture, Segment};
@@ -91,49 +91,67 @@ impl Case {
         };
         let mut rows = Vec::new();
         for ((side, host), capture) in hosts.into_iter().zip(captures) {
-            let of_host = |reset: &Reset| reset.netns == host.inum();
-            let resets = resets
-                .as_ref()
-                .map(|resets| resets.iter().filter(|&reset| of_host(reset)).cloned().collect());
-            let coverage = tracer.map_or(Coverage::WHOLE, |tracer| tracer.coverage);
-            rows.extend(self.compare(side, &connection, &capture.finish(net.nowhere())?, resets, coverage));
+            let seen = Seen {
+                side,
+                netns: host.inum(),
+                segments: &capture.finish(net.nowhere())?,
+                resets: resets.as_deref(),
+                coverage: tracer.map_or(Coverage::WHOLE, |tracer| tracer.coverage),
+            };
+            rows.extend(self.compare(&connection, &seen));
         }
         net.cut()?;
         Ok(rows)
     }
 
-    fn compare(
-        &self,
-        side: Side,
-        connection: &Connection,
-        segments: &[Segment],
-        resets: Option<Vec<Reset>>,
-        coverage: Coverage,
-    ) -> Option<Row> {
+    fn compare(&self, connection: &Connection, seen: &Seen) -> Option<Row> {
+        let &Seen { side, coverage, .. } = seen;
         let (client, server) = (connection.client_endpoint, connection.server_endpoint);
-        let evidence = weigh(segments, client, server, side);
+        let evidence = weigh(seen.segments, client, server);
         let expected = self.scenario.line(side);
         let errno = match side {
             Side::Server => connection.server_errno,
             Side::Standby => None,
             Side::Client => connection.client_errno,
         };
-        let view =
-            View { side, client, server, evidence: &evidence, errno, resets: resets.as_deref(), coverage };
-        let difference = difference(expected, self.scenario.rsts, &view);
+        let (resets, others): (Vec<_>, Vec<_>) =
+            seen.resets.unwrap_or_default().iter().cloned().partition(|reset| reset.netns == seen.netns);
+        let view = View {
+            side,
+            client,
+            server,
+            evidence: &evidence,
+            errno,
+            resets: seen.resets.map(|_| resets.as_slice()),
+            twin: others.first(),
+            read: connection.last_request_is_read(),
+            coverage,
+        };
+        let difference = difference(expected, self.scenario.rsts(side), &view);
         // A standby that runs no part, and is not accused of one, needs no row.
         let idle_standby = side == Side::Standby && expected.is_none() && difference.is_none();
         (!idle_standby).then(|| Row {
             side,
             wire: describe_wire(&evidence),
-            tracer: resets.map_or("-".to_owned(), |resets| match resets.as_slice() {
-                [] => "nothing".to_owned(),
-                resets => resets.iter().map(describe).collect::<Vec<_>>().join(" + "),
-            }),
+            tracer: match (seen.resets, resets.as_slice()) {
+                (None, _) => "-".to_owned(),
+                (_, []) => "nothing".to_owned(),
+                (_, resets) => resets.iter().map(describe).collect::<Vec<_>>().join(" + "),
+            },
             difference,
             unseen: expected.is_some_and(|line| !coverage.shows(line)),
         })
     }
+}
+
+/// What is seen of one host.
+struct Seen<'a> {
+    side: Side,
+    netns: u64,
+    segments: &'a [Segment],
+    /// What the tracer said of all hosts, if it was asked.
+    resets: Option<&'a [Reset]>,
+    coverage: Coverage,
 }
 
 impl Scenario {
@@ -143,6 +161,15 @@ impl Scenario {
             Side::Server => self.server.as_ref(),
             Side::Standby => self.standby.as_ref(),
             Side::Client => self.client.as_ref(),
+        }
+    }
+
+    /// The RST segments that must be on the wire at this side; whatever there is at a standby that runs no part.
+    pub(crate) fn rsts(&self, side: Side) -> Option<Rsts> {
+        match (self.line(side), side) {
+            (Some(_), _) => Some(self.rsts),
+            (None, Side::Standby) => None,
+            (None, _) => Some(self.silent_rsts),
         }
     }
 

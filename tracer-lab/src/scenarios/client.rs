@@ -20,7 +20,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         says: "the client closes with the response unread",
         run: close_with_unread_response,
         rsts: BY_CLIENT,
-        server: Some(Line { cause: "after_response", ..SERVER }),
+        server: Some(Line { cause: "client_abort", ..SERVER }),
         client: Some(Line { cause: "client_abort", mechanism: Some("unread_close"), ..CLIENT }),
         ..ROW
     },

@@ -4,9 +4,16 @@ pub(crate) mod base;
 pub mod batch;
 pub mod case;
 mod client;
-mod close_notify;
+mod fast_open;
+mod fin;
+mod ignored;
+mod last_word;
+mod late;
+mod lost;
+mod middlebox;
 mod multipath;
 pub mod outcome;
+mod pooled;
 mod protocol;
 mod quiet;
 mod race;
@@ -14,6 +21,8 @@ pub(crate) mod record;
 pub mod scenario;
 mod server;
 mod stale;
+mod unread;
+mod upload;
 
 use crate::scenarios::scenario::Scenario;
 
@@ -21,12 +30,21 @@ use crate::scenarios::scenario::Scenario;
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
     [
         race::ROWS,
-        close_notify::ROWS,
+        pooled::ROWS,
+        last_word::ROWS,
+        fin::ROWS,
+        unread::ROWS,
+        upload::ROWS,
         server::ROWS,
         stale::ROWS,
+        late::ROWS,
+        middlebox::ROWS,
+        lost::ROWS,
         client::ROWS,
+        fast_open::ROWS,
         multipath::ROWS,
         protocol::ROWS,
+        ignored::ROWS,
         quiet::ROWS,
     ]
     .into_iter()

@@ -6,6 +6,7 @@ use crate::oracle::expectation::{BY_CLIENT, BY_SERVER, Line, RECEIVED, SENT};
 use crate::scenarios::base::{CLIENT_RACE, IDLE, ROW, SERVER_RACE};
 use crate::scenarios::scenario::Scenario;
 use crate::testbed::network::Network;
+use crate::testbed::raw::Raw;
 use crate::testbed::wait::let_pass;
 use crate::traffic::connection::Connection;
 
@@ -16,7 +17,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         run: close_with_unread_request,
         rsts: BY_SERVER,
         server: Some(Line { race: Some("fin_not_sent"), mechanism: Some("unread_close"), ..SERVER_RACE }),
-        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
+        client: Some(Line { race: Some("fin_not_sent"), ..CLIENT_RACE }),
         ..ROW
     },
     Scenario {
@@ -29,6 +30,22 @@ pub(crate) const ROWS: &[Scenario] = &[
         client: Some(Line { role: "client", cause: "no_request", mechanism: Some("disconnect"), ..SENT }),
         ..ROW
     },
+    Scenario {
+        name: "mptcp-bad-token",
+        says: "a SYN asks to join an MPTCP connection that the server does not have",
+        run: join_nothing,
+        rsts: BY_SERVER,
+        // The lab sent the SYN past the client's kernel.
+        silent_rsts: BY_SERVER,
+        server: Some(Line {
+            cause: "backlog_overflow",
+            cause_without_reason: Some("unknown"),
+            mechanism: Some("listener"),
+            matched: "none",
+            ..SENT
+        }),
+        ..ROW
+    },
 ];
 
 fn close_with_unread_request(net: &Network) -> Result<Connection<'_>> {
@@ -39,6 +56,14 @@ fn close_with_unread_request(net: &Network) -> Result<Connection<'_>> {
     connection.server_has_the_request_unread()?;
     connection.server_closes();
     connection.client_is_gone()?;
+    Ok(connection)
+}
+
+fn join_nothing(net: &Network) -> Result<Connection<'_>> {
+    let connection = Connection::none_multipath(net)?;
+    let (from, to) = (connection.client_endpoint, connection.server_endpoint);
+    Raw { host: &net.client, from, to, sequence: 1 }.mptcp_join()?;
+    net.server.has_sent_resets(1)?;
     Ok(connection)
 }
 

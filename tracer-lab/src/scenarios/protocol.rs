@@ -6,7 +6,7 @@ use crate::oracle::expectation::{BY_CLIENT, Line, SENT};
 use crate::scenarios::base::ROW;
 use crate::scenarios::scenario::Scenario;
 use crate::testbed::network::Network;
-use crate::testbed::raw;
+use crate::testbed::raw::Raw;
 use crate::traffic::connection::Connection;
 
 /// Nobody's: the client chose another initial sequence number, but for one of 4 billion.
@@ -24,7 +24,8 @@ pub(crate) const ROWS: &[Scenario] = &[Scenario {
 fn unacceptable_ack(net: &Network) -> Result<Connection<'_>> {
     net.lose_packets_to_server()?;
     let connection = Connection::unanswered(net)?;
-    raw::send_syn_ack(&net.server, connection.server_endpoint, connection.client_endpoint, NEVER_SENT)?;
+    let (from, to) = (connection.server_endpoint, connection.client_endpoint);
+    Raw { host: &net.server, from, to, sequence: 1 }.syn_ack(NEVER_SENT)?;
     net.client.has_sent_resets(1)?;
     Ok(connection)
 }

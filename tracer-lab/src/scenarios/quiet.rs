@@ -8,9 +8,12 @@ use crate::scenarios::base::{ROW, idle_connection};
 use crate::scenarios::scenario::Scenario;
 use crate::testbed::diag::State::TimeWait;
 use crate::testbed::network::Network;
-use crate::testbed::raw;
+use crate::testbed::raw::Raw;
 use crate::testbed::wait::until;
 use crate::traffic::connection::Connection;
+
+/// Of a client that ships its logs.
+const MESSAGES: u32 = 20;
 
 pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
@@ -26,15 +29,21 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
-        name: "payload-to-time-wait",
-        says: "payload arrives at the server's time-wait socket after both sides have closed",
-        run: payload_into_time_wait,
+        name: "logs-client-closes",
+        says: "a client sends many messages to a server that never answers, and closes",
+        run: logs_and_client_closes,
         ..ROW
     },
     Scenario {
-        name: "user-timeout",
-        says: "the server's user timeout gives up on a response that is not acknowledged",
-        run: user_timeout,
+        name: "logs-server-closes",
+        says: "a client sends many messages to a server that never answers, and the server closes",
+        run: logs_and_server_closes,
+        ..ROW
+    },
+    Scenario {
+        name: "payload-to-time-wait",
+        says: "payload arrives at the server's time-wait socket after both sides have closed",
+        run: payload_into_time_wait,
         ..ROW
     },
 ];
@@ -55,6 +64,29 @@ fn server_closes_idle(net: &Network) -> Result<Connection<'_>> {
     Ok(connection)
 }
 
+fn logs_and_client_closes(net: &Network) -> Result<Connection<'_>> {
+    let mut connection = logs(net)?;
+    connection.client_closes();
+    connection.server_reads_the_end()?;
+    connection.server_closes();
+    Ok(connection)
+}
+
+fn logs_and_server_closes(net: &Network) -> Result<Connection<'_>> {
+    let mut connection = logs(net)?;
+    connection.server_closes();
+    connection.client_reads_the_end()?;
+    connection.client_closes();
+    Ok(connection)
+}
+
+fn logs(net: &Network) -> Result<Connection<'_>> {
+    let connection = Connection::open(net)?;
+    connection.client_goes_on(MESSAGES, Duration::from_millis(10))?;
+    connection.server_reads_pieces(MESSAGES)?;
+    Ok(connection)
+}
+
 fn payload_into_time_wait(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.server_closes();
@@ -64,27 +96,10 @@ fn payload_into_time_wait(net: &Network) -> Result<Connection<'_>> {
     // The client's kernel has forgotten the connection, and would reset the answer.
     net.hold_packets_to_client()?;
     let answered = net.server.tcp_counter("OutSegs")? + 1;
-    raw::send_payload(
-        &net.client,
-        connection.client_endpoint,
-        connection.server_endpoint,
-        b"a late request",
-    )?;
+    let (from, to) = (connection.client_endpoint, connection.server_endpoint);
+    Raw { host: &net.client, from, to, sequence: 1 }.payload(0, b"a late request")?;
     until("the time-wait socket to answer", || {
         Ok((net.server.tcp_counter("OutSegs")? >= answered).then_some(()))
     })?;
-    Ok(connection)
-}
-
-fn user_timeout(net: &Network) -> Result<Connection<'_>> {
-    let mut connection = idle_connection(net)?;
-    connection.server_gives_up_after(Duration::from_millis(300))?;
-    connection.server_acknowledges_at_once()?;
-    connection.client_requests()?;
-    connection.server_reads_the_request()?;
-    connection.client_is_acknowledged()?;
-    net.hold_packets_to_client()?;
-    connection.server_responds()?;
-    connection.server_is_gone()?;
     Ok(connection)
 }

@@ -14,8 +14,10 @@ pub struct Scenario {
     pub says: &'static str,
     /// Runs it, and leaves the sockets as they are at the end.
     pub(crate) run: fn(&Network) -> Result<Connection<'_>>,
-    /// RST segments on the wire.
+    /// RST segments on the wire, where a host is that the tracer must speak of.
     pub(crate) rsts: Rsts,
+    /// The same where a host is that it must not speak of.
+    pub(crate) silent_rsts: Rsts,
     /// The one line that the tracer prints about each host; nothing else may be said of it.
     pub(crate) server: Option<Line>,
     pub(crate) standby: Option<Line>,

@@ -10,6 +10,9 @@ use crate::traffic::connection::Connection;
 
 const STALE: Line = Line { cause: "stale_connection", matched: "none", ..SENT };
 
+/// The client's view: nothing shows it who forgot the connection.
+const REUSED: Line = Line { cause: "reset_on_reuse", request_read: None, ..CLIENT_RACE };
+
 pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "syn-to-closed-port",
@@ -26,7 +29,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         run: failover_to_a_listener,
         rsts: BY_SERVER,
         standby: Some(Line { mechanism: Some("listener"), ..STALE }),
-        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
+        client: Some(REUSED),
         ..ROW
     },
     Scenario {
@@ -36,7 +39,7 @@ pub(crate) const ROWS: &[Scenario] = &[
         run: failover_with_same_tuple,
         rsts: BY_SERVER,
         standby: Some(Line { mechanism: Some("listener"), ..STALE }),
-        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
+        client: Some(REUSED),
         ..ROW
     },
     Scenario {
@@ -45,13 +48,13 @@ pub(crate) const ROWS: &[Scenario] = &[
         run: failover_to_nobody,
         rsts: BY_SERVER,
         standby: Some(Line { role: "unknown", mechanism: Some("no_socket"), ..STALE }),
-        client: Some(Line { race: Some("unknown"), ..CLIENT_RACE }),
+        client: Some(REUSED),
         ..ROW
     },
 ];
 
 fn closed_port(net: &Network) -> Result<Connection<'_>> {
-    Connection::refused(net)
+    Connection::failed(net)
 }
 
 fn failover_to_a_listener(net: &Network) -> Result<Connection<'_>> {
@@ -63,7 +66,7 @@ fn failover_to_a_listener(net: &Network) -> Result<Connection<'_>> {
 fn failover_with_same_tuple(net: &Network) -> Result<Connection<'_>> {
     let mut connection = idle_connection(net)?;
     connection.standby_listens()?;
-    let elsewhere = Network::build(net.family)?;
+    let elsewhere = Network::build_for_port(net.family, net.port)?;
     let mut other = Connection::open_from(&elsewhere, connection.client_endpoint)?;
     other.exchange()?;
     other.server_closes();

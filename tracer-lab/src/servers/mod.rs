@@ -12,7 +12,7 @@ mod plain;
 mod setting;
 mod software;
 mod table;
-mod watch;
+pub(crate) mod watch;
 
 use std::net::SocketAddr;
 use std::process;

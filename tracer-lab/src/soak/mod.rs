@@ -4,8 +4,10 @@
 //! (SNMP counters), the wire (a capture on every host) and the applications (errors of their sockets) are the evidence.
 //! What others on this host do meanwhile is known from what the tracer with the large ring records.
 
+mod figures;
 mod kinds;
 mod pair;
+mod parts;
 mod run;
 mod tally;
 mod verdicts;

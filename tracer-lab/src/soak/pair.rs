@@ -1,7 +1,7 @@
 //! Both ends of one connection of the soak, cheap enough to have thousands.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -135,6 +135,23 @@ impl<'net> Pair<'net> {
     pub(crate) fn client_has_unread(&self) -> Result<()> {
         ensure!(self.client()?.peek(&mut [0])? == 1, "the server has closed");
         Ok(())
+    }
+
+    /// A few bytes: the client's last word.
+    pub(crate) fn client_says(&self, bytes: usize) -> Result<()> {
+        Ok(self.client()?.write_all(&vec![21; bytes])?)
+    }
+
+    pub(crate) fn server_hears(&self, bytes: usize) -> Result<()> {
+        Ok(self.server()?.read_exact(&mut vec![0; bytes])?)
+    }
+
+    pub(crate) fn client_shuts_down(&self) -> Result<()> {
+        Ok(self.client()?.shutdown(Shutdown::Write)?)
+    }
+
+    pub(crate) fn server_shuts_down(&self) -> Result<()> {
+        Ok(self.server()?.shutdown(Shutdown::Write)?)
     }
 
     pub(crate) fn server_closes(&mut self) {

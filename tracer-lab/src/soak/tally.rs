@@ -32,6 +32,8 @@ pub(crate) struct Evidence {
     errors: u64,
     /// Sockets that were established when their own application ended them without a FIN.
     own_ends: u64,
+    /// Sockets that had closed when a RST ended them.
+    uncounted: u64,
 }
 
 impl Evidence {
@@ -58,6 +60,7 @@ impl Evidence {
             let errors = [connection.server.errno, connection.client.errno];
             self.errors += errors.iter().flatten().count() as u64;
             self.own_ends += u64::from(connection.kind.own_end != OwnEnd::Nobody);
+            self.uncounted += u64::from(connection.kind.uncounted);
         }
         self
     }
@@ -74,9 +77,12 @@ impl Evidence {
 
 impl fmt::Display for Evidence {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { out_rsts, ended, captured_sent, captured_received, errors, own_ends } = self;
+        let Self { out_rsts, ended, captured_sent, captured_received, errors, own_ends, uncounted } = self;
         write!(out, "sent: {out_rsts} OutRsts, {captured_sent} captured; ")?;
-        write!(out, "received: {ended} AttemptFails and EstabResets less {own_ends} own ends, ")?;
+        write!(
+            out,
+            "received: {ended} AttemptFails and EstabResets less {own_ends} own ends and with {uncounted} closed before, "
+        )?;
         write!(out, "{captured_received} captured, {errors} errors")
     }
 }
@@ -136,7 +142,11 @@ pub(crate) fn differences(seen: &Evidence, large: &Counts, small: &Counts) -> Ve
     let pairs = [
         ("RST segments sent, captured and OutRsts", seen.captured_sent, seen.out_rsts),
         ("connections that a RST reached, captured and by their errors", seen.captured_received, received),
-        ("AttemptFails and EstabResets, and errors with own ends", seen.ended, received + seen.own_ends),
+        (
+            "AttemptFails and EstabResets, and errors with own ends",
+            seen.ended,
+            received + seen.own_ends - seen.uncounted,
+        ),
         ("segments sent, of the large ring and captured", large.own.segments_sent, seen.captured_sent),
         ("segments sent, of the small ring and captured", small.own.segments_sent, seen.captured_sent),
         ("segments received, of the large ring and by errors", large.own.segments_received, received),

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::soak::kinds::KINDS;
+use crate::soak::figures::Figures;
+use crate::soak::kinds::{Ended, KINDS, Kind};
 use crate::soak::run::{Completed, End};
 use crate::testbed::reset::Reset;
 
@@ -19,6 +20,7 @@ pub(crate) struct Verdicts {
     missing: usize,
     /// Whatever else is not as it should be.
     wrong: Vec<String>,
+    figures: Figures,
 }
 
 /// How many lines the tracer must print about these connections.
@@ -41,14 +43,22 @@ impl Verdicts {
         for reset in resets {
             reported.entry((reset.netns, reset.local, reset.remote)).or_default().push(reset);
         }
-        let mut verdicts =
-            Self { confusion: BTreeMap::new(), lines: resets.len(), missing: 0, wrong: Vec::new() };
+        let mut verdicts = Self {
+            confusion: BTreeMap::new(),
+            lines: resets.len(),
+            missing: 0,
+            wrong: Vec::new(),
+            figures: Figures::default(),
+        };
         for completed in completed {
             for (side, own, other, causes) in ends(completed) {
                 let lines = reported.remove(&(own.netns, own.endpoint, other.endpoint)).unwrap_or_default();
                 let number = KINDS.iter().position(|known| known.name == completed.kind.name);
                 let counts = verdicts.confusion.entry((number.unwrap_or(KINDS.len()), side)).or_default();
-                let said = said(own, side, &lines);
+                if let [line] = lines.as_slice() {
+                    verdicts.figures.add(completed.kind, side, line);
+                }
+                let said = said(completed.kind, own, side, &lines);
                 *counts.entry(said.to_owned()).or_default() += 1;
                 match (causes, lines.as_slice()) {
                     ([], []) => {}
@@ -92,6 +102,7 @@ impl Verdicts {
         if self.wrong.len() > SHOWN {
             shown.push(format!("and {} more wrong lines", self.wrong.len() - SHOWN));
         }
+        shown.extend(self.figures.differences());
         shown
     }
 }
@@ -103,18 +114,25 @@ impl fmt::Display for Verdicts {
             let counts: Vec<_> = counts.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
             writeln!(out, "{name:<28} {side}  {}", counts.join(", "))?;
         }
+        write!(out, "{}", self.figures)?;
         writeln!(out, "{}", self.summary())
     }
 }
 
 /// What the tracer said of this end, in a word or two.
-fn said<'a>(own: &End, side: &str, lines: &[&'a Reset]) -> &'a str {
+fn said<'a>(kind: &Kind, own: &End, side: &str, lines: &[&'a Reset]) -> &'a str {
     let role = if side == "S" { "server" } else { "client" };
-    // Only a RST from elsewhere leaves an error in the socket.
-    let direction = if own.errno.is_some() { "received" } else { "sent" };
+    let (ended_by, sent) = match kind.ended {
+        // Only a RST from elsewhere leaves an error in the socket.
+        Ended::Rst => ("rst", own.errno.is_none()),
+        Ended::FinOfServer => ("fin", side == "S"),
+        Ended::FinOfClient => ("fin", side == "C"),
+    };
+    let direction = if sent { "sent" } else { "received" };
     match lines {
         [] => "-",
-        [line] if line.direction != direction => "wrong direction",
+        [line] if line.direction.as_deref() != Some(direction) => "wrong direction",
+        [line] if line.ended_by != ended_by => "another end",
         [line] if line.role != role => "another role",
         [line] => line.cause.as_str(),
         _ => "more than one",

@@ -162,6 +162,15 @@ fn segments_before_last(file: &Path) -> Result<Option<Vec<Segment>>> {
     Ok(None)
 }
 
+/// The TCP segment in a frame, if there is a whole one; nobody saw when.
+pub(crate) fn segment_of(frame: &[u8]) -> Option<Segment> {
+    let packet = LaxSlicedPacket::from_ethernet(frame).ok()?;
+    match (&packet.net, &packet.transport) {
+        (Some(net), Some(TransportSlice::Tcp(tcp))) => segment(Duration::ZERO, net, tcp),
+        _ => None,
+    }
+}
+
 fn segment(time: Duration, net: &LaxNetSlice, tcp: &TcpSlice) -> Option<Segment> {
     // What is behind the IP headers is as long as they say: captured is only how it begins.
     let (source, destination, length) = match net {

@@ -46,6 +46,8 @@ pub(crate) struct Status {
     pub(crate) state: State,
     /// Bytes sent and not yet acknowledged.
     pub(crate) unacknowledged: u32,
+    /// How often it has sent the oldest of them again.
+    pub(crate) retransmissions: u8,
 }
 
 /// A way to ask one host.
@@ -107,7 +109,7 @@ fn answer(reply: &[u8]) -> Result<Option<Status>> {
         },
         _ => bail!("sock_diag gives a short answer"),
     }
-    let (state, timer) = (reply[HEADER + 1], reply[HEADER + 2]);
+    let (state, timer, retransmissions) = (reply[HEADER + 1], reply[HEADER + 2], reply[HEADER + 3]);
     let state = match (state, timer) {
         (1, _) => State::Established,
         (2, _) => State::SynSent,
@@ -123,5 +125,5 @@ fn answer(reply: &[u8]) -> Result<Option<Status>> {
     };
     // Past family, state, timer, retransmissions, the endpoints, the timer's time and the receive queue.
     let unacknowledged = word(HEADER + 4 + 48 + 4 + 4).context("sock_diag gives a short answer")?;
-    Ok(Some(Status { state, unacknowledged }))
+    Ok(Some(Status { state, unacknowledged, retransmissions }))
 }

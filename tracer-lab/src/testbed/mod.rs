@@ -22,3 +22,4 @@ pub(crate) mod server;
 pub mod shared;
 pub(crate) mod sockets;
 pub mod wait;
+pub(crate) mod watch;

@@ -15,9 +15,11 @@ use anyhow::Result;
 
 use crate::testbed::host::{Host, wire};
 use crate::testbed::wait::until;
+use crate::testbed::watch::Watch;
 
-/// The server's port.
-const PORT: u16 = 8080;
+/// The ports of servers that are nobody else's at the moment: the daemon knows servers, not namespaces, and must not
+/// take the closes of one scenario for the timeout of another's server.
+const PORTS: std::ops::Range<u16> = 10_000..30_000;
 /// RFC 863: datagrams to it are nobody's.
 const DISCARD: u16 = 9;
 /// Bytes on the wire with the Ethernet header.
@@ -51,16 +53,18 @@ pub(crate) struct Network {
     router: Host,
     pub(crate) family: Family,
     /// The server's.
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Network {
-    /// Builds the hosts and connects them.
+    /// Builds the hosts and connects them; the server's port is its own.
     pub(crate) fn build(family: Family) -> Result<Self> {
-        Self::build_for_port(family, PORT)
+        static BUILT: AtomicU16 = AtomicU16::new(0);
+        let built = BUILT.fetch_add(1, Ordering::Relaxed) % (PORTS.end - PORTS.start);
+        Self::build_for_port(family, PORTS.start + built)
     }
 
-    /// The same with a server's port that no other lab uses.
+    /// The same with this port of the server.
     pub(crate) fn build_for_port(family: Family, port: u16) -> Result<Self> {
         let net = Self {
             client: Host::create("c")?,
@@ -181,6 +185,25 @@ impl Network {
         let client = SocketAddr::new(self.client_address().ip(), DISCARD);
         let headers = if client.is_ipv4() { 14 + 20 + 8 } else { 14 + 40 + 8 };
         self.router.datagram(client, &vec![0; frame - headers])
+    }
+
+    /// The sequence numbers of what passes the router from now on.
+    pub(crate) fn watch(&self) -> Result<Watch> {
+        Watch::start(&self.router)
+    }
+
+    /// Nobody answers for the server's address any more on the client's own network.
+    pub(crate) fn client_finds_no_neighbour(&self) -> Result<()> {
+        for family in ["ipv4", "ipv6"] {
+            self.client.sysctl(&format!("net.{family}.neigh.eth0.retrans_time_ms"), "50")?;
+        }
+        self.client.ip("route add 10.77.1.1/32 dev eth0\nroute add fd77:1::1/128 dev eth0")
+    }
+
+    /// The client's kernel sends again as soon as others do.
+    pub(crate) fn client_sends_again_soon(&self) -> Result<()> {
+        self.client.ip("route change default via 10.77.2.254 rto_min 200ms
+            route change default via fd77:2::fe rto_min 200ms")
     }
 
     /// Cuts all links: what the hosts' kernels still say while the scenario is cleaned up reaches nobody.

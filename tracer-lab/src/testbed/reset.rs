@@ -1,4 +1,4 @@
-//! A reset as the tracer's JSON tells it: the contract, read from the outside.
+//! An incident as the tracer's JSON tells it: the contract, read from the outside.
 
 use std::net::SocketAddr;
 
@@ -47,7 +47,12 @@ const FIELDS: [&str; 33] = [
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the README explains them")]
 pub struct Reset {
-    pub direction: String,
+    /// Null where it is not known at either end.
+    pub connection: Option<String>,
+    pub community_id: String,
+    /// Null where neither side ended it.
+    pub direction: Option<String>,
+    pub ended_by: String,
     pub role: String,
     pub cause: String,
     pub race: Option<String>,
@@ -59,6 +64,9 @@ pub struct Reset {
     pub netns: u64,
     pub errno: Option<String>,
     pub matched: String,
+    pub twin: bool,
+    pub request_read: String,
+    pub state: Option<String>,
     pub idle_seconds: Option<f64>,
     pub request_to_reset_seconds: Option<f64>,
     pub fin_to_request_seconds: Option<f64>,
@@ -67,6 +75,8 @@ pub struct Reset {
     pub requests: Option<u32>,
     pub method: Option<String>,
     pub path: Option<String>,
+    /// A sentence for a person.
+    pub explanation: String,
 }
 
 impl Reset {

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context as _, Result};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpFastOpenConnect;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::testbed::host::Host;
@@ -16,12 +18,27 @@ pub(crate) fn listen(net: &Network, host: &Host, backlog: i32) -> Result<TcpList
 
 /// The same at another port.
 pub(crate) fn listen_on(net: &Network, host: &Host, port: u16, backlog: i32) -> Result<TcpListener> {
+    listen_for(net, host, Protocol::TCP, port, backlog)
+}
+
+/// A listening socket of a server that speaks MPTCP.
+pub(crate) fn listen_multipath(net: &Network, backlog: i32) -> Result<TcpListener> {
+    listen_for(net, &net.server, Protocol::MPTCP, net.port, backlog)
+}
+
+fn listen_for(
+    net: &Network,
+    host: &Host,
+    protocol: Protocol,
+    port: u16,
+    backlog: i32,
+) -> Result<TcpListener> {
     let (domain, address): (_, IpAddr) = match net.family {
         Family::V4 => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
         Family::V6 | Family::Mapped => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
     };
     host.enter(|| {
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(domain, Type::STREAM, Some(protocol))?;
         socket.set_reuse_address(true)?;
         if domain == Domain::IPV6 {
             socket.set_only_v6(net.family == Family::V6)?;
@@ -66,6 +83,13 @@ pub(crate) fn connect(
     let client = client(net, net.client_address())?;
     SockRef::from(&client).connect(&server.into())?;
     Ok((client, accept(listener)?))
+}
+
+/// A client that sends what it says first together with its SYN.
+pub(crate) fn fast_client(net: &Network, from: SocketAddr) -> Result<TcpStream> {
+    let client = client(net, from)?;
+    setsockopt(&client, TcpFastOpenConnect, &true)?;
+    Ok(client)
 }
 
 /// The connection that waits first, accepted.

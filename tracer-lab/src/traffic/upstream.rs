@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use socket2::SockRef;
 use tempfile::TempDir;
 
-use crate::oracle::evidence::{Side, weigh};
+use crate::oracle::evidence::weigh;
 use crate::testbed::capture::{Capture, FIN, RST, SYN, Segment};
 use crate::testbed::network::{Family, Network};
 use crate::testbed::sockets::{client_here, listen};
@@ -190,7 +190,7 @@ fn tally(segments: &[Segment], server: SocketAddr) -> Tally {
         connections.entry(client).or_default().push(segment);
     }
     for (client, of_connection) in connections {
-        let evidence = weigh(segments, client, server, Side::Client);
+        let evidence = weigh(segments, client, server);
         let answered = evidence.answered as usize;
         tally.answered += answered;
         tally.reuses += answered.saturating_sub(1);

@@ -170,7 +170,8 @@ fn check_absent(absent: &str, seen: &[&str]) -> Result<()> {
     until(&format!("{seen:?} without {absent}"), || Ok((all().len() >= seen.len()).then_some(())))?;
 
     let ended = daemon.end(Signal::SIGTERM)?;
-    let mut directions: Vec<_> = all().iter().map(|line| line.direction.clone()).collect();
+    let mut directions: Vec<_> =
+        all().iter().map(|line| line.direction.clone().unwrap_or_default()).collect();
     directions.sort();
     assert_eq!(directions, seen, "without {absent}");
     let warned = ended.stderr.lines().any(|line| line.contains("WARN") && line.contains(absent));

@@ -77,7 +77,7 @@ fn the_tab_key_reaches_every_control_in_order() -> Result<()> {
     let browser = busy(1, str::to_owned)?;
     browser.run("document.activeElement.blur()")?;
     let count = browser.run(&format!("{CONTROLS} return controls.length"))?.as_u64().unwrap_or_default();
-    assert!(count > 15, "only {count} controls");
+    assert!(count > 12, "only {count} controls");
     let focused = format!("{CONTROLS} return controls.indexOf(document.activeElement)");
     for number in 0..count {
         browser.press(Key::Tab)?;
@@ -95,7 +95,7 @@ fn a_long_list_is_shown_in_part_until_all_is_asked_for() -> Result<()> {
     }
     let browser = busy(40, str::to_owned)?;
     for (list, items, part, button) in [
-        ("#advice article", 80, 5, "advice-more"),
+        ("#advice article", 40, 5, "advice-more"),
         ("#servers article", 80, 8, "servers-more"),
         ("#incidents tbody", 80, 50, "incidents-more"),
     ] {

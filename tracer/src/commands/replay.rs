@@ -115,15 +115,18 @@ struct TimeoutView {
     server: SocketAddr,
     role: &'static str,
     keepalive_timeout_seconds: f64,
+    keepalive_timeout_upper_seconds: f64,
     keepalive_timeout_samples: u64,
 }
 
 impl TimeoutView {
     fn new(role: Role, server: SocketAddr, timeout: Timeout) -> Self {
+        let seconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e6;
         Self {
             server,
             role: role.name(),
-            keepalive_timeout_seconds: (timeout.value.as_secs_f64() * 1e6).round() / 1e6,
+            keepalive_timeout_seconds: seconds(timeout.lower),
+            keepalive_timeout_upper_seconds: seconds(timeout.upper),
             keepalive_timeout_samples: timeout.samples,
         }
     }
@@ -131,11 +134,17 @@ impl TimeoutView {
 
 impl fmt::Display for TimeoutView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { server, role, keepalive_timeout_seconds, keepalive_timeout_samples } = self;
-        write!(
-            f,
-            "{server} (role {role}) closes idle connections after {keepalive_timeout_seconds:.3} s, \
-             as {keepalive_timeout_samples} closes show"
-        )
+        let Self {
+            server,
+            role,
+            keepalive_timeout_seconds: lower,
+            keepalive_timeout_upper_seconds: upper,
+            keepalive_timeout_samples: samples,
+        } = self;
+        write!(f, "{server} (role {role}) closes idle connections after {lower:.3} s")?;
+        if upper > lower {
+            write!(f, " to {upper:.3} s")?;
+        }
+        write!(f, ", as {samples} closes show")
     }
 }

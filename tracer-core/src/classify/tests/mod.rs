@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::{
     cause::{Cause, Crossing},
-    knowledge::Knowledge,
     mechanism::{Ended, Errno, Mechanism},
     rules::{Context, RacePolicy},
     verdict::{Verdict, classify},
 };
 use crate::{
+    keepalive::Knowledge,
     matching::{Ending, FirstFin, Found, Incident, Known, Unmatched},
     model::{LastPayload, Role, Segment, Side, SocketSnapshot, TcpState},
     testing::{

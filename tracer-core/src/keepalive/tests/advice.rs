@@ -102,7 +102,7 @@ fn nginx_before_node_with_defaults_reads_like_this() {
     assert_eq!(
         advice.text,
         "10.0.0.5:8080 closes connections that were idle for 6 s (142 closes seen) while this host's clients still \
-         keep them; 37 requests met such a close and failed. Let the client close first: let it keep idle connections \
+         keep them; 37 requests met such a close and were reset. Let the client close first: let it keep idle connections \
          for 5 s at most, or let the server wait 65 s. nginx as client: `keepalive_timeout 5s;  # in the upstream \
          block`. Node.js as server: `server.keepAliveTimeout = 65000`."
     );
@@ -110,9 +110,9 @@ fn nginx_before_node_with_defaults_reads_like_this() {
     assert_eq!(
         shown["evidence"],
         json!({
-            "server_timeout_seconds": 6.003, "server_timeout_samples": 142, "client_timeout_seconds": null,
+            "server_timeout_seconds": 6.003, "server_timeout_upper_seconds": 6.003, "server_timeout_samples": 142, "client_timeout_seconds": null,
             "client_timeout_samples": 0, "idle_closes_by_server": 142, "idle_closes_by_client": 0, "races": 37,
-            "requests_per_connection": null, "reuses": null, "late_reuses": null,
+            "requests_per_connection": null, "path_bound_seconds": null, "reuses": null, "late_reuses": null,
         })
     );
     assert_eq!(shown["suggested"]["client_timeout_seconds"], 5.0);

@@ -1,6 +1,8 @@
 //! What closes tell of a keep-alive timeout, and what advice follows: each test is a short history of one server.
 
 mod advice;
+mod evidence;
+mod sweeps;
 
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use proptest::prelude::*;
 
 use super::{AdviceView, LostRequest, Review, ServerProfiles};
 use crate::{
-    matching::IdleClose,
+    matching::{Close, EndedBy, Rest},
     model::{Flow, KernelNs, Role, Side, WallClock},
 };
 
@@ -64,10 +66,38 @@ impl History {
 
     fn close(mut self, by: Side, age: f64, exchanged: bool) -> Self {
         let idle = Duration::from_secs_f64(age);
-        let requests = Some(if exchanged { 30 } else { 0 });
-        let close = IdleClose { at: self.now, flow: self.flow, role: Some(self.role), by, idle, requests };
-        self.profiles.close(&close);
+        self.closed(&Close { rest: Rest::Idle(idle), asked: exchanged, ..self.a_close(by) });
         self
+    }
+
+    /// The close of a connection that carried 30 exchanges.
+    fn a_close(&self, by: Side) -> Close {
+        Close {
+            at: self.now,
+            flow: self.flow,
+            role: Some(self.role),
+            by,
+            ended: EndedBy::Fin,
+            rest: Rest::None,
+            exchanges: Some(30),
+            asked: true,
+            answered: true,
+            streamed: false,
+        }
+    }
+
+    /// Takes it, of a connection of its own.
+    fn closed(&mut self, close: &Close) {
+        self.profiles.close(close);
+        self.next_connection();
+    }
+
+    fn next_connection(&mut self) {
+        let client = match self.role {
+            Role::Server => &mut self.flow.remote,
+            Role::Client => &mut self.flow.local,
+        };
+        client.set_port(client.port() % 60_000 + 1);
     }
 
     fn race(self, rest: f64, requests: u32) -> Self {
@@ -76,9 +106,26 @@ impl History {
 
     fn race_over(mut self, rest: f64, requests: u32, round_trip: f64) -> Self {
         let [rest, round_trip] = [rest, round_trip].map(|seconds| Some(Duration::from_secs_f64(seconds)));
-        let lost = LostRequest { at: self.now, rest, round_trip, requests: Some(requests) };
-        self.profiles.lost_request(Some(self.role), &self.flow, &lost);
+        let lost = LostRequest { rest, round_trip, exchanges: Some(requests), ..self.a_lost_request() };
+        self.lost(&lost);
         self
+    }
+
+    fn a_lost_request(&self) -> LostRequest {
+        LostRequest {
+            at: self.now,
+            rest: None,
+            round_trip: None,
+            exchanges: None,
+            fin_seen: true,
+            maybe_last_word: false,
+            ended: EndedBy::Reset,
+        }
+    }
+
+    fn lost(&mut self, lost: &LostRequest) {
+        self.profiles.lost_request(Some(self.role), &self.flow, lost);
+        self.next_connection();
     }
 
     fn pause(mut self, seconds: f64) -> Self {
@@ -103,7 +150,7 @@ impl History {
         review
             .timeouts
             .get(&(self.role, server))
-            .map(|timeout| (timeout.value.as_secs_f64(), timeout.samples))
+            .map(|timeout| (timeout.lower.as_secs_f64(), timeout.samples))
     }
 
     fn advice(&mut self) -> Vec<AdviceView> {

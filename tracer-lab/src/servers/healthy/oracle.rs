@@ -81,7 +81,7 @@ impl Oracle {
     /// Counts what the tracer told of these hosts.
     pub(crate) fn sum_up(&mut self, tracer: &DaemonUnderTest) -> Result<()> {
         for reset in tracer.lines.resets(&self.netns, 0) {
-            *self.resets.entry(format!("{} {} {}", reset.direction, reset.role, reset.cause)).or_default() +=
+            *self.resets.entry(format!("{} {} {}", reset.ended_by, reset.role, reset.cause)).or_default() +=
                 1;
         }
         let scrape = Scrape(tracer.metrics()?);

@@ -9,22 +9,28 @@ const FEW = 5;
 const KINDS = {
   __proto__: null,
   server_closes_first: 'the server closes idle connections first',
+  thin_margin: 'both sides close at nearly the same age',
   request_limit: 'the server closes after a number of requests',
+  path_forgets: 'something on the way forgets idle connections',
 };
 const SIDES = {
   client: ['Let the client close first', 'client_timeout_seconds', 'after'],
   server: ['Let the server wait longer', 'server_timeout_seconds', 'at least'],
 };
 const EVIDENCE = {
-  'Server closes after': (seen) => timeout(seen.server_timeout_seconds, seen.server_timeout_samples),
+  'Server closes after': (seen) => timeout(seen.server_timeout_seconds, seen.server_timeout_samples, seen.server_timeout_upper_seconds),
   'Client closes after': (seen) => timeout(seen.client_timeout_seconds, seen.client_timeout_samples),
   'Idle closes by server, client': (seen) => `${text(seen.idle_closes_by_server)}, ${text(seen.idle_closes_by_client)}`,
-  'Requests reset': (seen) => text(seen.races),
+  'Requests lost': (seen) => text(seen.races),
   'Requests per connection': (seen) => seen.requests_per_connection,
+  'Path forgets after': (seen) => (typeof seen.path_bound_seconds === 'number' ? seconds(seen.path_bound_seconds) : null),
 };
 
-const timeout = (value, samples) =>
-  (typeof value === 'number' ? `${seconds(value)} (${count(samples, 'close')})` : 'not known');
+const timeout = (value, samples, upper) => {
+  if (typeof value !== 'number') return 'not known';
+  const range = upper > value ? `${seconds(value)} to ${seconds(upper)}` : seconds(value);
+  return `${range} (${count(samples, 'close')})`;
+};
 
 const keyOf = (advice) => JSON.stringify([advice.role, advice.server, advice.netns, advice.kind]);
 

@@ -9,6 +9,7 @@ const FEW = 8;
 const HEIGHT = 76;
 
 const SIDES = ['server', 'client'];
+const span = (lower, upper) => (upper > lower ? `${seconds(lower)} to ${seconds(upper)}` : seconds(lower));
 const TIMEOUTS = { server: 'keepalive_timeout', client: 'client_timeout' };
 
 /** The buckets, each with its bounds as text. */
@@ -98,7 +99,7 @@ function card(server) {
     const rows = buckets(server.idle_closes);
     const [byServer, byClient] = SIDES.map((side) => rows.reduce((sum, row) => sum + row[side], 0));
     const timeouts = SIDES.filter((side) => typeof server[`${TIMEOUTS[side]}_seconds`] === 'number').map((side) =>
-      `${side} closes after ${seconds(server[`${TIMEOUTS[side]}_seconds`])}`);
+      `${side} closes after ${span(server[`${TIMEOUTS[side]}_seconds`], server[`${TIMEOUTS[side]}_upper_seconds`])}`);
     write(found, timeouts.join(', ') || 'no timeout to be seen yet');
     found.classList.toggle('soft', timeouts.length === 0);
     write(closes, `closed by server ${byServer.toLocaleString('en')}, by client ${byClient.toLocaleString('en')}`);

@@ -35,7 +35,7 @@ impl Keepalive {
         show(
             &mut self.timeout,
             timeouts.iter().map(|&(role, server, timeout)| {
-                (KeepaliveTimeout { role, server }, timeout.value.as_secs_f64())
+                (KeepaliveTimeout { role, server }, timeout.lower.as_secs_f64())
             }),
         );
         show(

@@ -8,13 +8,13 @@ mod keepalive;
 mod process;
 mod requests;
 
-use std::{net::SocketAddr, sync::mpsc::Receiver};
+use std::{net::SocketAddr, sync::mpsc::Receiver, time::Duration};
 
 use prometheus::{IntCounter, IntGauge, Registry, TextEncoder, proto::MetricFamily};
 use tracer_core::{
     classify::{Cause, Crossing, Ended, ExplainedIncident, Mechanism, RequestRead},
     keepalive::Review,
-    matching::{self, IdleClose},
+    matching::{self, Close},
     model::{EventName, Role},
 };
 
@@ -170,11 +170,11 @@ impl Metrics {
     }
 
     /// Counts the close of an idle connection; nothing where it is not known which side is the server.
-    pub fn observe_idle_close(&mut self, close: &IdleClose) {
+    pub fn observe_idle_close(&mut self, close: &Close, idle: Duration) {
         let Some(by) = close.closed_by() else { return };
         let server = self.counted_server(close.role, close.server());
         let labels = IdleCloses { role: Role::label(close.role), server, closed_by: by.name() };
-        self.idle_closes.with(labels).observe(close.idle.as_secs_f64());
+        self.idle_closes.with(labels).observe(idle.as_secs_f64());
     }
 
     /// Shows the timeouts that are inferred now, and the advice that stands.

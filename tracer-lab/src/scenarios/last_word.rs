@@ -1,4 +1,4 @@
-//! The server sends a last word before its FIN: a TLS `close_notify`.
+//! A last word before a FIN, or behind the other side's: a TLS `close_notify` or alert, a QUIT, a GOAWAY.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::oracle::difference::tolerance;
 use crate::oracle::evidence::CLOSE_NOTIFY_BYTES;
 use crate::oracle::expectation::{BY_SERVER, Line, RECEIVED, SENT};
-use crate::scenarios::base::{CLIENT_RACE, IDLE, ROW, SERVER_RACE};
+use crate::scenarios::base::{CLIENT_RACE, IDLE, ROW, SERVER_RACE, idle_connection};
 use crate::scenarios::scenario::Scenario;
 use crate::testbed::diag::State::{CloseWait, FinWait1, TimeWaitForFin};
 use crate::testbed::network::Network;
@@ -19,6 +19,14 @@ const NOTIFY: [u8; CLOSE_NOTIFY_BYTES as usize] = [21; CLOSE_NOTIFY_BYTES as usi
 const TOGETHER: Duration = Duration::from_millis(10);
 /// Too long for a last word.
 const REQUEST: [u8; 150] = [23; 150];
+
+/// Nobody can tell an alert from a request that is as short: it is unknown what was lost.
+const ALERT: Scenario = Scenario {
+    rsts: BY_SERVER,
+    server: Some(Line { mechanism: Some("time_wait"), matched: "closed", ..SENT }),
+    client: Some(Line { errno: Some("EPIPE"), ..RECEIVED }),
+    ..ROW
+};
 
 pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
@@ -44,7 +52,64 @@ pub(crate) const ROWS: &[Scenario] = &[
         client: Some(Line { race: Some("fin_unprocessed"), errno: Some("EPIPE"), ..CLIENT_RACE }),
         ..ROW
     },
+    Scenario {
+        name: "alert-24-to-closed",
+        says: "the server closes an idle TLS connection by a FIN alone, and the client answers with an alert of 24 bytes",
+        run: |net| alert_to_closed(net, 24),
+        ..ALERT
+    },
+    Scenario {
+        name: "alert-31-to-closed",
+        says: "as alert-24-to-closed, with 31 bytes",
+        run: |net| alert_to_closed(net, 31),
+        ..ALERT
+    },
+    Scenario {
+        name: "terminate-and-close",
+        says: "the client says Terminate, 5 bytes, and closes",
+        run: |net| last_word_and_close(net, 5),
+        ..ROW
+    },
+    Scenario {
+        name: "quit-and-close",
+        says: "the client says QUIT, 6 bytes, and closes",
+        run: |net| last_word_and_close(net, 6),
+        ..ROW
+    },
+    Scenario {
+        name: "goaway-and-close",
+        says: "the client says GOAWAY, 17 bytes, and closes",
+        run: |net| last_word_and_close(net, 17),
+        ..ROW
+    },
+    Scenario {
+        name: "close-notify-and-close",
+        says: "the client says close_notify, 31 bytes, and closes",
+        run: |net| last_word_and_close(net, 31),
+        ..ROW
+    },
 ];
+
+fn last_word_and_close(net: &Network, bytes: usize) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    let word = vec![21; bytes];
+    connection.client_says(&word)?;
+    connection.client_closes();
+    connection.server_reads(&word)?;
+    connection.server_reads_the_end()?;
+    connection.server_closes();
+    Ok(connection)
+}
+
+fn alert_to_closed(net: &Network, bytes: usize) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    connection.server_closes();
+    connection.client_reads_the_end()?;
+    connection.server_reaches(TimeWaitForFin)?;
+    connection.client_says(&vec![21; bytes])?;
+    connection.client_is_gone()?;
+    Ok(connection)
+}
 
 fn close_notify_answered(net: &Network) -> Result<Connection<'_>> {
     let mut connection = close_notify(net)?;
