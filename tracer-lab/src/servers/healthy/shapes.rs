@@ -20,6 +20,7 @@ use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::Network;
 use crate::testbed::nginx;
 use crate::testbed::process::{Process, bounded};
+use crate::testbed::reset::Reset;
 use crate::testbed::server::ServerProgram;
 use crate::testbed::wait::let_pass;
 
@@ -163,7 +164,8 @@ pub(crate) fn run(
             0
         });
         let about: Vec<_> = said.iter().filter(|one| one.server == Some(*server)).collect();
-        let (unknown, told): (Vec<_>, Vec<_>) = about.iter().partition(|one| one.cause == "unknown");
+        let (unknown, told): (Vec<&Reset>, Vec<&Reset>) =
+            about.iter().copied().partition(|one| one.cause == "unknown");
         let failures = told.iter().filter(|one| !HARMLESS.contains(&one.cause.as_str()));
         wrong.extend(failures.map(|one| format!("a failure that no application saw: {one:?}")));
         wrong.extend(warnings(&advice, *server));
