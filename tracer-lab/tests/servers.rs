@@ -47,7 +47,7 @@ fn timeouts(tracer: &DaemonUnderTest) -> Result<()> {
 }
 
 fn healthy_traffic(tracer: &DaemonUnderTest) -> Result<()> {
-    let health = healthy(tracer, HEALTHY)?;
+    let health = healthy(tracer, true, HEALTHY)?;
     print!("{health}");
     health.is_ok()
 }

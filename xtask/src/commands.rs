@@ -37,7 +37,7 @@ const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
 const FUZZING: u64 = 15;
 
 /// What a change must pass, the quick parts first: formatting, lints, tests, fuzzing, other
-/// kernels, and the longer keep-alive timeouts of real servers.
+/// kernels, the longer keep-alive timeouts of real servers, and the requests they lose.
 pub fn ci() -> Result<()> {
     process::step("checking the format");
     process::run(&mut cargo("fmt --all --check"))?;
@@ -58,8 +58,11 @@ pub fn ci() -> Result<()> {
         process::step("the comparison of keep-alive timeouts needs root: it is skipped");
         return Ok(());
     }
+    let servers = |words| Lab::Servers(Words::default()).run(words);
     process::step("comparing keep-alive timeouts");
-    Lab::Servers(Words::default()).run(&[])
+    servers(&[])?;
+    process::step("losing requests on real software");
+    servers(&["--failures", "--fast"])
 }
 
 /// Fuzzes what reads untrusted bytes.

@@ -58,6 +58,9 @@ impl Command {
             let is_given = env::var_os("TRACER_BIN").is_some();
             match self {
                 Self::Lab(_) if is_given => {}
+                Self::Servers(_) if (asked("--failures") || asked("--healthy")) && !asked("--fast") => {
+                    setup::tests().and_then(|()| setup::software())?;
+                }
                 Self::Lab(_) | Self::Servers(_) => setup::tests()?,
                 Self::Bench(_) if asked("--instructions") => setup::bench()?,
                 Self::Bench(_) => setup::bench().and_then(|()| setup::tests())?,

@@ -43,6 +43,33 @@ const TEST_PROGRAMS: [Needed; 6] = [
     Needed::new("chromedriver", "chromium-driver", "opens the live page"),
 ];
 
+/// Software of which requests are lost on purpose, besides what the tests need, with services of its packages.
+const SOFTWARE_SERVICES: [(Needed, &str); 5] = [
+    (Needed::new("lighttpd", "lighttpd", FAILING), "lighttpd"),
+    (Needed::new("php-fpm8.2", "php-fpm", FAILING), "php8.2-fpm"),
+    (Needed::new("redis-server", "redis-server", HEALTHY), "redis-server"),
+    (Needed::new("mariadbd", "mariadb-server", HEALTHY), "mariadb"),
+    (Needed::new("pg_ctlcluster", "postgresql", HEALTHY), "postgresql"),
+];
+
+/// The same in packages without a service. What is a library has no program of its own, and comes with its user's.
+const SOFTWARE_PROGRAMS: [Needed; 11] = [
+    Needed::new("go", "golang-go", FAILING),
+    Needed::new("java", "default-jdk-headless", FAILING),
+    Needed::new("uvicorn", "uvicorn", FAILING),
+    Needed::new("waitress-serve", "python3-waitress", FAILING),
+    Needed::new("httpx", "python3-httpx", FAILING),
+    Needed::new("httpx", "python3-requests", FAILING),
+    Needed::new("httpx", "python3-aiohttp", FAILING),
+    Needed::new("httpx", "python3-tornado", FAILING),
+    Needed::new("mariadbd", "python3-pymysql", HEALTHY),
+    Needed::new("mariadbd", "python3-psycopg2", HEALTHY),
+    Needed::new("openssl", "openssl", "makes certificates"),
+];
+
+const FAILING: &str = "software that is made to lose requests";
+const HEALTHY: &str = "software whose connections end well";
+
 /// What emulated machines need besides what the lab needs.
 const VM_PROGRAMS: [Needed; 6] = [
     Needed::new("qemu-system-x86_64", "qemu-system-x86", "emulates machines with other kernels"),
@@ -111,4 +138,9 @@ pub fn fresh() -> Result<()> {
 /// What the tests need besides.
 pub fn tests() -> Result<()> {
     debian::install_stopped(&TEST_SERVICES, &[&LAB_PROGRAMS[..], &TEST_PROGRAMS].concat())
+}
+
+/// What loses requests, or does not, besides.
+pub fn software() -> Result<()> {
+    debian::install_stopped(&SOFTWARE_SERVICES, &SOFTWARE_PROGRAMS)
 }

@@ -5,6 +5,8 @@
 
 mod cases;
 mod client;
+mod databases;
+mod failures;
 mod healthy;
 mod plain;
 mod setting;
@@ -24,6 +26,7 @@ use tempfile::TempDir;
 use crate::privilege;
 pub use crate::servers::cases::{CASES, Case};
 use crate::servers::client::Clients;
+pub use crate::servers::failures::{Table as FailureTable, failures};
 pub use crate::servers::healthy::{Health, healthy};
 use crate::servers::setting::{SETTINGS, Setting};
 use crate::servers::software::Server;
@@ -47,15 +50,30 @@ pub struct Args {
     /// Instead, let healthy traffic pass for so many seconds, and fail if it gets any advice
     #[arg(long, value_name = "SECONDS")]
     healthy: Option<u64>,
+    /// Instead, let requests fail on real software in all known ways, and compare each error that an application
+    /// reports
+    #[arg(long)]
+    failures: bool,
+    /// Of failures and healthy traffic, only that of software which is small, as in CI
+    #[arg(long)]
+    fast: bool,
+    /// Of the failures, only those with one of these words in their names
+    #[arg(long, value_delimiter = ',', value_name = "WORD,…", requires = "failures")]
+    only: Vec<String>,
 }
 
 /// Watches all servers or healthy traffic, prints what came of it, and fails if the tracer is wrong about it.
 pub fn run(args: &Args) -> Result<()> {
     ensure!(privilege::is_root(), "the servers run in network namespaces: run it as root");
     crate::testbed::host::sweep()?;
+    if args.failures {
+        let table = failures(args.fast, &args.only)?;
+        print!("{table}");
+        return table.is_ok();
+    }
     let tracer = tracer()?;
     if let Some(seconds) = args.healthy {
-        let health = healthy(&tracer, Duration::from_secs(seconds))?;
+        let health = healthy(&tracer, args.fast, Duration::from_secs(seconds))?;
         print!("{health}");
         tracer.stop()?;
         return health.is_ok();

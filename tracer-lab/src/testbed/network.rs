@@ -142,6 +142,14 @@ impl Network {
         self.router.ip("route replace blackhole 10.77.1.1/32\nroute replace blackhole fd77:1::1/128")
     }
 
+    /// Two addresses that no host has: the router drops what is for 10.77.4.1, and says of 10.77.5.1 that there is no
+    /// way to it.
+    pub(crate) fn dead_ends(&self) -> Result<()> {
+        // Each time at once.
+        self.router.sysctl("net.ipv4.icmp_ratelimit", "0")?;
+        self.router.ip("route add blackhole 10.77.4.1/32\nroute add unreachable 10.77.5.1/32")
+    }
+
     /// From now on what is on its way to the client stays on the wire, in order, until released (or for 6 s).
     ///
     /// A token bucket that holds one full frame and fills at 10 bytes per second: one full frame empties it.

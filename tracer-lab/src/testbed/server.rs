@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::testbed::host::Host;
 use crate::testbed::process::Process;
@@ -16,7 +18,7 @@ const LIFETIME: &str = "3600";
 
 /// A running server program and its children, ended when dropped.
 pub(crate) struct ServerProgram {
-    _process: Process,
+    process: Process,
 }
 
 impl ServerProgram {
@@ -40,8 +42,26 @@ impl ServerProgram {
             })?;
             Ok(process)
         })?;
-        Ok(Self { _process: process })
+        Ok(Self { process })
     }
+
+    /// Sends the program and its children a signal, without a word to those that watch it here.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        for process in descendants(self.process.id())? {
+            kill(Pid::from_raw(process), signal)?;
+        }
+        Ok(())
+    }
+}
+
+/// The children of a process, and theirs.
+fn descendants(process: u32) -> Result<Vec<i32>> {
+    let mut found = Vec::new();
+    for child in fs::read_to_string(format!("/proc/{process}/task/{process}/children"))?.split_whitespace() {
+        found.push(child.parse()?);
+        found.extend(descendants(child.parse()?)?);
+    }
+    Ok(found)
 }
 
 /// Whether `/proc/net/tcp` has a listener at the port: to try to connect before there is one would be another reset.

@@ -1,7 +1,7 @@
 //! A client's connection.
 
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -21,6 +21,13 @@ pub(crate) struct Head {
     keeps: bool,
 }
 
+impl Head {
+    /// Whether the server keeps the connection.
+    pub(crate) fn keeps(&self) -> bool {
+        self.keeps && self.length.is_some()
+    }
+}
+
 impl Session {
     pub(crate) fn open(server: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(server)?;
@@ -28,6 +35,18 @@ impl Session {
         stream.set_read_timeout(Some(patience()))?;
         stream.set_write_timeout(Some(patience()))?;
         Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// The same, giving up after `patience`.
+    pub(crate) fn open_within(server: SocketAddr, patience: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&server, patience)?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// The client's address.
+    pub(crate) fn local(&self) -> io::Result<SocketAddr> {
+        self.stream.get_ref().local_addr()
     }
 
     /// Bounds whatever the server does next.
@@ -40,13 +59,23 @@ impl Session {
         self.send(request, body)?;
         let head = self.head()?;
         self.rest(&head)?;
-        Ok(head.keeps && head.length.is_some())
+        Ok(head.keeps())
     }
 
     /// Sends a request.
     pub(crate) fn send(&mut self, request: &str, body: &[u8]) -> io::Result<()> {
         let request = [request.as_bytes(), b"\r\n\r\n", body].concat();
         self.stream.get_mut().write_all(&request)
+    }
+
+    /// Sends more of a body.
+    pub(crate) fn send_more(&mut self, body: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(body)
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn half_close(&self) -> io::Result<()> {
+        self.stream.get_ref().shutdown(Shutdown::Write)
     }
 
     /// Reads the beginning of an answer.

@@ -3,6 +3,7 @@
 
 mod clients;
 mod oracle;
+mod shapes;
 mod topology;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::servers::healthy::clients::Tally;
 use crate::servers::healthy::oracle::Oracle;
+use crate::servers::healthy::shapes::Outcome;
 use crate::servers::healthy::topology::Topology;
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
@@ -33,33 +35,37 @@ pub struct Health {
     traffic: String,
     disturbances: u32,
     oracle: Oracle,
+    shapes: Vec<Outcome>,
 }
 
-/// Lets clients and servers talk for `time`.
-pub fn healthy(tracer: &DaemonUnderTest, time: Duration) -> Result<Health> {
+/// Lets clients and servers talk for `time`; `fast` leaves out software that is large.
+pub fn healthy(tracer: &DaemonUnderTest, fast: bool, time: Duration) -> Result<Health> {
     let net = Network::build(Family::V4)?;
     let directory = TempDir::new()?;
     let mut topology = Topology::start(&net, directory.path())?;
     let mut oracle = Oracle::new(&net, topology.truths());
     let (addresses, tally, over) = (topology.addresses, Tally::default(), AtomicBool::new(false));
     let began = Instant::now();
-    let disturbances = thread::scope(|scope| {
+    let (disturbances, shapes) = thread::scope(|scope| {
         let traffic = scope.spawn(|| {
             net.client.enter(|| {
                 clients::run(addresses, &tally, &over);
                 Ok(())
             })
         });
+        let shapes = scope.spawn(|| shapes::run(tracer, &net, directory.path(), fast, time));
         let watched = watch(tracer, &mut oracle, &mut topology, time);
         over.store(true, Ordering::Relaxed);
-        traffic.join().unwrap_or_else(|_| Err(anyhow!("the traffic panicked"))).and(watched)
+        let panicked = |_| Err(anyhow!("the traffic panicked"));
+        let watched = traffic.join().unwrap_or_else(panicked).and(watched)?;
+        anyhow::Ok((watched, shapes.join().unwrap_or_else(|_| Err(anyhow!("the traffic panicked")))?))
     })?;
     // What is closed by the end of the servers counts as well.
     drop(topology);
     let_pass(POLL_INTERVAL * 4);
     oracle.poll(tracer)?;
     oracle.sum_up(tracer)?;
-    Ok(Health { took: began.elapsed(), traffic: tally.to_string(), disturbances, oracle })
+    Ok(Health { took: began.elapsed(), traffic: tally.to_string(), disturbances, oracle, shapes })
 }
 
 /// Looks at the tracer and disturbs the servers now and then; returns how often.
@@ -86,11 +92,9 @@ fn watch(
 impl Health {
     /// No advice was given and no timeout was shown that is not true.
     pub fn is_ok(&self) -> Result<()> {
-        ensure!(
-            self.oracle.wrong.is_empty(),
-            "wrong about healthy traffic: {}",
-            self.oracle.wrong.join("; ")
-        );
+        let wrong: Vec<_> =
+            self.shapes.iter().flat_map(|shape| &shape.wrong).chain(&self.oracle.wrong).collect();
+        ensure!(wrong.is_empty(), "{} wrong about healthy traffic, such as: {}", wrong.len(), wrong[0]);
         Ok(())
     }
 }
@@ -103,6 +107,7 @@ impl fmt::Display for Health {
             self.took.as_secs_f64(),
             self.disturbances
         )?;
-        write!(out, "{}{}", self.traffic, self.oracle)
+        write!(out, "{}{}", self.traffic, self.oracle)?;
+        self.shapes.iter().try_for_each(|shape| shape.fmt(out))
     }
 }

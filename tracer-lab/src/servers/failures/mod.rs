@@ -1,0 +1,55 @@
+//! Requests that are lost on real software: every error in the logs of proxies and clients against what the tracer
+//! says.
+//!
+//! Servers are provoked to fail in all the ways that are known, behind proxies and under clients that people use. Each
+//! failure that an application reports must have one incident, of a right cause, and there must be no others.
+
+mod batch;
+mod client;
+mod front;
+mod incident;
+mod kind;
+mod loss;
+mod pairs;
+mod table;
+mod upstream;
+mod verdict;
+mod walk;
+mod wire;
+
+use std::thread;
+
+use anyhow::Result;
+
+use crate::servers::client::join;
+use crate::servers::failures::batch::{Batch, Pair};
+pub(crate) use crate::servers::failures::incident::HARMLESS;
+use crate::servers::failures::incident::Tracer;
+use crate::servers::failures::pairs::{batches, fast_batches};
+pub use crate::servers::failures::table::Table;
+
+/// Lets requests fail and compares; `fast` leaves out software that is large or slow to start. `only` are words of
+/// which a pair must have one in its name.
+pub fn failures(fast: bool, only: &[String]) -> Result<Table> {
+    let tracer = Tracer::start()?;
+    let mut batches = if fast { fast_batches() } else { batches() };
+    let named =
+        |pair: &Pair| only.is_empty() || only.iter().any(|word| pair.to_string().contains(word.as_str()));
+    for batch in &mut batches {
+        batch.pairs.retain(named);
+    }
+    batches.retain(|batch| !batch.pairs.is_empty());
+    // What breaks a network has one of its own, and mostly waits.
+    let (apart, together): (Vec<_>, Vec<_>) = batches.into_iter().partition(Batch::breaks_a_network);
+    let mut table = Table::default();
+    for batch in &together {
+        table.0.extend(batch.run(&tracer)?);
+    }
+    let broken = thread::scope(|scope| {
+        let runs: Vec<_> = apart.iter().map(|batch| scope.spawn(|| batch.run(&tracer))).collect();
+        runs.into_iter().map(join).collect::<Result<Vec<_>>>()
+    })?;
+    table.0.extend(broken.into_iter().flatten());
+    tracer.stop()?;
+    Ok(table)
+}

@@ -1,0 +1,143 @@
+//! Which servers fail in which way, and who asks them.
+
+use std::fmt;
+
+use crate::servers::failures::batch::{Batch, Pair, Size, Where};
+use crate::servers::failures::client::Library;
+use crate::servers::failures::front::Front;
+use crate::servers::failures::kind as kinds;
+use crate::servers::failures::kind::Kind;
+use crate::servers::failures::upstream as servers;
+use crate::servers::failures::upstream::Upstream;
+
+const FRONTS: [Front; 7] = [
+    Front::Nginx,
+    Front::HAProxy,
+    Front::Client(Library::Agent),
+    Front::Client(Library::Fetch),
+    Front::Client(Library::Requests),
+    Front::Client(Library::Httpx),
+    Front::Client(Library::Aiohttp),
+];
+const PLAIN: [Front; 1] = [Front::Raw];
+
+/// Those that are small, and here for other tests.
+const FAST_SERVERS: [&Upstream; 5] =
+    [&servers::NODE, &servers::APACHE, &servers::NGINX, &servers::HAPROXY, &servers::GEVENT];
+/// Those that keep connections.
+const SERVERS: [&Upstream; 13] = [
+    &servers::NODE,
+    &servers::APACHE,
+    &servers::NGINX,
+    &servers::HAPROXY,
+    &servers::LIGHTTPD,
+    &servers::GEVENT,
+    &servers::GTHREAD,
+    &servers::UVICORN,
+    &servers::WAITRESS,
+    &servers::TORNADO,
+    &servers::AIOHTTP,
+    &servers::JDK,
+    &servers::GO,
+];
+
+/// Everything that fails without a race, on which server.
+const OTHERS: [(&Kind, Where); 9] = [
+    (&kinds::NO_ANSWER, Where::Software(&servers::NODE)),
+    (&kinds::RESET, Where::Software(&servers::NODE)),
+    (&kinds::CUT, Where::Software(&servers::NODE)),
+    (&kinds::GAVE_UP, Where::Software(&servers::NODE)),
+    (&kinds::KILLED_WORKER, Where::Software(&servers::SYNC)),
+    (&kinds::WORKER_TIMEOUT, Where::Software(&servers::SYNC)),
+    (&kinds::REFUSED, Where::Nobody),
+    (&kinds::UNREACHABLE, Where::Silence),
+    (&kinds::NO_ROUTE, Where::NoRoute),
+];
+/// Of these, uploads, which not every client can make slowly.
+const UPLOADS: [(&Kind, Where); 2] = [
+    (&kinds::REFUSED_UPLOAD, Where::Software(&servers::NODE)),
+    (&kinds::CUT_UPLOAD, Where::Software(&servers::NODE)),
+];
+const UPLOADERS: [Front; 5] = [
+    Front::Raw,
+    Front::Nginx,
+    Front::Client(Library::Agent),
+    Front::Client(Library::Requests),
+    Front::Client(Library::Httpx),
+];
+/// What breaks the network or the server for all.
+const BREAKS: [(&Kind, Where); 5] = [
+    (&kinds::NEVER_READ, NODE),
+    (&kinds::DESTROYED, NODE),
+    (&kinds::LOST, NODE),
+    (&kinds::FORGOTTEN, NODE),
+    (&kinds::OVERFLOW, Where::Software(&servers::OVERLOADED)),
+];
+
+/// All of them.
+pub(crate) fn batches() -> Vec<Batch> {
+    let fronts = [&FRONTS[..], &PLAIN].concat();
+    let races = fronts.iter().map(|front| batch(races(&SERVERS, &[*front]), 12, 24));
+    let others = fronts.iter().map(|front| batch(of(&OTHERS, &[*front]), 6, 6));
+    let mut rare = rare(&UPLOADERS);
+    rare.extend(of(&[(&kinds::WORKER_TIMEOUT, FPM), (&kinds::LIMIT, FPM)], &[Front::Nginx]));
+    let breaks = BREAKS.map(|one| batch(of(&[one], &fronts), 10, 2));
+    races.chain(others).chain([batch(rare, 10, 8), batch(databases(), 10, 8)]).chain(breaks).collect()
+}
+
+/// As many as fit into a minute or two.
+pub(crate) fn fast_batches() -> Vec<Batch> {
+    let [nginx, raw, haproxy] = [Front::Nginx, Front::Raw, Front::HAProxy];
+    let others = of(&OTHERS, &[nginx, Front::Client(Library::Agent)]);
+    let breaks = BREAKS.map(|one| batch(of(&[one], &[nginx, haproxy, raw]), 4, 2));
+    let batches = [
+        batch(races(&FAST_SERVERS, &[nginx, raw, haproxy]), 8, 10),
+        batch([others, rare(&[raw, nginx])].concat(), 4, 4),
+    ];
+    batches.into_iter().chain(breaks).collect()
+}
+
+const fn batch(pairs: Vec<Pair>, walkers: u32, rounds: u32) -> Batch {
+    Batch { pairs, size: Size { walkers, rounds } }
+}
+
+fn races(servers: &[&'static Upstream], fronts: &[Front]) -> Vec<Pair> {
+    let races: Vec<_> = servers.iter().map(|server| (&kinds::RACE, Where::Software(server))).collect();
+    of(&races, fronts)
+}
+
+fn databases() -> Vec<Pair> {
+    let databases: [(&Kind, &Upstream, Library); 3] = [
+        (&kinds::LATE, &servers::REDIS, Library::Redis),
+        (&kinds::LATE, &servers::POSTGRES, Library::Psycopg),
+        (&kinds::LATE_RESET, &servers::MARIADB, Library::Pymysql),
+    ];
+    let pair = |(kind, server, library)| Pair {
+        kind,
+        server: Where::Software(server),
+        front: Front::Client(library),
+    };
+    databases.map(pair).to_vec()
+}
+
+/// What only some can ask for.
+fn rare(uploaders: &[Front]) -> Vec<Pair> {
+    [of(&UPLOADS, uploaders), of(&[(&kinds::HALF_CLOSED, NODE)], &PLAIN)].concat()
+}
+
+const NODE: Where = Where::Software(&servers::NODE);
+const FPM: Where = Where::Software(&servers::FPM);
+
+/// Each of these under each of those.
+fn of(kinds: &[(&'static Kind, Where)], fronts: &[Front]) -> Vec<Pair> {
+    let pair = |front: &Front| {
+        kinds.iter().map(|&(kind, server)| Pair { kind, server, front: *front }).collect::<Vec<_>>()
+    };
+    fronts.iter().flat_map(pair).collect()
+}
+
+impl fmt::Display for Pair {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {} - {}", self.kind.name, self.front, self.server.name())
+    }
+}
