@@ -69,7 +69,7 @@ prop_compose! {
             unread_is_fresh: flags[2],
             read_since_sent: Some(flags[4]),
             read_behind_ack: flags[4] && flags[3],
-            received_since_ack: since_ack,
+            received_since_ack: Some(since_ack),
             acknowledged_behind_payload: flags[3],
             retransmitting: flags[1],
             first_snd_seq: base + PAYLOAD_END,

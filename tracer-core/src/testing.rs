@@ -81,7 +81,7 @@ pub(crate) fn server() -> SocketSnapshot {
             unread_is_fresh: false,
             read_since_sent: None,
             read_behind_ack: false,
-            received_since_ack: 0,
+            received_since_ack: Some(0),
             acknowledged_behind_payload: false,
             retransmitting: false,
             first_snd_seq: PAYLOAD_END - 200,

@@ -6,6 +6,7 @@ use super::{
     mechanism::{Ended, ended},
     request_read::{self, RequestRead},
     rules::{Context, Finding, finding},
+    server_end::carried_handshake,
 };
 use crate::{
     matching::Incident,
@@ -60,6 +61,10 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
         (Finding::Unclear, Finding::Incident(Cause::AwaitingResponse)) if gave_up_at_once(first) => {
             Some(Cause::ClientAbort)
         }
+        // It still waited, and what it had sent was no last word that the server would know.
+        (Finding::Unclear, Finding::Unclear) if by_fin && waited_in_vain(first, second) => {
+            Some(Cause::AwaitingResponse)
+        }
         (Finding::Incident(Cause::Unknown), Finding::Incident(cause)) => Some(cause),
         (
             Finding::Incident(Cause::KeepaliveRace(Crossing::Unknown)),
@@ -75,6 +80,18 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
 fn gave_up_at_once(end: &Incident) -> bool {
     end.role == Some(Role::Client)
         && end.fin_by(Side::Local).is_some_and(|fin| fin.request_open && !fin.half_closed)
+}
+
+/// Whether this client closed one way together with a request, and its server then closed as well. Behind what may be
+/// TLS that request may be an alert.
+fn waited_in_vain(client: &Incident, server: &Incident) -> bool {
+    let Some(fin) = client.fin_by(Side::Local) else { return false };
+    client.role == Some(Role::Client)
+        && fin.request_open
+        && fin.half_closed
+        && !carried_handshake((fin.segments_sent, fin.sent), fin.received)
+        && server.fin_by(Side::Remote).is_some()
+        && server.socket().is_some_and(|socket| socket.traffic.sent > 0)
 }
 
 /// Whether the server read more than it had acknowledged to its client: then that is of the last request.

@@ -25,7 +25,11 @@ pub(super) fn last_request(incident: &Incident, cause: Cause) -> Option<LastRequ
     if matches!(cause, Cause::EarlyClose | Cause::Unknown) || incident.state() == Some(TcpState::SynSent) {
         return None;
     }
+    // Of a request of several segments only the last one's time is known; one that raced was a matter of a moment.
+    let (from_client, from_server) = incident.role.map(|role| traffic.segments(role))?;
+    let in_pieces = from_client > from_server.saturating_add(1) && !matches!(cause, Cause::KeepaliveRace(_));
     match (incident.role, traffic.last_payload) {
+        (_, LastPayload::Local | LastPayload::Remote) if in_pieces && incident.payload().is_none() => None,
         (Some(Role::Client), LastPayload::Local) if !traffic.retransmitting => {
             Some(request_at(traffic.last_sent, before_request(incident, traffic)))
         }
@@ -40,8 +44,9 @@ pub(super) fn last_request(incident: &Incident, cause: Cause) -> Option<LastRequ
     }
 }
 
+/// No rest at all is one tick's work, or a request that came with the SYN.
 fn request_at(at: KernelNs, before: Option<KernelNs>) -> LastRequest {
-    LastRequest { at, idle: before.map(|before| at.since(before)) }
+    LastRequest { at, idle: before.map(|before| at.since(before)).filter(|idle| !idle.is_zero()) }
 }
 
 /// When payload last passed before a request that met, or crossed, a FIN; a last word is not counted, nor

@@ -214,7 +214,7 @@ pub(super) fn never_begun(traffic: &Traffic) -> bool {
 pub(super) fn read_in_part(traffic: &Traffic) -> bool {
     traffic.unread > 0
         && traffic.unacknowledged == 0
-        && (traffic.received_since_ack > traffic.unread
+        && (traffic.received_since_ack.is_some_and(|received| received > traffic.unread)
             || traffic.read_behind_ack
             || traffic.read_since_sent == Some(true))
 }

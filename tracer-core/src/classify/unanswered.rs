@@ -49,9 +49,8 @@ pub(super) fn by_fin(incident: &Incident, socket: &SocketSnapshot, context: Cont
 /// The server closed with a request taken, or lying unread behind a half-close.
 fn server_closed(incident: &Incident, socket: &SocketSnapshot, context: Context<'_>) -> Finding {
     let traffic = &socket.traffic;
-    let last_word = traffic.received_since_ack <= SHORT
-        || (traffic.sent > 0 && may_be_last_word(traffic.received_since_ack));
-    if last_word {
+    let is_last_word = |size| size <= SHORT || (traffic.sent > 0 && may_be_last_word(size));
+    if traffic.received_since_ack.is_none_or(is_last_word) {
         return Finding::Nothing;
     }
     let at_its_age = traffic.sent > 0
@@ -95,16 +94,17 @@ fn crossed(incident: &Incident, size: u32, reuse: Reuse) -> Finding {
 /// The client had closed, and the server closed as well without an answer.
 fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Finding {
     let gave_up = fin.at.since(traffic.last_received) >= IDLE;
-    let size = traffic.received_since_ack;
-    let last_word = size <= SHORT || (traffic.sent > 0 && may_be_last_word(size));
-    match gave_up {
-        false if last_word => Finding::Nothing,
+    let is_last_word = |size| size <= SHORT || (traffic.sent > 0 && may_be_last_word(size));
+    match (gave_up, traffic.received_since_ack) {
+        (false, Some(size)) if is_last_word(size) => Finding::Nothing,
         // Only a client that still waits shows that it was none.
-        false if traffic.sent > 0 && size <= LONGEST_LAST_WORD => Finding::Unclear,
+        (false, size) if traffic.sent > 0 && size.is_none_or(|size| size <= LONGEST_LAST_WORD) => {
+            Finding::Unclear
+        }
         _ if !answers(traffic.sent, context) => Finding::Unclear,
         _ if is_stream(traffic.segments_received, traffic.segments_sent) => Finding::Unclear,
-        true => Finding::Incident(Cause::ClientAbort),
-        false => Finding::Incident(Cause::AwaitingResponse),
+        (true, _) => Finding::Incident(Cause::ClientAbort),
+        (false, _) => Finding::Incident(Cause::AwaitingResponse),
     }
 }
 

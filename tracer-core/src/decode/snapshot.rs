@@ -139,12 +139,13 @@ fn delivered_later(record: &Record, jiffy: Jiffy) -> bool {
 
 /// What came since the peer last acknowledged something new, which is what it sent since it knew all of that; all it
 /// sent, while we had sent nothing.
-fn received_since_ack(record: &Record) -> u32 {
+fn received_since_ack(record: &Record) -> Option<u32> {
     let received = low_half(payload_received(record));
     if payload_sent(record) == 0 {
-        return received;
+        return Some(received);
     }
-    record.rcv_nxt.wrapping_sub(peer_fin(record)).wrapping_sub(record.snd_wl1).min(received)
+    let since = record.rcv_nxt.wrapping_sub(peer_fin(record)).wrapping_sub(record.snd_wl1).min(received);
+    (since > 0 || peer_fin(record) == 0).then_some(since)
 }
 
 /// Where our payload began: `bytes_acked` counts an active opener's SYN, see [`role`].

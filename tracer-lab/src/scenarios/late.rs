@@ -22,7 +22,7 @@ pub(crate) const ROWS: &[Scenario] = &[
             role: "client",
             cause: "no_request",
             mechanism: Some("no_socket"),
-            matched: "closed",
+            matched: "none",
             ..SENT
         }),
         ..ROW

@@ -12,9 +12,9 @@ use crate::testbed::network::Network;
 use crate::testbed::wait::let_pass;
 use crate::traffic::connection::Connection;
 
-/// A rest that is no idle time to the daemon, but longer than a jiffy: within one, nobody can tell an unread request
-/// from the unread rest of one that was answered.
-const BUSY: Duration = Duration::from_millis(20);
+/// A rest that is just long enough to be idle time: behind a shorter one, nobody can tell a request from the rest of one
+/// that was answered.
+const BUSY: Duration = Duration::from_millis(70);
 /// The client's acknowledgement of the FIN is reset as well as its request, or two segments of that.
 const TWICE: Rsts = Rsts { from_server: 2, from_client: 0 };
 const SERVER_FIN_IN_FLIGHT: Line =
@@ -67,7 +67,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     },
     Scenario {
         name: "race-long-request",
-        says: "as race-fin-unprocessed, right behind the response, and the next request is long",
+        says: "as race-fin-unprocessed, 70 ms behind the response, and the next request is long",
         run: fin_unprocessed_by_long_request,
         rsts: TWICE,
         server: Some(SERVER_FIN_UNPROCESSED),
@@ -112,7 +112,7 @@ pub(crate) const ROWS: &[Scenario] = &[
     },
     Scenario {
         name: "unread-close-busy",
-        says: "as unread-close-unacked, with the next request 20 ms behind the response",
+        says: "as unread-close-unacked, with the next request 70 ms behind the response",
         run: close_with_unread_request_without_idling,
         rsts: BY_SERVER,
         server: Some(SERVER_FIN_NOT_SENT),
@@ -200,6 +200,7 @@ fn fin_unprocessed(net: &Network) -> Result<Connection<'_>> {
 fn fin_unprocessed_by_long_request(net: &Network) -> Result<Connection<'_>> {
     let mut connection = Connection::open(net)?;
     connection.exchange()?;
+    let_pass(BUSY);
     connection.server_closes();
     connection.server_reaches(TimeWaitForFin)?;
     connection.client_requests_at_length()?;

@@ -48,7 +48,7 @@ fn unread() -> SocketSnapshot {
     change(asked(), |s| {
         s.traffic.unread = 100;
         s.traffic.unread_sent_after_full_ack = true;
-        s.traffic.received_since_ack = 100;
+        s.traffic.received_since_ack = Some(100);
         s.traffic.segments_received = 2;
     })
 }

@@ -176,7 +176,7 @@ fn unread_payload_is_the_next_request_only_if_its_client_knew_all_of_the_respons
     assert_eq!(left(sent_before), Cause::EarlyClose, "it was sent before");
     let begun = |s: &mut SocketSnapshot| {
         s.traffic.unread_sent_after_full_ack = false;
-        s.traffic.received_since_ack = 500;
+        s.traffic.received_since_ack = Some(500);
     };
     assert_eq!(left(begun), Cause::AwaitingResponse, "its beginning was read");
     assert_eq!(
