@@ -164,7 +164,6 @@ fields! {
     BYTES_RETRANS: u64 = tcp_sock.bytes_retrans, Required;
     DATA_SEGS_OUT: u32 = tcp_sock.data_segs_out, Required;
     DATA_SEGS_IN: u32 = tcp_sock.data_segs_in, Required;
-    DELIVERED_MSTAMP: u64 = tcp_sock.delivered_mstamp, Required;
     FIRST_TX_MSTAMP: u64 = tcp_sock.first_tx_mstamp, Required;
     SND_UNA: u32 = tcp_sock.snd_una, Required;
     SND_NXT: u32 = tcp_sock.snd_nxt, Required;

@@ -97,9 +97,6 @@ pub struct Record {
     /// When the application last read, on the clock of `at_ns`, to the microsecond; another read may have followed within
     /// an eighth of `rcv_rtt_us` (`rcvq_space.time`, `tcp_rcv_space_adjust`, `net/ipv4/tcp_input.c`).
     pub last_read_ns: u64,
-    /// When the peer last acknowledged something new; on the clock of `at_ns`, to the microsecond
-    /// (`tcp_rate_skb_delivered`, `net/ipv4/tcp_rate.c`).
-    pub delivered_ns: u64,
     /// The receiver's own estimate of the round-trip time in microseconds; while it is 0 `last_read_ns` says nothing.
     pub rcv_rtt_us: u32,
     /// `rcv_nxt` when a segment was last sent: what had been received until then (`tcp_select_window`,
@@ -116,7 +113,7 @@ pub struct Record {
 /// The size of a record in the oldest recordings that can be read.
 pub const OLDEST_RECORD_BYTES: usize = 160;
 
-const _: () = assert!(size_of::<Record>() == 288 && align_of::<Record>() == 8);
+const _: () = assert!(size_of::<Record>() == 280 && align_of::<Record>() == 8);
 
 /// A FIN: the first of a connection, ours (to `FIN_WAIT1`) or the peer's (to `CLOSE_WAIT`); or ours behind the peer's
 /// (to `LAST_ACK`) while a request is open.

@@ -91,7 +91,6 @@ fn waited_in_vain(client: &Incident, server: &Incident) -> bool {
         && fin.half_closed
         && !carried_handshake((fin.segments_sent, fin.sent), fin.received)
         && server.fin_by(Side::Remote).is_some()
-        && server.socket().is_some_and(|socket| socket.traffic.sent > 0)
 }
 
 /// Whether the server read more than it had acknowledged to its client: then that is of the last request.

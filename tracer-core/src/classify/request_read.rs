@@ -63,10 +63,12 @@ pub(super) fn at_server(incident: &Incident, cause: Cause) -> RequestRead {
         }
         _ if traffic.unread == 0 && traffic.last_payload == LastPayload::Local => RequestRead::Yes,
         // What lies unread behind a FIN alone may still be read.
-        _ if nothing_read || (never_begun(traffic) && rested(traffic)) => match incident.by_rst() {
-            true => RequestRead::Never,
-            false => RequestRead::Unknown,
-        },
+        _ if nothing_read || (traffic.unread > 0 && never_begun(traffic) && rested(traffic)) => {
+            match incident.by_rst() {
+                true => RequestRead::Never,
+                false => RequestRead::Unknown,
+            }
+        }
         _ if traffic.unread > 0 && traffic.unacknowledged == 0 && read_in_part(traffic) => {
             RequestRead::Partly
         }

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use crate::{keepalive::Knowledge, matching::IDLE};
+use crate::{
+    keepalive::Knowledge,
+    matching::{IDLE, PROVEN},
+};
 
 /// A rest of this length shows a new request, whatever came before it: hardly any upload pauses for so long behind its
 /// answer.
@@ -40,8 +43,8 @@ pub(super) fn reuse(before: Before, knowledge: Knowledge) -> Reuse {
     match () {
         () if rest >= IDLE && knowledge.agrees(rest) => Reuse::Shown,
         () if rest >= LONG_REST || (rest >= IDLE && each_answered) => Reuse::Shown,
-        // Right behind a response: requests and responses of one segment each, more than once.
-        () if from_client == from_server && from_client > 1 => Reuse::Shown,
+        // Right behind a response: requests and responses of one segment each, as often as proves it.
+        () if from_client == from_server && from_client >= PROVEN => Reuse::Shown,
         // A server that closes behind its first answer refuses more often than it ends what goes on.
         () if rest < IDLE && (!each_answered || (from_client, from_server) == (1, 1)) => Reuse::Continues,
         () => Reuse::NotShown,

@@ -51,7 +51,11 @@ fn crossed_half_close(incident: &Incident, traffic: &Traffic, context: Context<'
     let Some(fin) = incident.fin_by(Side::Local) else { return Cause::Unknown };
     let size = traffic.received.saturating_sub(fin.received);
     match before(fin) {
-        _ if u32::try_from(size).is_ok_and(may_be_last_word) => Cause::Unknown,
+        _ if u32::try_from(size)
+            .is_ok_and(|size| may_be_last_word(size) && !as_long_as_before(size, fin)) =>
+        {
+            Cause::Unknown
+        }
         before if reuse(before, context.knowledge) == Reuse::Shown => race(incident),
         _ => Cause::Unknown,
     }
@@ -82,8 +86,10 @@ fn had_closed(incident: &Incident, traffic: &Traffic, segment: &Segment, context
         // It closed without an answer: to the first request, or to the one before.
         LastPayload::None | LastPayload::Remote => unanswered(incident, traffic, fin, context),
         // An alert that answers the close, or a last word of the client's own.
-        _ if answers_close(incident, traffic, segment, fin) => Cause::AfterResponse,
-        _ if may_be_last_word(segment.len) => Cause::Unknown,
+        _ if answers_close(incident, traffic, segment, fin) && !as_long_as_before(segment.len, fin) => {
+            Cause::AfterResponse
+        }
+        _ if may_be_last_word(segment.len) && !as_long_as_before(segment.len, fin) => Cause::Unknown,
         // More had come since it closed one way: when, and as part of what, is not known.
         _ if traffic.received != fin.received => Cause::Unknown,
         // Sent before the whole response had arrived: still the same request.
@@ -106,6 +112,11 @@ fn answers_close(incident: &Incident, traffic: &Traffic, segment: &Segment, fin:
         && acknowledged(incident, segment, traffic) == Acknowledged::Fin
         && is_prompt(delay, traffic)
         && carried_handshake((fin.segments_received, fin.received), fin.sent)
+}
+
+/// Whether the client had sent segments of just this length and no other: then this is one more such request.
+pub(super) fn as_long_as_before(len: u32, fin: FirstFin) -> bool {
+    fin.received > 0 && fin.received == u64::from(fin.segments_received) * u64::from(len)
 }
 
 /// How soon the answer to a FIN comes.

@@ -79,12 +79,13 @@ fn crossed_half_close(
     context: Context<'_>,
 ) -> Finding {
     let size = u32::try_from(traffic.received.saturating_sub(fin.received)).unwrap_or(u32::MAX);
-    crossed(incident, size, reuse(server_end::before(fin), context.knowledge))
+    let is_request = server_end::as_long_as_before(size, fin);
+    crossed(incident, size, is_request, reuse(server_end::before(fin), context.knowledge))
 }
 
-fn crossed(incident: &Incident, size: u32, reuse: Reuse) -> Finding {
+fn crossed(incident: &Incident, size: u32, is_request: bool, reuse: Reuse) -> Finding {
     match reuse {
-        _ if size <= SHORT || may_be_last_word(size) => Finding::Nothing,
+        _ if !is_request && (size <= SHORT || may_be_last_word(size)) => Finding::Nothing,
         Reuse::Shown => Finding::Incident(race(incident)),
         Reuse::Continues => Finding::Nothing,
         Reuse::NotShown => Finding::Unclear,
@@ -138,7 +139,9 @@ fn we_were_left(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
         if fin.last_payload == LastPayload::None && fin.rest() < IDLE {
             return Finding::Unclear;
         }
-        return crossed(incident, size, reuse(client_end::before(traffic, Some(fin)), context.knowledge));
+        let is_request = fin.sent > 0 && fin.sent == u64::from(fin.segments_sent) * u64::from(size);
+        let reuse = reuse(client_end::before(traffic, Some(fin)), context.knowledge);
+        return crossed(incident, size, is_request, reuse);
     }
     let mean = traffic.sent / u64::from(traffic.segments_sent.max(1));
     if mean <= u64::from(SHORT) {

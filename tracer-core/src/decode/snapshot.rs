@@ -131,12 +131,6 @@ fn read_since(record: &Record, last_sent: KernelNs, jiffy: Jiffy) -> Option<bool
     }
 }
 
-/// Whether the peer acknowledged something new after the tick in which payload last came from it.
-fn delivered_later(record: &Record, jiffy: Jiffy) -> bool {
-    let received = KernelNs(record.at_ns).minus(jiffy.times(record.since_received));
-    KernelNs(record.delivered_ns).since(received) > 2 * jiffy.length()
-}
-
 /// What came since the peer last acknowledged something new, which is what it sent since it knew all of that; all it
 /// sent, while we had sent nothing.
 fn received_since_ack(record: &Record) -> Option<u32> {
@@ -190,8 +184,6 @@ fn last_payload(record: &Record, state: TcpState, jiffy: Jiffy) -> LastPayload {
         _ if record.since_sent < record.since_received => LastPayload::Local,
         _ if record.since_sent > record.since_received => LastPayload::Remote,
         _ if unacknowledged(record, state) > 0 => LastPayload::Local,
-        // What we sent was acknowledged only later: so it was not yet answered by the payload.
-        _ if !state.fin_sent() && delivered_later(record, jiffy) => LastPayload::Local,
         _ if no_fin && record.snd_wl1 != record.rcv_nxt => LastPayload::Remote,
         _ if no_fin && jiffy.times(record.since_sent.saturating_sub(record.since_ack)) <= ACK_DELAY => {
             LastPayload::Local

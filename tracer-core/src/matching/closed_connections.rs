@@ -137,6 +137,11 @@ fn inherit(socket: &mut SocketSnapshot, old: &SocketSnapshot) {
         socket.traffic.payload_end = old.traffic.payload_end;
         socket.traffic.first_snd_seq = old.traffic.first_snd_seq;
         socket.orphan |= old.orphan;
+        if quiet {
+            // Our FIN in flight passes for payload in CLOSE.
+            socket.traffic.unacknowledged = old.traffic.unacknowledged;
+            socket.traffic.unread_sent_after_full_ack = old.traffic.unread_sent_after_full_ack;
+        }
     }
 }
 

@@ -323,7 +323,8 @@ fn leaves_unanswered(by: Side, socket: &SocketSnapshot) -> bool {
     let traffic = &socket.traffic;
     client_sent_last(socket)
         && match (by, socket.role) {
-            (Side::Local, Some(Role::Server)) => true,
+            // What it wrote may leave together with the FIN.
+            (Side::Local, Some(Role::Server)) => traffic.unsent == 0,
             (Side::Local, Some(Role::Client)) => !socket.half_closed,
             (Side::Remote, Some(Role::Client)) => traffic.unacknowledged == 0 && traffic.unsent == 0,
             _ => false,

@@ -55,7 +55,6 @@ pub fn connection(record: &mut Record, sk: impl Object) {
     record.sent_ns = sent_ns(sk);
     record.probes_out = read(sk, field::ICSK_PROBES_OUT);
     record.last_read_ns = read(sk, field::RCVQ_TIME).wrapping_mul(1000);
-    record.delivered_ns = read(sk, field::DELIVERED_MSTAMP).wrapping_mul(1000);
     record.rcv_rtt_us = read(sk, field::RCV_RTT_US);
     record.rcv_wup = read(sk, field::RCV_WUP);
     record.error = read(sk, field::SK_ERR);

@@ -216,7 +216,7 @@ fn a_long_request_right_behind_a_response_and_a_fin_is_a_new_one() {
     let close_wait = change(in_state(TcpState::CloseWait, client()), |s| {
         s.traffic.unsent = 60_000;
         s.traffic.last_received = s.traffic.last_sent;
-        (s.traffic.segments_sent, s.traffic.segments_received) = (3, 2);
+        (s.traffic.segments_sent, s.traffic.segments_received) = (7, 6);
     });
     let cause = |reset: Incident| classified(&reset).cause.name();
     assert_eq!(cause(received(close_wait.clone())), RACE, "all had been acknowledged");
