@@ -36,7 +36,7 @@ pub(crate) enum Break {
     Nothing,
     /// The server stops to run and has nearly as many connections as may wait, when all walkers connect at once.
     Crowd,
-    /// The server stops to run when each walker had one answer, and is killed 3 s later.
+    /// The server stops to run when each walker had one answer, and is killed some seconds later.
     StopAndKill,
     /// `ss -K` when the server has taken the second request of each walker.
     Destroy,
