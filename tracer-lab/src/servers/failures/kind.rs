@@ -36,7 +36,7 @@ pub(crate) enum Break {
     Nothing,
     /// The server stops to run and has nearly as many connections as may wait, when all walkers connect at once.
     Crowd,
-    /// The server stops to run when each walker had one answer, and is killed 3 s later.
+    /// The server stops to run when each walker had one answer, and is killed some seconds later.
     StopAndKill,
     /// `ss -K` when the server has taken the second request of each walker.
     Destroy,
@@ -50,8 +50,8 @@ pub(crate) enum Break {
 const AROUND: f64 = 3.0;
 /// Long enough for a connection to count as idle.
 const SHORT: Pause = Pause::Between(80, 160);
-/// From one answer to the second request: time enough to break something between them.
-const LONG: Pause = Pause::Between(1_500, 1_500);
+/// From one answer to the second request: time enough for the last client to start, and to break something then.
+const LONG: Pause = Pause::Between(4_000, 4_000);
 /// Longer than anything takes.
 const EVER: u32 = 60_000;
 
@@ -79,6 +79,8 @@ const fn broken(name: &'static str, right: &'static [&'static str], breaks: Brea
 /// The server closes an idle connection while the next request is on its way.
 pub(crate) const RACE: Kind =
     Kind { pause: Pause::AroundTimeout, ..fails("idle close", &["keepalive_race"], &["ok"]) };
+/// The same of a server whose event loop reads a request before its timer closes the connection all the same.
+pub(crate) const TAKEN_RACE: Kind = Kind { right: &["keepalive_race", "awaiting_response"], ..RACE };
 /// The same, found out by a pool that has rested for longer: after a last word of the server, or without one.
 pub(crate) const LATE: Kind =
     Kind { pause: Pause::Between(1_400, 2_600), ..fails("session timed out", &["keepalive_race"], &["ok"]) };

@@ -102,7 +102,8 @@ const fn batch(pairs: Vec<Pair>, walkers: u32, rounds: u32) -> Batch {
 }
 
 fn races(servers: &[&'static Upstream], fronts: &[Front]) -> Vec<Pair> {
-    let races: Vec<_> = servers.iter().map(|server| (&kinds::RACE, Where::Software(server))).collect();
+    let kind = |server: &Upstream| if server.reads_first { &kinds::TAKEN_RACE } else { &kinds::RACE };
+    let races: Vec<_> = servers.iter().map(|server| (kind(server), Where::Software(server))).collect();
     of(&races, fronts)
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::servers::failures::batch::Pair;
 use crate::servers::failures::front::Walked;
-use crate::servers::failures::kind::{Kind, Pause};
+use crate::servers::failures::kind::{Kind, LATE, Pause};
 use crate::servers::failures::verdict::Verdict;
 use crate::servers::failures::walk::Plan;
 
@@ -57,7 +57,7 @@ impl Row {
 
 /// Whether a server's setting would have helped.
 fn has_setting(kind: &Kind) -> bool {
-    matches!(kind.pause, Pause::AroundTimeout | Pause::Between(0, 0))
+    matches!(kind.pause, Pause::AroundTimeout | Pause::Between(0, 0)) || kind.name == LATE.name
 }
 
 fn text(value: &Value) -> &str {

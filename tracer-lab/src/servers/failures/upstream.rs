@@ -36,6 +36,8 @@ pub(crate) struct Upstream {
     /// Of Debian.
     pub(crate) package: &'static str,
     pub(crate) speaks: Speaks,
+    /// Its event loop may have read a request when its idle timer closes the connection.
+    pub(crate) reads_first: bool,
     configure: Configure,
 }
 
@@ -58,7 +60,13 @@ const fn http(
     package: &'static str,
     configure: fn(&Place) -> Result<String>,
 ) -> Upstream {
-    Upstream { name, package, speaks: Speaks::Http, configure: Configure::Http(configure) }
+    Upstream {
+        name,
+        package,
+        speaks: Speaks::Http,
+        reads_first: false,
+        configure: Configure::Http(configure),
+    }
 }
 
 const fn database(
@@ -66,7 +74,13 @@ const fn database(
     package: &'static str,
     configure: fn(SocketAddr, &Path, u32) -> Result<String>,
 ) -> Upstream {
-    Upstream { name, package, speaks: Speaks::Own, configure: Configure::Database(configure) }
+    Upstream {
+        name,
+        package,
+        speaks: Speaks::Own,
+        reads_first: false,
+        configure: Configure::Database(configure),
+    }
 }
 
 pub(crate) const NGINX: Upstream = http("nginx", "nginx-light", |place| {
@@ -142,8 +156,10 @@ pub(crate) const UVICORN: Upstream = http("uvicorn", "uvicorn", |place| {
     })
 });
 pub(crate) const WAITRESS: Upstream = http("waitress", "python3-waitress", |place| place.python("waitress"));
-pub(crate) const TORNADO: Upstream = http("Tornado", "python3-tornado", |place| place.python("tornado"));
-pub(crate) const AIOHTTP: Upstream = http("aiohttp", "python3-aiohttp", |place| place.python("aiohttp"));
+pub(crate) const TORNADO: Upstream =
+    Upstream { reads_first: true, ..http("Tornado", "python3-tornado", |place| place.python("tornado")) };
+pub(crate) const AIOHTTP: Upstream =
+    Upstream { reads_first: true, ..http("aiohttp", "python3-aiohttp", |place| place.python("aiohttp")) };
 
 pub(crate) const JDK: Upstream = http("JDK HttpServer", "default-jdk-headless", |place| {
     let file = place.write("Upstream.java", include_str!("programs/Upstream.java"))?;
@@ -166,6 +182,7 @@ pub(crate) const FPM: Upstream = Upstream {
     name: "PHP-FPM",
     package: "php-fpm",
     speaks: Speaks::FastCgi,
+    reads_first: false,
     configure: Configure::Http(|place| {
         place.write(
             "answer.php",

@@ -54,8 +54,8 @@ async function walk(walker) {
   await pause(walker * plan.stagger);
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
   // The server's own hint would keep the agent from trying what is tried here.
-  agent.keepSocketAlive = (socket) => { socket.setKeepAlive(true, 1000); return true; };
-  const pools = library === 'fetch' && new (Pools())({ keepAliveTimeout: 60_000, connections: 1 });
+  agent.keepSocketAlive = () => true;
+  const pools = library === 'fetch' && new (Pools())({ keepAliveTimeout: 60_000, connections: 1, connect: { timeout: plan.patience } });
   for (let round = 0; round < plan.rounds; round++) {
     const id = plan.first + walker * plan.rounds + round;
     const action = plan.actions[round % plan.actions.length];
