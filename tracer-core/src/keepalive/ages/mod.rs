@@ -4,6 +4,7 @@
 //! moment and at many ages; so what closes together counts as one close.
 
 mod exact;
+mod shape;
 mod sweep;
 
 use std::{net::IpAddr, time::Duration};

@@ -83,6 +83,42 @@ fn a_sweep_is_told_by_its_bounds_whether_connections_expire_alone_or_together() 
 }
 
 #[test]
+fn a_sweep_is_told_by_the_closes_that_clients_leave_to_it() {
+    // Clients reuse a connection at any age between these parts of the sweep.
+    let reuses = [(-0.1, 1.1), (0.0, 1.0), (-1.0, 1.0), (-0.5, 1.5), (0.0, 2.0), (0.2, 0.8), (-0.3, 0.6)];
+    for (software, from, to) in SWEEPERS {
+        for (earliest, latest) in reuses {
+            for seed in 0..10 {
+                let sweep = to - from;
+                let left = |random: &mut fastrand::Rng| {
+                    loop {
+                        let age = random.f64();
+                        if age < earliest + random.f64() * (latest - earliest) {
+                            return from + age * sweep;
+                        }
+                    }
+                };
+                let mut history = History { random: fastrand::Rng::with_seed(seed), ..History::new() };
+                history = history.ages(64, left);
+                let what = format!("{software}, {earliest} to {latest}, seed {seed}");
+                let (lower, upper) = history.bounds().unwrap_or_else(|| panic!("{what}: no timeout"));
+                let slack = (sweep / 4.0).max(from * 0.02);
+                assert!((from - 1e-4..=from + slack).contains(&lower), "{what}: {lower} s is no lower bound");
+                assert!((lower..=to + 1e-4).contains(&upper), "{what}: {upper} s is no upper bound");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dozen_looks_that_close_several_connections_each_show_a_sweep() {
+    for seed in 0..40 {
+        let history = History { random: fastrand::Rng::with_seed(seed), ..History::new() };
+        check("lighttpd, 12 looks", (5.0, 6.0), history.sweeper(5.0, 1.0, 88, 8.0).bounds());
+    }
+}
+
+#[test]
 fn a_sweep_stays_known_and_is_announced_once() {
     let mut history = History::new();
     for round in 0..60 {
@@ -115,7 +151,7 @@ fn a_sweep_that_is_changed_is_followed() {
 #[test]
 fn what_looks_like_a_sweep_and_is_none() {
     type Age = fn(&mut fastrand::Rng) -> f64;
-    let nothing: [(&str, Age); 8] = [
+    let nothing: [(&str, Age); 12] = [
         ("closes at any moment", |random| 0.05 - 2.0 * (1.0 - random.f64()).ln()),
         ("closes at any moment, seldom", |random| 0.05 - 40.0 * (1.0 - random.f64()).ln()),
         ("any age up to 30 s", |random| 0.05 + random.f64() * 30.0),
@@ -126,6 +162,14 @@ fn what_looks_like_a_sweep_and_is_none() {
             if random.f64() < 0.4 { 5.0 } else { 0.1 + random.f64() * 9.0 }
         }),
         ("four timers", |random| f64::from(random.u8(1..5)) * 5.0),
+        ("closes at any moment, of connections reused by 20 s", |random| {
+            (0.05 - 10.0 * (1.0 - random.f64()).ln()).min(random.f64() * 20.0)
+        }),
+        ("a timer for most", |random| if random.f64() < 0.8 { 5.0 } else { 6.0 }),
+        ("a timer and a later sweep", |random| if random.bool() { 5.0 } else { 8.0 + random.f64() }),
+        ("two sweepers that clients leave little to", |random| {
+            random.f64().min(random.f64()) + if random.bool() { 5.0 } else { 9.0 }
+        }),
     ];
     for (what, age) in nothing {
         for seed in 0..40 {
@@ -140,6 +184,13 @@ fn what_looks_like_a_sweep_and_is_none() {
     let mut reloads =
         (0..40).fold(History::new(), |history, _| history.at_once(50, |i| 0.1 + f64::from(i) / 5.0));
     assert_eq!(reloads.bounds(), None, "reloads");
+    for seed in 0..10 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut restarts = (0..40).fold(History::new(), |history, _| {
+            history.at_once(6, |_| 0.05 - 3.0 * (1.0 - random.f64()).ln())
+        });
+        assert_eq!(restarts.bounds(), None, "restarts, seed {seed}");
+    }
     let mut random = fastrand::Rng::with_seed(5);
     let mut drained = History::new();
     for _ in 0..200 {
