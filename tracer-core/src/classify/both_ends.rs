@@ -65,13 +65,19 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
         (Finding::Unclear, Finding::Unclear) if by_fin && waited_in_vain(first, second) => {
             Some(Cause::AwaitingResponse)
         }
-        (Finding::Incident(Cause::Unknown), Finding::Incident(cause)) => Some(cause),
-        (
-            Finding::Incident(Cause::KeepaliveRace(Crossing::Unknown)),
-            Finding::Incident(cause @ Cause::KeepaliveRace(_)),
-        )
-        | (Finding::Incident(cause), _)
-        | (_, Finding::Incident(cause)) => Some(cause),
+        // Its own socket shows that nothing on the path forgot the connection.
+        (Finding::Incident(Cause::Unknown), Finding::Incident(Cause::ResetOnReuse))
+            if did_end(first, context) =>
+        {
+            Some(Cause::Unknown)
+        }
+        (Finding::Incident(Cause::KeepaliveRace(Crossing::Unknown)), Finding::Incident(cause))
+            if cause.crossing().is_some() =>
+        {
+            Some(cause)
+        }
+        (Finding::Incident(cause), _) if cause != Cause::Unknown => Some(cause),
+        (_, Finding::Incident(cause)) | (Finding::Incident(cause), _) => Some(cause),
         _ => None,
     }
 }
@@ -115,14 +121,17 @@ fn decides(incident: &Incident, twin: &Incident, context: Context<'_>) -> bool {
         }
         _ => false,
     };
-    let did_end =
-        |end: &Incident| matches!(ended(end, &context.facts.reasons), Ended::ResetSent(_) | Ended::FinSent);
     match (gave_up(incident), gave_up(twin)) {
         (true, _) => true,
         (_, true) => false,
-        _ if did_end(incident) != did_end(twin) => did_end(incident),
+        _ if did_end(incident, context) != did_end(twin, context) => did_end(incident, context),
         _ => incident.role == Some(Role::Client),
     }
+}
+
+/// Whether this end ended the connection.
+fn did_end(end: &Incident, context: Context<'_>) -> bool {
+    matches!(ended(end, &context.facts.reasons), Ended::ResetSent(_) | Ended::FinSent)
 }
 
 fn finding_of(incident: &Incident, context: Context<'_>) -> Finding {

@@ -33,7 +33,6 @@ pub(super) fn crossing(incident: &Incident) -> Crossing {
         },
         // Acknowledged without a FIN: the server's kernel had queued it on an open connection.
         Ending::Received(_) if traffic.unacknowledged == 0 => Crossing::FinNotSent,
-        Ending::Received(_) => Crossing::Unknown,
         // A server that reads on behind its FIN does not see what the request had acknowledged.
         Ending::Fin { .. } if incident.role == Some(Role::Server) => match incident.fin {
             Some(fin) if fin.by == Side::Local && !fin.request_open => Crossing::Unknown,
@@ -45,7 +44,7 @@ pub(super) fn crossing(incident: &Incident) -> Crossing {
             Some(_) => Crossing::FinNotSent,
             None => Crossing::Unknown,
         },
-        Ending::Silent { .. } => Crossing::Unknown,
+        Ending::Received(_) | Ending::Silent { .. } => Crossing::Unknown,
     }
 }
 

@@ -1,10 +1,11 @@
 //! How the kernel came to send a RST: by its own reason where it gives one, by the socket otherwise; and what the
 //! application got to see.
 
+use super::cause::Cause;
 use crate::{
     decode::{Reason, Reasons},
     matching::{Ending, Found, Incident},
-    model::{Segment, Side, Silence, SocketSnapshot, TcpState},
+    model::{Role, Segment, Side, Silence, SocketSnapshot, TcpState},
 };
 
 /// How the kernel came to send a RST.
@@ -94,6 +95,17 @@ impl Ended {
             Self::TimedOut => "timeout",
             Self::Unreachable => "unreachable",
         }
+    }
+
+    /// Of two FINs that left a request without an answer, the one that did: its client's where that gave up, else the
+    /// server's.
+    #[must_use]
+    pub(super) fn with(self, cause: Cause, role: Option<Role>) -> Self {
+        if !matches!(self, Self::FinSent | Self::FinReceived) {
+            return self;
+        }
+        let by = if cause == Cause::ClientAbort { Role::Client } else { Role::Server };
+        if role == Some(by) { Self::FinSent } else { Self::FinReceived }
     }
 
     /// How the kernel came to send a RST.

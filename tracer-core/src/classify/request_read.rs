@@ -50,8 +50,9 @@ pub(super) fn at_server(incident: &Incident, cause: Cause) -> RequestRead {
     let nothing_read = traffic.received > 0 && traffic.received == u64::from(traffic.unread);
     match cause {
         // What the request met was not this end.
-        Cause::ResetOnReuse => RequestRead::Unknown,
-        Cause::NoRequest | Cause::Unknown | Cause::StaleConnection => RequestRead::Unknown,
+        Cause::ResetOnReuse | Cause::NoRequest | Cause::Unknown | Cause::StaleConnection => {
+            RequestRead::Unknown
+        }
         // It was answered, so it was begun with.
         Cause::EarlyClose => RequestRead::Partly,
         Cause::ResponseCut | Cause::AfterResponse => RequestRead::Yes,
@@ -63,10 +64,11 @@ pub(super) fn at_server(incident: &Incident, cause: Cause) -> RequestRead {
         }
         _ if traffic.unread == 0 && traffic.last_payload == LastPayload::Local => RequestRead::Yes,
         // What lies unread behind a FIN alone may still be read.
-        _ if nothing_read || (traffic.unread > 0 && never_begun(traffic) && rested(traffic)) => {
-            match incident.by_rst() {
-                true => RequestRead::Never,
-                false => RequestRead::Unknown,
+        _ if nothing_read || unread_is_new(traffic) => {
+            if incident.by_rst() {
+                RequestRead::Never
+            } else {
+                RequestRead::Unknown
             }
         }
         _ if traffic.unread > 0 && traffic.unacknowledged == 0 && read_in_part(traffic) => {
@@ -87,6 +89,11 @@ fn met_closed(incident: &Incident, traffic: &Traffic, cause: Cause) -> RequestRe
         Cause::AwaitingResponse => RequestRead::Partly,
         _ => RequestRead::Unknown,
     }
+}
+
+/// Whether nothing of the unread request can have been read.
+fn unread_is_new(traffic: &Traffic) -> bool {
+    traffic.unread > 0 && never_begun(traffic) && rested(traffic) && traffic.read_since_sent != Some(true)
 }
 
 /// Whether the last payload came after a rest, longer than a client needs to send the body for a `100 Continue`.

@@ -193,7 +193,7 @@ fn closed_unread(incident: &Incident, socket: &SocketSnapshot, context: Context<
             Cause::AwaitingResponse
         }
         // Perhaps read in part.
-        LastPayload::Remote if traffic.unread_sent_after_full_ack => Cause::Unknown,
+        LastPayload::Remote if traffic.unread_sent_after_full_ack => Cause::AwaitingResponse,
         LastPayload::Remote | LastPayload::Local => Cause::EarlyClose,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
@@ -210,15 +210,15 @@ fn first_unread(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
     }
 }
 
-/// Whether the unread payload is a request of which nothing was read: it was sent by a client that knew all of the
-/// response, and nothing was read since that was sent. Where the kernel did not measure reads, the number of segments
-/// must allow for an answer to all but the last.
+/// Whether the unread payload is a request of which nothing was read, as far as shows: it was sent by a client that knew
+/// all of the response, and nothing was read since that was sent. Where the kernel did not measure reads, or somebody only
+/// looked (`MSG_PEEK`), the number of segments must allow for an answer to all but the last.
 pub(super) fn never_begun(traffic: &Traffic) -> bool {
-    let may_have_read = || traffic.segments_received > traffic.segments_sent.saturating_add(1);
+    let all_answered = traffic.segments_received <= traffic.segments_sent.saturating_add(1);
     traffic.sent > 0
         && traffic.unread_sent_after_full_ack
         && !traffic.read_behind_ack
-        && !traffic.read_since_sent.unwrap_or_else(may_have_read)
+        && (traffic.read_since_sent == Some(false) || all_answered)
 }
 
 /// Whether some of what the client sent after it knew all of the response was read.
@@ -226,8 +226,7 @@ pub(super) fn read_in_part(traffic: &Traffic) -> bool {
     traffic.unread > 0
         && traffic.unacknowledged == 0
         && (traffic.received_since_ack.is_some_and(|received| received > traffic.unread)
-            || traffic.read_behind_ack
-            || traffic.read_since_sent == Some(true))
+            || traffic.read_behind_ack)
 }
 
 fn new_request_unread(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {

@@ -45,6 +45,7 @@ pub(crate) fn classify(
     if !incident.by_rst() && (!cause.is_failure() || cause == Cause::Unknown) {
         return None;
     }
+    let ended = ended.with(cause, incident.role);
     let request = last_request(incident, cause);
     Some(Verdict {
         cause,

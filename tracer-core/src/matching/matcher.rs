@@ -23,6 +23,10 @@ use crate::model::{
 const VANISHED_GRACE: Duration = Duration::from_secs(1);
 
 /// What comes of events.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few are alive at once, and most are incidents or moved on at once"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Matched {
     /// The end of a connection, ready to be judged.

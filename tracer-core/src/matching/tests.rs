@@ -45,9 +45,9 @@ fn only(events: impl IntoIterator<Item = Event>) -> Incident {
     resets.remove(0)
 }
 
-fn verdict(incident: Incident) -> Verdict {
+fn verdict(incident: &Incident) -> Verdict {
     let context = Context { facts: &facts(), policy: RacePolicy::default(), knowledge: Knowledge::default() };
-    classify(&incident, None, None, context).unwrap()
+    classify(incident, None, None, context).unwrap()
 }
 
 fn orphan(state: TcpState) -> SocketSnapshot {
@@ -89,7 +89,7 @@ fn a_crossing_is_one_sent_reset_of_two_segments_and_no_received_one() {
     assert_eq!((reset.segment(), reset.segments), (Some(request(0)), 2));
     assert!(matches!(reset.ending, Ending::Passive { found: Found::Aborted(_), .. }), "{reset:?}");
     assert_eq!((reset.state(), reset.role), (Some(TcpState::FinWait1), Some(Role::Server)));
-    assert!(matches!(verdict(reset).cause, Cause::KeepaliveRace(_)));
+    assert!(matches!(verdict(&reset).cause, Cause::KeepaliveRace(_)));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_request_that_brings_the_ack_of_the_fin_is_reset_without_a_false_receive() {
         ),
     ]);
     assert_eq!((reset.state(), reset.role), (Some(TcpState::FinWait1), Some(Role::Server)));
-    assert_eq!(verdict(reset).cause, Cause::KeepaliveRace(Crossing::FinUnprocessed));
+    assert_eq!(verdict(&reset).cause, Cause::KeepaliveRace(Crossing::FinUnprocessed));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_time_wait_reset_is_matched_with_the_connection_that_closed() {
         "{reset:?}"
     );
     assert_eq!((reset.state(), reset.role), (Some(TcpState::TimeWait), Some(Role::Server)));
-    assert!(matches!(verdict(reset).cause, Cause::KeepaliveRace(_)));
+    assert!(matches!(verdict(&reset).cause, Cause::KeepaliveRace(_)));
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn an_active_reset_finds_state_role_and_order_in_the_close_before_it() {
     ]);
     assert_eq!(reset.state(), Some(TcpState::Established));
     assert!(matches!(reset.ending, Ending::AtClose(_)), "{reset:?}");
-    let verdict = verdict(reset);
+    let verdict = verdict(&reset);
     assert_eq!(verdict.ended, Ended::ResetSent(Mechanism::UnreadClose));
     assert!(matches!(verdict.cause, Cause::KeepaliveRace(_)), "{verdict:?}");
 }
@@ -258,7 +258,7 @@ fn a_segment_of_another_connection_does_not_match_the_one_that_closed() {
         at(4_000, passive(SocketKind::NoSocket, unknown, "NO_SOCKET")),
     ]);
     assert_eq!(reset.known(), Some(&Known::Nothing(Unmatched::NoSocket)));
-    assert_eq!(verdict(reset).cause, Cause::StaleConnection);
+    assert_eq!(verdict(&reset).cause, Cause::StaleConnection);
 }
 
 #[test]

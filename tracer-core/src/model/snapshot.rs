@@ -30,6 +30,7 @@ pub(crate) struct SocketSnapshot {
 
 /// What a socket remembers of its traffic. Times are exact to one jiffy.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each shown by the kernel's numbers")]
 pub(crate) struct Traffic {
     /// Payload bytes sent, without retransmissions.
     pub sent: u64,
