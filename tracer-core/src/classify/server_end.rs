@@ -84,7 +84,7 @@ fn had_closed(incident: &Incident, traffic: &Traffic, segment: &Segment, context
         // A connection that never carried anything, as pools keep them.
         LastPayload::None if rested => race(incident),
         // It closed without an answer: to the first request, or to the one before.
-        LastPayload::None | LastPayload::Remote => unanswered(incident, traffic, fin, context),
+        LastPayload::None | LastPayload::Remote => unanswered(traffic, fin),
         // An alert that answers the close, or a last word of the client's own.
         _ if answers_close(incident, traffic, segment, fin) && !as_long_as_before(segment.len, fin) => {
             Cause::AfterResponse
@@ -131,13 +131,10 @@ pub(super) fn carried_handshake((segments, from_client): (u32, u64), from_server
     segments >= 2 && from_client >= HELLO && from_server >= HELLO
 }
 
-/// A request was open when the server closed: its idle timer may not have noticed.
-fn unanswered(incident: &Incident, traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Cause {
-    let waited = fin.at.since(traffic.last_received);
-    if traffic.sent > 0 && waited < IDLE && context.knowledge.agrees(fin.at.since(traffic.last_sent)) {
-        return race(incident);
-    }
+/// A request was open when the server closed, and had been read.
+fn unanswered(traffic: &Traffic, fin: FirstFin) -> Cause {
     // It had answered, and read on.
+    let waited = fin.at.since(traffic.last_received);
     if traffic.sent > 0 && waited < IDLE && continues(traffic) {
         Cause::EarlyClose
     } else {
@@ -250,14 +247,10 @@ fn new_request_unread(incident: &Incident, traffic: &Traffic, context: Context<'
 
 /// The server resets with everything read.
 fn closed(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
-    let at_its_age = traffic.sent > 0
-        && closed_at_once(incident, traffic.last_received, context)
-        && context.knowledge.agrees(incident.at.since(traffic.last_sent));
     match traffic.last_payload {
         LastPayload::Remote if incident.fin_by(Side::Local).is_some_and(|fin| !fin.request_open) => {
             crossed_half_close(incident, traffic, context)
         }
-        LastPayload::Remote if at_its_age => race(incident),
         LastPayload::Remote => Cause::AwaitingResponse,
         // Its end may never have been written.
         LastPayload::Local if traffic.unacknowledged > 0 || incident.at.since(traffic.last_sent) < IDLE => {

@@ -53,12 +53,6 @@ fn server_closed(incident: &Incident, socket: &SocketSnapshot, context: Context<
     if traffic.received_since_ack.is_none_or(is_last_word) {
         return Finding::Nothing;
     }
-    let at_its_age = traffic.sent > 0
-        && closed_at_once(incident, traffic.last_received, context)
-        && context.knowledge.agrees(incident.at.since(traffic.last_sent));
-    if at_its_age {
-        return Finding::Incident(race(incident));
-    }
     if traffic.unread > 0 && server_end::never_begun(traffic) {
         let raced = closed_at_once(incident, traffic.last_received, context);
         return Finding::Incident(if raced { race(incident) } else { Cause::NeverRead });
@@ -96,7 +90,8 @@ fn crossed(incident: &Incident, size: u32, is_request: bool, reuse: Reuse) -> Fi
 fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Finding {
     let gave_up = fin.at.since(traffic.last_received) >= IDLE;
     let is_last_word = |size| size <= SHORT || (traffic.sent > 0 && may_be_last_word(size));
-    match (gave_up, traffic.received_since_ack) {
+    let size = traffic.received_since_ack.or((fin.unread > 0).then_some(fin.unread));
+    match (gave_up, size) {
         (false, Some(size)) if is_last_word(size) => Finding::Nothing,
         // Only a client that still waits shows that it was none.
         (false, size) if traffic.sent > 0 && size.is_none_or(|size| size <= LONGEST_LAST_WORD) => {

@@ -138,8 +138,8 @@ fn received_since_ack(record: &Record) -> Option<u32> {
     if payload_sent(record) == 0 {
         return Some(received);
     }
-    let since = record.rcv_nxt.wrapping_sub(peer_fin(record)).wrapping_sub(record.snd_wl1).min(received);
-    (since > 0 || peer_fin(record) == 0).then_some(since)
+    let since = record.rcv_nxt.wrapping_sub(peer_fin(record)).wrapping_sub(record.snd_wl1);
+    (since <= received && (since > 0 || peer_fin(record) == 0)).then_some(since)
 }
 
 /// Where our payload began: `bytes_acked` counts an active opener's SYN, see [`role`].

@@ -46,6 +46,8 @@ pub(crate) struct FirstFin {
     pub maybe_rest_since: Option<KernelNs>,
     /// Payload received until then.
     pub received: u64,
+    /// Payload received that the application had not read then.
+    pub unread: u32,
     /// Payload sent until then.
     pub sent: u64,
     /// Segments with payload sent until then, a last word of ours not counted.
@@ -93,6 +95,7 @@ impl FirstFin {
             },
             maybe_rest_since: (!said).then(|| maybe_rest_since(at, by, socket)).flatten(),
             received: traffic.received,
+            unread: traffic.unread,
             sent: traffic.sent,
             segments_sent: traffic.segments_sent.saturating_sub((said && by == Side::Local).into()),
             segments_received: traffic.segments_received.saturating_sub((said && by == Side::Remote).into()),

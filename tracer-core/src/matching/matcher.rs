@@ -189,7 +189,7 @@ impl Matcher {
     fn unanswered(&mut self, at: KernelNs, flow: Flow, by: Side, socket: SocketSnapshot) {
         let connection = self.connections.touch(flow, at, |known| known.is(&socket));
         let incident = without_rst(at, flow, connection.fin, Ending::Fin { by, socket });
-        if !connection.reset {
+        if connection.incident.is_none() {
             connection.incident = Some(self.held.push(incident));
         }
     }
