@@ -91,6 +91,12 @@ fn met_closed(incident: &Incident, traffic: &Traffic, cause: Cause) -> RequestRe
     }
 }
 
+/// Whether the application read since it last sent, and more came than an answer to each explains.
+fn took_some(traffic: &Traffic) -> bool {
+    traffic.read_since_sent == Some(true)
+        && traffic.segments_received > traffic.segments_sent.saturating_add(1)
+}
+
 /// Whether nothing of the unread request can have been read.
 fn unread_is_new(traffic: &Traffic) -> bool {
     traffic.unread > 0 && never_begun(traffic) && rested(traffic) && traffic.read_since_sent != Some(true)

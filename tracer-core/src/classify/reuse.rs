@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use crate::{
-    keepalive::Knowledge,
-    matching::{IDLE, PROVEN},
-};
+use crate::{keepalive::Knowledge, matching::IDLE};
 
 /// A rest of this length shows a new request, whatever came before it: hardly any upload pauses for so long behind its
 /// answer.
 const LONG_REST: Duration = Duration::from_secs(1);
+
+/// So many exchanges of one segment each way show that this connection speaks in such; fewer may be a refusal.
+const SEVERAL: u32 = 3;
 
 /// What is known of the payload before the one that met the close.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ pub(super) fn reuse(before: Before, knowledge: Knowledge) -> Reuse {
         () if rest >= IDLE && knowledge.agrees(rest) => Reuse::Shown,
         () if rest >= LONG_REST || (rest >= IDLE && each_answered) => Reuse::Shown,
         // Right behind a response: requests and responses of one segment each, as often as proves it.
-        () if from_client == from_server && from_client >= PROVEN => Reuse::Shown,
+        () if from_client == from_server && from_client >= SEVERAL => Reuse::Shown,
         // A server that closes behind its first answer refuses more often than it ends what goes on.
         () if rest < IDLE && (!each_answered || (from_client, from_server) == (1, 1)) => Reuse::Continues,
         () => Reuse::NotShown,

@@ -119,6 +119,9 @@ pub(super) fn as_long_as_before(len: u32, fin: FirstFin) -> bool {
     fin.received > 0 && fin.received == u64::from(fin.segments_received) * u64::from(len)
 }
 
+/// No alert, nor two, are as long inside TLS.
+const LONGEST_ALERT: u32 = 64;
+
 /// How soon the answer to a FIN comes.
 pub(super) fn is_prompt(delay: Duration, traffic: &Traffic) -> bool {
     delay <= Duration::from_millis(20) + 2 * traffic.srtt.unwrap_or_default()
@@ -164,8 +167,11 @@ fn left_alone(incident: &Incident, traffic: &Traffic) -> Cause {
     if traffic.unread > 0 && traffic.last_payload == LastPayload::Local {
         return Cause::EarlyClose;
     }
-    // The client's last word.
-    if traffic.sent > 0 && may_be_last_word(traffic.unread) {
+    // The client's last word, of which TLS may have read the head.
+    let behind_tls = carried_handshake((traffic.segments_received, traffic.received), traffic.sent);
+    if traffic.sent > 0
+        && (may_be_last_word(traffic.unread) || (behind_tls && (1..LONGEST_ALERT).contains(&traffic.unread)))
+    {
         return Cause::AfterResponse;
     }
     let gave_up = incident.fin_by(Side::Remote).map(|fin| fin.at.since(traffic.last_received) >= IDLE);

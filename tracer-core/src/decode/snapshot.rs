@@ -104,7 +104,9 @@ fn traffic(record: &Record, state: TcpState, jiffy: Jiffy) -> Traffic {
             && record.snd_wl1 == unread_begins,
         unread_is_fresh: unread > 0 && record.rcv_wup == unread_begins,
         read_since_sent: read_since(record, last_sent, jiffy),
-        read_behind_ack: unread > 0 && unread_begins.wrapping_sub(record.rcv_wup).cast_signed() > 0,
+        read_behind_ack: unread > 0
+            && record.rcv_wup != 0
+            && unread_begins.wrapping_sub(record.rcv_wup).cast_signed() > 0,
         received_since_ack: received_since_ack(record),
         acknowledged_behind_payload: record.snd_wl1 == record.rcv_nxt,
         retransmitting: record.flags & FLAG_RETRANSMITTING != 0,

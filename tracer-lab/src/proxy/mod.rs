@@ -28,7 +28,7 @@ use crate::traffic::session::Session;
 const ERRORS: usize = 20;
 const REQUESTS: usize = 60;
 /// How long the proxy's connection to its upstream idles before it races: many jiffies.
-const IDLE: Duration = Duration::from_millis(40);
+const IDLE: Duration = Duration::from_millis(80);
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
 
 /// How often everybody counted a request that was lost to a keep-alive race.

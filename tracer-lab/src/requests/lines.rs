@@ -2,6 +2,7 @@
 
 use std::io::{IoSlice, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::fcntl::{SpliceFFlags, splice};
@@ -15,6 +16,7 @@ use crate::testbed::raw::Raw;
 use crate::testbed::reset::Reset;
 use crate::testbed::scrape::Scrape;
 use crate::testbed::sockets::{connect, listen};
+use crate::testbed::wait::let_pass;
 use crate::traffic::ends::is_reset;
 
 /// How payload gets to the kernel.
@@ -170,6 +172,8 @@ fn reset(net: &Network, listener: &TcpListener, row: &Row) -> Result<SocketAddr>
     let (mut client, mut server) = connect(net, listener, net.server_endpoint())?;
     let endpoint = client.local_addr()?;
     exchange(&mut client, &mut server)?;
+    // Right behind the response it could pass for more of that request.
+    let_pass(REST);
     drop(server);
     ensure!(client.peek(&mut [0])? == 0, "the server does not close");
     // The RST may arrive before all of it is written.
@@ -178,6 +182,9 @@ fn reset(net: &Network, listener: &TcpListener, row: &Row) -> Result<SocketAddr>
     }
     Ok(endpoint)
 }
+
+/// Longer than what counts as idle.
+const REST: Duration = Duration::from_millis(60);
 
 fn exchange(client: &mut TcpStream, server: &mut TcpStream) -> Result<()> {
     use std::io::Read as _;

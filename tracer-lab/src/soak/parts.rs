@@ -1,8 +1,11 @@
 //! The steps of the soak's connections.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::soak::pair::Pair;
+use crate::testbed::wait::let_pass;
 
 /// Bytes of a QUIT.
 const QUIT: usize = 6;
@@ -204,8 +207,13 @@ pub(crate) fn response_to_nobody(pair: &mut Pair, exchanges: usize) -> Result<()
     pair.server_is_reset()
 }
 
+/// How long a client waits before it gives up: longer than what counts as idle.
+const PATIENCE: Duration = Duration::from_millis(60);
+
 pub(crate) fn client_gives_up(pair: &mut Pair, exchanges: usize) -> Result<()> {
     take(pair, exchanges)?;
+    // One that closes at once may have said a last word.
+    let_pass(PATIENCE);
     pair.client_closes();
     pair.server_reads_end()?;
     pair.server_closes();

@@ -194,7 +194,7 @@ fn tally(segments: &[Segment], server: SocketAddr) -> Tally {
         let answered = evidence.answered as usize;
         tally.answered += answered;
         tally.reuses += answered.saturating_sub(1);
-        if let Some(race) = evidence.race {
+        if let Some(race) = evidence.race.filter(|_| evidence.rsts_from_server > 0) {
             tally.races.extend(evidence.idle);
             tally.after_fin += usize::from(["fin_in_flight", "fin_unprocessed"].contains(&race));
         } else if of_connection.iter().all(|segment| segment.has(SYN) || segment.has(RST)) {
