@@ -71,9 +71,7 @@ pub(super) fn at_server(incident: &Incident, cause: Cause) -> RequestRead {
                 RequestRead::Unknown
             }
         }
-        _ if traffic.unread > 0 && traffic.unacknowledged == 0 && read_in_part(traffic) => {
-            RequestRead::Partly
-        }
+        _ if read_in_part(traffic) || (traffic.unread > 0 && took_some(traffic)) => RequestRead::Partly,
         _ => RequestRead::Unknown,
     }
 }
