@@ -45,8 +45,8 @@ pub struct Config {
     #[arg(long = "server-port", env = "TRACER_SERVER_PORT", value_delimiter = ',', value_name = "PORT")]
     pub server_ports: Vec<u16>,
 
-    /// Longest time from request to reset that can still be a race when no FIN was seen, such as 20ms
-    /// (default: twice the round-trip time plus 5 ms)
+    /// How long a request may lie unread when its server closes and still have raced, such as 20ms
+    /// (default: 50ms)
     #[arg(long, env = "TRACER_RACE_WINDOW", value_parser = duration, value_name = "DURATION")]
     pub race_window: Option<Duration>,
 
@@ -120,7 +120,7 @@ pub struct Replay {
     #[arg(long, default_value = "text", value_name = "FORMAT")]
     pub events: EventFormat,
 
-    /// Longest time from request to reset that can still be a race when no FIN was seen, such as 20ms
+    /// How long a request may lie unread when its server closes and still have raced, such as 20ms
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub race_window: Option<Duration>,
 
