@@ -28,7 +28,7 @@ pub(super) fn last_request(incident: &Incident, cause: Cause) -> Option<LastRequ
     // Of a request of several segments only the last one's time is known; one that raced was a matter of a moment.
     let (from_client, from_server) = incident.role.map(|role| traffic.segments(role))?;
     let in_pieces = from_client > from_server.saturating_add(1) && !matches!(cause, Cause::KeepaliveRace(_));
-    match (incident.role, traffic.last_payload) {
+    let found = match (incident.role, traffic.last_payload) {
         (_, LastPayload::Local | LastPayload::Remote) if in_pieces && incident.payload().is_none() => None,
         (Some(Role::Client), LastPayload::Local) if !traffic.retransmitting => {
             Some(request_at(traffic.last_sent, before_request(incident, traffic)))
@@ -41,12 +41,17 @@ pub(super) fn last_request(incident: &Incident, cause: Cause) -> Option<LastRequ
             Some(request_at(incident.at, before_request(incident, traffic)))
         }
         _ => None,
-    }
+    };
+    // A first request within the tick of establishment may have come with the SYN.
+    let first = from_server == 0;
+    found.map(|request| LastRequest {
+        idle: request.idle.filter(|idle| !(first && idle.is_zero())),
+        ..request
+    })
 }
 
-/// No rest at all is one tick's work, or a request that came with the SYN.
 fn request_at(at: KernelNs, before: Option<KernelNs>) -> LastRequest {
-    LastRequest { at, idle: before.map(|before| at.since(before)).filter(|idle| !idle.is_zero()) }
+    LastRequest { at, idle: before.map(|before| at.since(before)) }
 }
 
 /// When payload last passed before a request that met, or crossed, a FIN; a last word is not counted, nor

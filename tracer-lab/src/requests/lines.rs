@@ -233,7 +233,9 @@ fn methods_are_counted(scrape: &Scrape, server: SocketAddr, resets: &[Reset]) ->
     for method in ["GET", "CONNECT", "other"] {
         for (direction, role) in [("sent", "server"), ("received", "client")] {
             let reported = |reset: &&Reset| {
-                reset.direction.as_deref() == Some(direction) && reset.method.as_deref() == Some(method)
+                reset.cause == "keepalive_race"
+                    && reset.direction.as_deref() == Some(direction)
+                    && reset.method.as_deref() == Some(method)
             };
             let lines = resets.iter().filter(reported).count();
             let labels = format!(
