@@ -115,7 +115,9 @@ fn begun(incident: &Incident, twin: &Incident) -> bool {
 fn decides(incident: &Incident, twin: &Incident, context: Context<'_>) -> bool {
     let gave_up = |end: &Incident| match (end.role, end.fin_by(Side::Local), end.socket()) {
         (Some(Role::Client), Some(fin), Some(socket)) => {
-            (fin.half_closed && fin.request_open)
+            (fin.half_closed
+                && fin.request_open
+                && !carried_handshake((fin.segments_sent, fin.sent), fin.received))
                 || client_end::gave_up(fin, &socket.traffic, context)
                 || (!end.by_rst() && gave_up_at_once(end))
         }

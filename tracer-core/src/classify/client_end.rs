@@ -30,6 +30,14 @@ fn reset_behind_own_fin(
     context: Context<'_>,
 ) -> Cause {
     match fin.last_payload {
+        // An alert, perhaps, which nobody answers.
+        _ if fin.half_closed
+            && traffic.last_payload == LastPayload::Local
+            && fin.at.since(fin.rest_since) < IDLE
+            && carried_handshake((fin.segments_sent, fin.sent), fin.received) =>
+        {
+            Cause::Unknown
+        }
         // It still waited, or got its answer after all.
         _ if fin.half_closed && traffic.last_payload == LastPayload::Local => Cause::AwaitingResponse,
         _ if fin.half_closed => was_reset(incident, traffic, context),
