@@ -6,7 +6,6 @@ use super::{
     mechanism::{Ended, ended},
     request_read::{self, RequestRead},
     rules::{Context, Finding, finding},
-    server_end::carried_handshake,
 };
 use crate::{
     matching::Incident,
@@ -95,7 +94,7 @@ fn waited_in_vain(client: &Incident, server: &Incident) -> bool {
     client.role == Some(Role::Client)
         && fin.request_open
         && fin.half_closed
-        && !carried_handshake((fin.segments_sent, fin.sent), fin.received)
+        && !client_end::client_carried_handshake(fin)
         && server.fin_by(Side::Remote).is_some()
 }
 
@@ -115,9 +114,7 @@ fn begun(incident: &Incident, twin: &Incident) -> bool {
 fn decides(incident: &Incident, twin: &Incident, context: Context<'_>) -> bool {
     let gave_up = |end: &Incident| match (end.role, end.fin_by(Side::Local), end.socket()) {
         (Some(Role::Client), Some(fin), Some(socket)) => {
-            (fin.half_closed
-                && fin.request_open
-                && !carried_handshake((fin.segments_sent, fin.sent), fin.received))
+            (fin.half_closed && fin.request_open && !client_end::client_carried_handshake(fin))
                 || client_end::gave_up(fin, &socket.traffic, context)
                 || (!end.by_rst() && gave_up_at_once(end))
         }

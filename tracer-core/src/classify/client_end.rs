@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{
     cause::Cause,
-    reuse::{Before, Reuse, reuse},
+    reuse::Before,
     rules::{Context, race},
-    server_end::{answers_last_word, carried_handshake, is_prompt, peers_last_word},
+    server_end::{answers_last_word, carried_handshake, is_prompt, met_close, peers_last_word},
 };
 use crate::{
     matching::{Ending, FirstFin, IDLE, Incident, LastWord, may_be_last_word},
@@ -34,7 +34,7 @@ fn reset_behind_own_fin(
         _ if fin.half_closed
             && traffic.last_payload == LastPayload::Local
             && fin.at.since(fin.rest_since) < IDLE
-            && carried_handshake((fin.segments_sent, fin.sent), fin.received) =>
+            && client_carried_handshake(fin) =>
         {
             Cause::Unknown
         }
@@ -80,13 +80,18 @@ fn was_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
     }
 }
 
+/// Whether this client's connection had carried as much as a TLS handshake when `fin` came.
+pub(super) fn client_carried_handshake(fin: FirstFin) -> bool {
+    carried_handshake((fin.segments_sent, fin.sent), fin.received)
+}
+
 /// Whether what this client sent last is TLS' answer to the server's FIN, see `server_end`.
 fn answers_close(incident: &Incident, traffic: &Traffic) -> bool {
     incident.fin_by(Side::Remote).is_some_and(|fin| {
         may_be_last_word(traffic.unacknowledged)
             && sent_behind(traffic, fin)
             && is_prompt(traffic.last_sent.since(fin.at), traffic)
-            && carried_handshake((fin.segments_sent, fin.sent), fin.received)
+            && client_carried_handshake(fin)
     })
 }
 
@@ -110,11 +115,7 @@ pub(super) fn behind_servers_fin(incident: &Incident, traffic: &Traffic, context
     if traffic.received == 0 && fin.is_some_and(|fin| fin.rest() < IDLE) {
         return Cause::AwaitingResponse;
     }
-    match reuse(before(traffic, fin), context.knowledge) {
-        Reuse::Shown => race(incident),
-        Reuse::Continues => Cause::EarlyClose,
-        Reuse::NotShown => Cause::Unknown,
-    }
+    met_close(incident, before(traffic, fin), context)
 }
 
 /// Whether payload was sent after the server's FIN had come.

@@ -2,7 +2,7 @@
 
 use super::{
     cause::Cause,
-    server_end::{never_begun, read_in_part},
+    server_end::{more_than_answered, never_begun, read_in_part},
 };
 use crate::{
     matching::{IDLE, Incident},
@@ -91,8 +91,7 @@ fn met_closed(incident: &Incident, traffic: &Traffic, cause: Cause) -> RequestRe
 
 /// Whether the application read since it last sent, and more came than an answer to each explains.
 fn took_some(traffic: &Traffic) -> bool {
-    traffic.read_since_sent == Some(true)
-        && traffic.segments_received > traffic.segments_sent.saturating_add(1)
+    traffic.read_since_sent == Some(true) && more_than_answered(traffic)
 }
 
 /// Whether nothing of the unread request can have been read.

@@ -96,11 +96,16 @@ fn had_closed(incident: &Incident, traffic: &Traffic, segment: &Segment, context
         LastPayload::Local if !answered => Cause::EarlyClose,
         // A client that starts anew after a rest has had its answer.
         LastPayload::Unknown if !(answered && incident.at.since(fin.rest_since) >= IDLE) => Cause::Unknown,
-        LastPayload::Local | LastPayload::Unknown => match reuse(before(fin), context.knowledge) {
-            Reuse::Shown => race(incident),
-            Reuse::Continues => Cause::EarlyClose,
-            Reuse::NotShown => Cause::Unknown,
-        },
+        LastPayload::Local | LastPayload::Unknown => met_close(incident, before(fin), context),
+    }
+}
+
+/// What payload meant that met a close, given what had passed before.
+pub(super) fn met_close(incident: &Incident, before: Before, context: Context<'_>) -> Cause {
+    match reuse(before, context.knowledge) {
+        Reuse::Shown => race(incident),
+        Reuse::Continues => Cause::EarlyClose,
+        Reuse::NotShown => Cause::Unknown,
     }
 }
 
@@ -145,11 +150,15 @@ fn unanswered(traffic: &Traffic, fin: FirstFin) -> Cause {
     }
 }
 
+/// Whether more segments came from the client than an answer to all but the last explains.
+pub(super) fn more_than_answered(traffic: &Traffic) -> bool {
+    traffic.segments_received > traffic.segments_sent.saturating_add(1)
+}
+
 /// Whether the client's last payload came right behind a response, and more of it than an answer to each explains: more
 /// of a request that was answered already, or what a protocol says on its own account.
 pub(super) fn continues(traffic: &Traffic) -> bool {
-    traffic.last_received.since(traffic.last_sent) < IDLE
-        && traffic.segments_received > traffic.segments_sent.saturating_add(1)
+    traffic.last_received.since(traffic.last_sent) < IDLE && more_than_answered(traffic)
 }
 
 /// Its FIN was not seen: an orphan that closed before the tracer watched, say.
@@ -192,9 +201,7 @@ fn closed_unread(incident: &Incident, socket: &SocketSnapshot, context: Context<
         _ if traffic.sent == 0 => Cause::AwaitingResponse,
         _ if never_begun(traffic) => new_request_unread(incident, traffic, context),
         // Read in part, with nothing said to it.
-        LastPayload::Remote if traffic.unacknowledged == 0 && read_in_part(traffic) => {
-            Cause::AwaitingResponse
-        }
+        LastPayload::Remote if read_in_part(traffic) => Cause::AwaitingResponse,
         // Perhaps read in part.
         LastPayload::Remote if traffic.unread_sent_after_full_ack => Cause::AwaitingResponse,
         LastPayload::Remote | LastPayload::Local => Cause::EarlyClose,
@@ -217,11 +224,10 @@ fn first_unread(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
 /// all of the response, and nothing was read since that was sent. Where the kernel did not measure reads, or somebody only
 /// looked (`MSG_PEEK`), the number of segments must allow for an answer to all but the last.
 pub(super) fn never_begun(traffic: &Traffic) -> bool {
-    let all_answered = traffic.segments_received <= traffic.segments_sent.saturating_add(1);
     traffic.sent > 0
         && traffic.unread_sent_after_full_ack
         && !traffic.read_behind_ack
-        && (traffic.read_since_sent == Some(false) || all_answered)
+        && (traffic.read_since_sent == Some(false) || !more_than_answered(traffic))
 }
 
 /// Whether some of what the client sent after it knew all of the response was read.

@@ -49,8 +49,7 @@ pub(super) fn by_fin(incident: &Incident, socket: &SocketSnapshot, context: Cont
 /// The server closed with a request taken, or lying unread behind a half-close.
 fn server_closed(incident: &Incident, socket: &SocketSnapshot, context: Context<'_>) -> Finding {
     let traffic = &socket.traffic;
-    let is_last_word = |size| size <= SHORT || (traffic.sent > 0 && may_be_last_word(size));
-    if traffic.received_since_ack.is_none_or(is_last_word) {
+    if traffic.received_since_ack.is_none_or(|size| is_last_word(size, traffic)) {
         return Finding::Nothing;
     }
     if traffic.unread > 0 && server_end::never_begun(traffic) {
@@ -72,7 +71,7 @@ fn crossed_half_close(
     fin: FirstFin,
     context: Context<'_>,
 ) -> Finding {
-    let size = u32::try_from(traffic.received.saturating_sub(fin.received)).unwrap_or(u32::MAX);
+    let size = size_since(traffic.received, fin.received);
     let is_request = server_end::as_long_as_before(size, fin);
     crossed(incident, size, is_request, reuse(server_end::before(fin), context.knowledge))
 }
@@ -89,10 +88,9 @@ fn crossed(incident: &Incident, size: u32, is_request: bool, reuse: Reuse) -> Fi
 /// The client had closed, and the server closed as well without an answer.
 fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Finding {
     let gave_up = fin.at.since(traffic.last_received) >= IDLE;
-    let is_last_word = |size| size <= SHORT || (traffic.sent > 0 && may_be_last_word(size));
     let size = traffic.received_since_ack.or((fin.unread > 0).then_some(fin.unread));
     match (gave_up, size) {
-        (false, Some(size)) if is_last_word(size) => Finding::Nothing,
+        (false, Some(size)) if is_last_word(size, traffic) => Finding::Nothing,
         // Only a client that still waits shows that it was none.
         (false, size) if traffic.sent > 0 && size.is_none_or(|size| size <= LONGEST_LAST_WORD) => {
             Finding::Unclear
@@ -150,6 +148,11 @@ fn we_were_left(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
         Cause::Unknown | Cause::EarlyClose => Finding::Unclear,
         cause => Finding::Incident(cause),
     }
+}
+
+/// Whether a client's payload of this size is its protocol's last word: TLS' only behind what the server said.
+fn is_last_word(size: u32, traffic: &Traffic) -> bool {
+    size <= SHORT || (traffic.sent > 0 && may_be_last_word(size))
 }
 
 fn size_since(sent: u64, before: u64) -> u32 {
