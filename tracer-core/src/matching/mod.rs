@@ -6,6 +6,7 @@ mod first_fin;
 mod held;
 mod incident;
 mod matcher;
+mod open_request;
 
 pub use close::Close;
 pub(crate) use close::{EndedBy, Rest};
