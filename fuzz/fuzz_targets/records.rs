@@ -12,7 +12,7 @@ use serde_json::Value;
 use tracer_common::Record;
 use tracer_core::{
     Engine, EngineOptions, Outcome,
-    classify::{RacePolicy, IncidentView},
+    classify::{IncidentView, RacePolicy},
     decode::{KernelFacts, Reasons},
     model::{Jiffy, KernelNs, ServerPorts, WallClock},
 };
