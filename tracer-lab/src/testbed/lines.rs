@@ -63,7 +63,10 @@ impl Lines {
     pub(crate) fn forget(&self, netns: &[u64]) {
         let mut collected = self.collected();
         collected.resets.retain(|number, _| !netns.contains(number));
-        collected.since.extend(netns.iter().map(|&number| (number, Timestamp::now())));
+        let now = Timestamp::now();
+        // Lines tell milliseconds.
+        let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
+        collected.since.extend(netns.iter().map(|&number| (number, now)));
     }
 
     /// The lines about these network namespaces: as soon as `expected` are there and no more come.
