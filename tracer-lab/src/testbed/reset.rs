@@ -47,6 +47,7 @@ const FIELDS: [&str; 33] = [
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the README explains them")]
 pub struct Reset {
+    pub time: String,
     /// Null where it is not known at either end.
     pub connection: Option<String>,
     pub community_id: String,
@@ -87,5 +88,17 @@ impl Reset {
             ensure!(object.get(field).is_some(), "`{field}` is missing from {line}");
         }
         Self::deserialize(object).with_context(|| format!("against the contract: {line}"))
+    }
+
+    /// Seconds from `other` to this one, of two that are hours apart at most; negative if it was the other way round.
+    pub(crate) fn seconds_behind(&self, other: &Self) -> f64 {
+        const DAY: f64 = 86_400.0;
+        (self.second_of_day() - other.second_of_day() + DAY / 2.0).rem_euclid(DAY) - DAY / 2.0
+    }
+
+    /// By the time of the contract: `2026-11-27T23:59:59.900Z`.
+    fn second_of_day(&self) -> f64 {
+        let clock = self.time.split(['T', 'Z']).nth(1).unwrap_or_default();
+        clock.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap_or(f64::NAN))
     }
 }
