@@ -42,10 +42,12 @@ pub(super) fn last_request(incident: &Incident, cause: Cause, jiffy: Jiffy) -> O
         }
         _ => None,
     };
-    // A first request within the tick of establishment may have come with the SYN.
+    // A first request within the tick of establishment may have come with the SYN; before that there is nothing to count
+    // from.
     let first = from_server == 0;
+    let embryonic = incident.state() == Some(TcpState::SynRecv);
     found.map(|request| LastRequest {
-        idle: request.idle.filter(|&idle| !(first && idle <= jiffy.length())),
+        idle: request.idle.filter(|&idle| !embryonic && !(first && idle <= jiffy.length())),
         ..request
     })
 }

@@ -212,9 +212,10 @@ fn at_close(socket: &SocketSnapshot, meaning: Option<Reason>, unexplained: bool)
         Some(Reason::State | Reason::DisconnectWithData) if lingers => Mechanism::Linger,
         Some(Reason::State | Reason::DisconnectWithData) => Mechanism::Disconnect,
         _ if !unexplained => Mechanism::Unknown,
-        _ if lingers => Mechanism::Linger,
-        _ if socket.traffic.unread > 0 => Mechanism::UnreadClose,
         _ if socket.detached && !socket.orphan => Mechanism::Disconnect,
+        // Before anything else the kernel looks at what is unread (`__tcp_close`, net/ipv4/tcp.c).
+        _ if socket.traffic.unread > 0 => Mechanism::UnreadClose,
+        _ if lingers => Mechanism::Linger,
         _ => Mechanism::Unknown,
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn too_many(tracer: &DaemonUnderTest, family: Family) -> Result<()> {
     let expected = Scenario {
         rsts: BY_SERVER,
         server: Some(Line { cause, mechanism: Some(mechanism), ..SENT }),
-        client: Some(Line { cause: "after_response", errno: Some("EPIPE"), ..RECEIVED }),
+        client: Some(Line { cause, errno: Some("EPIPE"), ..RECEIVED }),
         ..ROW
     };
     testbed.end_as(tracer, &connection, &expected)

@@ -10,7 +10,7 @@ use crate::testbed::capture::{ACK, FIN, RST, SYN, Segment};
 pub(crate) const CLOSE_NOTIFY_BYTES: u32 = 31;
 
 /// The tracer holds an incident for 100 ms: what comes later than this may miss its line.
-const HELD: Duration = Duration::from_millis(90);
+pub(crate) const HELD: Duration = Duration::from_millis(90);
 
 /// The host whose interface the capture is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,9 +189,9 @@ fn race(request: &Segment, fin: Option<&Segment>, reset: Option<&Segment>) -> Op
 fn acknowledged(segments: &[&Segment], request: &Segment) -> bool {
     let end = request.sequence.wrapping_add(request.payload);
     let until_reset = segments.iter().take_while(|segment| !segment.has(RST));
-    until_reset
-        .into_iter()
-        .any(|segment| segment.source == request.destination && segment.acknowledgement == end)
+    until_reset.into_iter().any(|segment| {
+        segment.source == request.destination && segment.acknowledgement.wrapping_sub(end).cast_signed() >= 0
+    })
 }
 
 /// Seconds from `earlier` to `later`, negative if it was the other way round.

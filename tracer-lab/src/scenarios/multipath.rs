@@ -39,7 +39,6 @@ pub(crate) const ROWS: &[Scenario] = &[
         silent_rsts: BY_SERVER,
         server: Some(Line {
             cause: "backlog_overflow",
-            cause_without_reason: Some("unknown"),
             mechanism: Some("listener"),
             matched: "none",
             ..SENT

@@ -71,8 +71,9 @@ pub(crate) const ROWS: &[Scenario] = &[
         rsts: BY_SERVER,
         server: Some(Line {
             cause: "backlog_overflow",
-            // The segment that completes a handshake could as well belong to a connection that is not known.
-            cause_without_reason: Some("unknown"),
+            // The segment that completes a handshake could as well belong to a connection that is not known: only the
+            // client's end tells.
+            cause_without_reason: Some("no_request"),
             mechanism: Some("listener"),
             matched: "none",
             ..SENT

@@ -90,4 +90,9 @@ impl Reset {
         }
         Self::deserialize(object).with_context(|| format!("against the contract: {line}"))
     }
+
+    /// Seconds from `other` to this one, negative if it was the other way round.
+    pub(crate) fn seconds_behind(&self, other: &Self) -> f64 {
+        self.time.duration_since(other.time).as_secs_f64()
+    }
 }

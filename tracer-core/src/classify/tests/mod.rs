@@ -314,7 +314,9 @@ fn each_reset_is_called_by_its_first_matching_rule() {
 fn older_kernels_without_reasons_give_the_same_mechanisms() {
     let unread = change(asked(), |s| s.traffic.unread = 100);
     let rows = [
-        (closed("", unread), Mechanism::UnreadClose),
+        (closed("", unread.clone()), Mechanism::UnreadClose),
+        (closed("", SocketSnapshot { linger_zero: true, ..unread.clone() }), Mechanism::UnreadClose),
+        (closed("", SocketSnapshot { detached: true, ..unread }), Mechanism::Disconnect),
         (closed("", SocketSnapshot { linger_zero: true, ..server() }), Mechanism::Linger),
         (closed("", SocketSnapshot { detached: true, ..unused(server()) }), Mechanism::Disconnect),
         (alive("", server()), Mechanism::Abort),
