@@ -149,6 +149,11 @@ fields! {
 
     SK_SOCKET: u64 = sock.sk_socket, Required;
     SK_ERR: u32 = sock.sk_err, Required;
+    SK_ERR_SOFT: u32 = sock.sk_err_soft, Required;
+    SK_ERRORS: u32 = sock.sk_error_queue.qlen, Required;
+    SK_FIRST_ERROR: u64 = sock.sk_error_queue.next, Required;
+    SKB_CB: () = sk_buff.cb, Required;
+    EXTERR_ERRNO: u32 = sock_exterr_skb.ee.ee_errno, Required;
     SK_SHUTDOWN: u8 = sock.sk_shutdown, Required;
     SK_LINGERTIME: u64 = sock.sk_lingertime, Required;
     INET_SPORT: u16 = inet_sock.inet_sport, Required;

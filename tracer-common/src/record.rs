@@ -102,7 +102,8 @@ pub struct Record {
     /// `rcv_nxt` when a segment was last sent: what had been received until then (`tcp_select_window`,
     /// `net/ipv4/tcp_output.c`).
     pub rcv_wup: u32,
-    /// What ended the connection, as an errno (`sk_err`); 0 where nothing but FINs did.
+    /// What ended the connection, as an errno (`sk_err`, or an error that came during `connect()`); 0 where nothing but
+    /// FINs did.
     pub error: u32,
     /// `RCV_SHUTDOWN` and `SEND_SHUTDOWN` (`include/net/sock.h`): what the application has closed.
     pub shutdown: u8,

@@ -3,6 +3,7 @@
 use super::{
     cause::{Cause, Crossing},
     client_end,
+    last_word::{Spoken, met_last_word},
     mechanism::{Ended, ended},
     request_read::{self, RequestRead},
     rules::{Context, Finding, finding},
@@ -64,6 +65,8 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
         (Finding::Unclear, Finding::Unclear) if by_fin && waited_in_vain(first, second) => {
             Some(Cause::AwaitingResponse)
         }
+        // What its client makes of it may be no more than that.
+        (Finding::Incident(Cause::Unknown), _) if met_last_word(first) => Some(Cause::Unknown),
         // Its own socket shows that nothing on the path forgot the connection.
         (Finding::Incident(Cause::Unknown), Finding::Incident(Cause::ResetOnReuse))
             if did_end(first, context) =>
@@ -94,7 +97,7 @@ fn waited_in_vain(client: &Incident, server: &Incident) -> bool {
     client.role == Some(Role::Client)
         && fin.request_open
         && fin.half_closed
-        && !client_end::client_carried_handshake(fin)
+        && !Spoken::until_at_client(fin).is_handshake()
         && server.fin_by(Side::Remote).is_some()
 }
 
@@ -114,7 +117,7 @@ fn begun(incident: &Incident, twin: &Incident) -> bool {
 fn decides(incident: &Incident, twin: &Incident, context: Context<'_>) -> bool {
     let gave_up = |end: &Incident| match (end.role, end.fin_by(Side::Local), end.socket()) {
         (Some(Role::Client), Some(fin), Some(socket)) => {
-            (fin.half_closed && fin.request_open && !client_end::client_carried_handshake(fin))
+            (fin.half_closed && fin.request_open && !Spoken::until_at_client(fin).is_handshake())
                 || client_end::gave_up(fin, &socket.traffic, context)
                 || (!end.by_rst() && gave_up_at_once(end))
         }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{
     cause::Cause,
+    last_word::{Spoken, answers_last_word, closed_behind_last_word, is_prompt, peers_last_word},
     reuse::Before,
     rules::{Context, race},
-    server_end::{answers_last_word, carried_handshake, is_prompt, met_close, peers_last_word},
+    server_end::met_close,
 };
 use crate::{
     matching::{Ending, FirstFin, IDLE, Incident, LastWord, may_be_last_word},
@@ -34,7 +35,7 @@ fn reset_behind_own_fin(
         _ if fin.half_closed
             && traffic.last_payload == LastPayload::Local
             && fin.at.since(fin.rest_since) < IDLE
-            && client_carried_handshake(fin) =>
+            && Spoken::until_at_client(fin).is_handshake() =>
         {
             Cause::Unknown
         }
@@ -55,6 +56,7 @@ pub(super) fn gave_up(fin: FirstFin, traffic: &Traffic, context: Context<'_>) ->
         && fin.last_word == LastWord::None
         && fin.last_payload == LastPayload::Local
         && !fin.half_closed
+        && !closed_behind_last_word(fin)
         && (alone || fin.at.since(fin.rest_since) >= IDLE)
 }
 
@@ -68,6 +70,7 @@ fn was_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         LastPayload::Local if incident.peer_fin_arrived() && may_be_last_word(traffic.unacknowledged) => {
             Cause::Unknown
         }
+        LastPayload::Local if said_last_word_behind_fin(incident, traffic) => Cause::Unknown,
         // The server had not seen our payload when it said its last word: it crossed.
         LastPayload::Remote if said_last_word && traffic.unacknowledged > 0 => race(incident),
         // It was answered while it was still being sent.
@@ -80,9 +83,13 @@ fn was_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
     }
 }
 
-/// Whether this client's connection had carried as much as a TLS handshake when `fin` came.
-pub(super) fn client_carried_handshake(fin: FirstFin) -> bool {
-    carried_handshake((fin.segments_sent, fin.sent), fin.received)
+/// Whether what this client sent behind the server's FIN may be its own last word.
+fn said_last_word_behind_fin(incident: &Incident, traffic: &Traffic) -> bool {
+    incident.fin_by(Side::Remote).is_some_and(|fin| {
+        !fin.crossed
+            && sent_behind(traffic, fin)
+            && Spoken::until_at_client(fin).may_answer_close(traffic.unacknowledged, fin)
+    })
 }
 
 /// Whether what this client sent last is TLS' answer to the server's FIN, see `server_end`.
@@ -91,7 +98,7 @@ fn answers_close(incident: &Incident, traffic: &Traffic) -> bool {
         may_be_last_word(traffic.unacknowledged)
             && sent_behind(traffic, fin)
             && is_prompt(traffic.last_sent.since(fin.at), traffic)
-            && client_carried_handshake(fin)
+            && Spoken::until_at_client(fin).is_handshake()
     })
 }
 

@@ -7,6 +7,7 @@ mod crossing;
 mod explained;
 mod explanation;
 mod last_request;
+mod last_word;
 mod mechanism;
 mod request_read;
 mod reuse;

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     decode::{KernelFacts, Reason},
     keepalive::Knowledge,
-    matching::{Ending, Found, IDLE, Incident, Known, Unmatched},
+    matching::{Ending, IDLE, Incident, Known, Unmatched},
     model::{KernelNs, Role, TcpState, Traffic},
 };
 
@@ -111,15 +111,12 @@ fn stated(incident: &Incident, ended: Ended, facts: &KernelFacts) -> Option<Caus
 }
 
 /// A segment of a connection that this host does not know. A tracer that has just started, or had to forget
-/// connections, cannot say so; nor can one where the kernel gives no reason and the segment may have belonged to
-/// an unfinished handshake.
+/// connections, cannot say so. A segment without payload carries no request: it may be a late word of a connection that
+/// ended in good order, or of an unfinished handshake.
 fn stale(incident: &Incident) -> Cause {
-    let maybe_embryonic = matches!(incident.ending, Ending::Passive { found: Found::Listener(_), .. })
-        && incident.reason.is_none()
-        && incident.payload().is_none();
     match incident.known() {
         Some(Known::Nothing(Unmatched::NotSeen | Unmatched::Evicted)) => Cause::Unknown,
-        Some(Known::Nothing(_)) if maybe_embryonic => Cause::Unknown,
+        Some(Known::Nothing(_)) if incident.payload().is_none() => Cause::Unknown,
         _ => Cause::StaleConnection,
     }
 }

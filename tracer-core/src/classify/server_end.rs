@@ -1,10 +1,12 @@
 //! What a RST meant, by the server's own socket.
 
-use std::time::Duration;
-
 use super::{
     cause::Cause,
     crossing::{Acknowledged, acknowledged},
+    last_word::{
+        Spoken, answers_last_word, closed_on_last_word, ended_behind_last_word, is_prompt, peers_last_word,
+        servers_fin_behind_last_word, unread_last_word,
+    },
     reuse::{Before, Reuse, reuse},
     rules::{Context, closed_at_once, race},
 };
@@ -35,6 +37,7 @@ fn was_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         _ if answers_last_word(incident, traffic) => Cause::Unknown,
         // A last word is no request.
         LastPayload::Remote if peers_last_word(incident) != LastWord::None => Cause::Unknown,
+        LastPayload::Remote if ended_behind_last_word(traffic, incident.at) => Cause::Unknown,
         // It was left without an answer before the client reset.
         LastPayload::Remote if servers_fin.is_some_and(|fin| fin.request_open) => Cause::AwaitingResponse,
         LastPayload::Remote if servers_fin.is_some() => crossed_half_close(incident, traffic, context),
@@ -52,22 +55,13 @@ fn crossed_half_close(incident: &Incident, traffic: &Traffic, context: Context<'
     let size = traffic.received.saturating_sub(fin.received);
     match before(fin) {
         _ if u32::try_from(size)
-            .is_ok_and(|size| may_be_last_word(size) && !as_long_as_before(size, fin)) =>
+            .is_ok_and(|size| Spoken::until_at_server(fin).may_answer_close(size, fin)) =>
         {
             Cause::Unknown
         }
         before if reuse(before, context.knowledge) == Reuse::Shown => race(incident),
         _ => Cause::Unknown,
     }
-}
-
-/// Whether what we sent last may only have been the answer to the peer's last word.
-pub(super) fn answers_last_word(incident: &Incident, traffic: &Traffic) -> bool {
-    peers_last_word(incident) != LastWord::None && may_be_last_word(traffic.unacknowledged)
-}
-
-pub(super) fn peers_last_word(incident: &Incident) -> LastWord {
-    incident.fin_by(Side::Remote).map_or(LastWord::None, |fin| fin.last_word)
 }
 
 /// What had passed when the server sent its FIN.
@@ -84,12 +78,11 @@ fn had_closed(incident: &Incident, traffic: &Traffic, segment: &Segment, context
         // A connection that never carried anything, as pools keep them.
         LastPayload::None if rested => race(incident),
         // It closed without an answer: to the first request, or to the one before.
+        LastPayload::Remote if servers_fin_behind_last_word(traffic, fin) => Cause::Unknown,
         LastPayload::None | LastPayload::Remote => unanswered(traffic, fin),
         // An alert that answers the close, or a last word of the client's own.
-        _ if answers_close(incident, traffic, segment, fin) && !as_long_as_before(segment.len, fin) => {
-            Cause::AfterResponse
-        }
-        _ if may_be_last_word(segment.len) && !as_long_as_before(segment.len, fin) => Cause::Unknown,
+        _ if answers_close(incident, traffic, segment, fin) => Cause::AfterResponse,
+        _ if Spoken::until_at_server(fin).may_answer_close(segment.len, fin) => Cause::Unknown,
         // More had come since it closed one way: when, and as part of what, is not known.
         _ if traffic.received != fin.received => Cause::Unknown,
         // Sent before the whole response had arrived: still the same request.
@@ -112,31 +105,12 @@ pub(super) fn met_close(incident: &Incident, before: Before, context: Context<'_
 /// Whether this is TLS' answer to a FIN: of an alert's size, by a client that had just got the FIN, on a connection that
 /// has carried what a handshake takes.
 fn answers_close(incident: &Incident, traffic: &Traffic, segment: &Segment, fin: FirstFin) -> bool {
-    let delay = incident.at.since(fin.at);
+    let before = Spoken::until_at_server(fin);
     may_be_last_word(segment.len)
         && acknowledged(incident, segment, traffic) == Acknowledged::Fin
-        && is_prompt(delay, traffic)
-        && carried_handshake((fin.segments_received, fin.received), fin.sent)
-}
-
-/// Whether the client had sent segments of just this length and no other: then this is one more such request.
-pub(super) fn as_long_as_before(len: u32, fin: FirstFin) -> bool {
-    fin.received > 0 && fin.received == u64::from(fin.segments_received) * u64::from(len)
-}
-
-/// No alert, nor two, are as long inside TLS.
-const LONGEST_ALERT: u32 = 64;
-
-/// How soon the answer to a FIN comes.
-pub(super) fn is_prompt(delay: Duration, traffic: &Traffic) -> bool {
-    delay <= Duration::from_millis(20) + 2 * traffic.srtt.unwrap_or_default()
-}
-
-/// Whether a connection has carried as much as a TLS handshake: segments and bytes from the client,
-/// bytes from the server.
-pub(super) fn carried_handshake((segments, from_client): (u32, u64), from_server: u64) -> bool {
-    const HELLO: u64 = 250;
-    segments >= 2 && from_client >= HELLO && from_server >= HELLO
+        && is_prompt(incident.at.since(fin.at), traffic)
+        && before.is_handshake()
+        && !before.is_of(segment.len)
 }
 
 /// A request was open when the server closed, and had been read.
@@ -177,11 +151,11 @@ fn left_alone(incident: &Incident, traffic: &Traffic) -> Cause {
         return Cause::EarlyClose;
     }
     // The client's last word, of which TLS may have read the head.
-    let behind_tls = carried_handshake((traffic.segments_received, traffic.received), traffic.sent);
-    if traffic.sent > 0
-        && (may_be_last_word(traffic.unread) || (behind_tls && (1..LONGEST_ALERT).contains(&traffic.unread)))
-    {
+    if traffic.sent > 0 && (may_be_last_word(traffic.unread) || unread_last_word(traffic)) {
         return Cause::AfterResponse;
+    }
+    if ended_behind_last_word(traffic, incident.at) {
+        return Cause::Unknown;
     }
     let gave_up = incident.fin_by(Side::Remote).map(|fin| fin.at.since(traffic.last_received) >= IDLE);
     match (traffic.last_payload, gave_up) {
@@ -199,6 +173,7 @@ fn closed_unread(incident: &Incident, socket: &SocketSnapshot, context: Context<
     match traffic.last_payload {
         _ if nothing_read && traffic.sent == 0 => first_unread(incident, traffic, context),
         _ if traffic.sent == 0 => Cause::AwaitingResponse,
+        _ if closed_on_last_word(traffic) => Cause::Unknown,
         _ if never_begun(traffic) => new_request_unread(incident, traffic, context),
         // Read in part, with nothing said to it.
         LastPayload::Remote if read_in_part(traffic) => Cause::AwaitingResponse,
@@ -263,6 +238,7 @@ fn closed(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause
         LastPayload::Remote if incident.fin_by(Side::Local).is_some_and(|fin| !fin.request_open) => {
             crossed_half_close(incident, traffic, context)
         }
+        LastPayload::Remote if ended_behind_last_word(traffic, incident.at) => Cause::Unknown,
         LastPayload::Remote => Cause::AwaitingResponse,
         // Its end may never have been written.
         LastPayload::Local if traffic.unacknowledged > 0 || incident.at.since(traffic.last_sent) < IDLE => {

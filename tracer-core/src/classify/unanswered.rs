@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     cause::Cause,
     client_end,
+    last_word::{LONGEST_LAST_WORD, Spoken, closed_behind_last_word, ended_behind_last_word},
     reuse::{Reuse, reuse},
     rules::{Context, Finding, closed_at_once, race},
     server_end,
@@ -17,10 +18,6 @@ use crate::{
 /// The longest payload that is taken for a protocol's last word, such as QUIT, whatever the protocol: no HTTP request
 /// is as short.
 const SHORT: u32 = 16;
-
-/// The longest last word that leaves together with the client's FIN on a connection that has carried an exchange:
-/// Terminate or QUIT inside TLS, with an alert behind it.
-const LONGEST_LAST_WORD: u32 = 100;
 
 /// Payload that a client sends within this time of connecting is one request, not a stream.
 const ONE_REQUEST: Duration = Duration::from_secs(1);
@@ -49,7 +46,9 @@ pub(super) fn by_fin(incident: &Incident, socket: &SocketSnapshot, context: Cont
 /// The server closed with a request taken, or lying unread behind a half-close.
 fn server_closed(incident: &Incident, socket: &SocketSnapshot, context: Context<'_>) -> Finding {
     let traffic = &socket.traffic;
-    if traffic.received_since_ack.is_none_or(|size| is_last_word(size, traffic)) {
+    if traffic.received_since_ack.is_none_or(|size| is_last_word(size, traffic))
+        || ended_behind_last_word(traffic, incident.at)
+    {
         return Finding::Nothing;
     }
     if traffic.unread > 0 && server_end::never_begun(traffic) {
@@ -72,13 +71,14 @@ fn crossed_half_close(
     context: Context<'_>,
 ) -> Finding {
     let size = size_since(traffic.received, fin.received);
-    let is_request = server_end::as_long_as_before(size, fin);
-    crossed(incident, size, is_request, reuse(server_end::before(fin), context.knowledge))
+    let reuse = reuse(server_end::before(fin), context.knowledge);
+    crossed(incident, size, Spoken::until_at_server(fin), fin, reuse)
 }
 
-fn crossed(incident: &Incident, size: u32, is_request: bool, reuse: Reuse) -> Finding {
+fn crossed(incident: &Incident, size: u32, before: Spoken, fin: FirstFin, reuse: Reuse) -> Finding {
     match reuse {
-        _ if !is_request && (size <= SHORT || may_be_last_word(size)) => Finding::Nothing,
+        _ if size <= SHORT && !before.is_of(size) => Finding::Nothing,
+        _ if before.may_answer_close(size, fin) => Finding::Nothing,
         Reuse::Shown => Finding::Incident(race(incident)),
         Reuse::Continues => Finding::Nothing,
         Reuse::NotShown => Finding::Unclear,
@@ -105,7 +105,7 @@ fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Find
 /// This client closed first: it gave up, or had closed one way and was left without an answer.
 fn we_closed(incident: &Incident, traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Finding {
     if fin.half_closed {
-        if fin.last_word != LastWord::None {
+        if fin.last_word != LastWord::None || closed_behind_last_word(fin) {
             return Finding::Unclear;
         }
         let left = matches!(incident.ending, Ending::Fin { by: Side::Remote, .. });
@@ -132,9 +132,8 @@ fn we_were_left(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
         if fin.last_payload == LastPayload::None && fin.rest() < IDLE {
             return Finding::Unclear;
         }
-        let is_request = fin.sent > 0 && fin.sent == u64::from(fin.segments_sent) * u64::from(size);
         let reuse = reuse(client_end::before(traffic, Some(fin)), context.knowledge);
-        return crossed(incident, size, is_request, reuse);
+        return crossed(incident, size, Spoken::until_at_client(fin), fin, reuse);
     }
     let mean = traffic.sent / u64::from(traffic.segments_sent.max(1));
     if mean <= u64::from(SHORT) {

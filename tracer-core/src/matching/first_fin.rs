@@ -48,8 +48,12 @@ pub(crate) struct FirstFin {
     pub received: u64,
     /// Payload received that the application had not read then.
     pub unread: u32,
+    /// Of that, what came since the peer last acknowledged something new: see `Traffic::received_since_ack`.
+    pub received_since_ack: Option<u32>,
     /// Payload sent until then.
     pub sent: u64,
+    /// Of that, what the peer had not acknowledged.
+    pub unacknowledged: u32,
     /// Segments with payload sent until then, a last word of ours not counted.
     pub segments_sent: u32,
     /// Segments with payload received until then, a last word of the peer's not counted.
@@ -96,7 +100,9 @@ impl FirstFin {
             maybe_rest_since: (!said).then(|| maybe_rest_since(at, by, socket)).flatten(),
             received: traffic.received,
             unread: traffic.unread,
+            received_since_ack: traffic.received_since_ack,
             sent: traffic.sent,
+            unacknowledged: traffic.unacknowledged,
             segments_sent: traffic.segments_sent.saturating_sub((said && by == Side::Local).into()),
             segments_received: traffic.segments_received.saturating_sub((said && by == Side::Remote).into()),
             half_closed: by == Side::Local && socket.half_closed,

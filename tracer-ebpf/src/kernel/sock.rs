@@ -3,7 +3,7 @@
 use tracer_common::{Field, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN, ServerKey, field};
 
 use super::{AF_INET, Object, Ports, clock::jiffies, read};
-use crate::state::constants::jiffy_ns;
+use crate::state::constants::{jiffy_ns, offset};
 
 /// `include/net/tcp_states.h`; the numbers are part of the kernel's ABI (`TCP_INFO`).
 pub mod state {
@@ -41,6 +41,19 @@ pub fn is_listener(sk_state: u8) -> bool {
 #[inline(always)]
 pub fn error(sk: impl Object) -> u32 {
     read(sk, field::SK_ERR)
+}
+
+/// What the network said of the SYN while the application's `connect()` held the socket, as an errno; 0 if nothing. The
+/// kernel then goes on trying, and tells the application alone (`tcp_v4_err`, net/ipv4/tcp_ipv4.c): once that has asked,
+/// only the queued message remains (`ip_icmp_error`, net/ipv4/ip_sockglue.c).
+#[inline(always)]
+pub fn connect_error(sk: impl Object) -> u32 {
+    let soft = read(sk, field::SK_ERR_SOFT);
+    if soft != 0 || read(sk, field::SK_ERRORS) == 0 {
+        return soft;
+    }
+    let message = read(sk, field::SK_FIRST_ERROR) + u64::from(offset(field::SKB_CB));
+    read(message, field::EXTERR_ERRNO)
 }
 
 /// Whether its oldest segment in flight, or its SYN, was sent more than once.

@@ -66,6 +66,9 @@ fn report<const KIND: u32>(sk: Typed, old: u8, new: u8) {
         record.old_state = old;
         record.new_state = new;
         record::connection(record, sk);
+        if old == state::SYN_SENT && record.error == 0 {
+            record.error = sock::connect_error(sk);
+        }
         record::requests::add_to(record, sk);
         record::request_line::remembered(&mut record.request_line, sk.address());
     });
@@ -93,8 +96,9 @@ fn is_of_interest(sk: Typed, old: u8) -> bool {
     match (old, sock::error(sk)) {
         (_, ECONNABORTED | ECONNRESET | EPIPE) => false,
         (state::SYN_SENT, ECONNREFUSED) => !refused_by_rst(sk),
-        // Given up: one of two parallel attempts that lost is not worth a word, one that heard nothing is.
-        (state::SYN_SENT, 0) => sock::sent_again(sk),
+        // Given up: one of two parallel attempts that lost is not worth a word, one that heard nothing, or of an
+        // error, is.
+        (state::SYN_SENT, 0) => sock::sent_again(sk) || sock::connect_error(sk) != 0,
         (state::SYN_SENT, _) => true,
         (state::ESTABLISHED | state::FIN_WAIT1 | state::CLOSE_WAIT, 0) => true,
         (state::FIN_WAIT2, 0) => sock::close_resets(sk) || sock::request_open(sk, old),

@@ -1,5 +1,6 @@
 //! The decision table: each row is a reset as the matcher hands it over, and what it must be called.
 
+mod last_words;
 mod races;
 
 use std::time::Duration;

@@ -75,8 +75,7 @@ const SHAPES: &[Shape] = &[
         &[(Node, "https"), (Node, "https-pooled"), (Python, "tls"), (Python, "s_client")],
     ),
     small("Node HTTP/2", |place| place.serve(Node, "http2"), &[(Node, "http2"), (Node, "http2")]),
-    // Left out of the fast run: sessions that end with a GOAWAY are still told as `awaiting_response` at times.
-    Shape { small: false, ..small("nginx HTTP/2", nginx_tls, &[(Node, "http2"), (Node, "http2")]) },
+    small("nginx HTTP/2", nginx_tls, &[(Node, "http2"), (Node, "http2")]),
     small("WebSocket", |place| place.serve(Node, "websocket"), &[(Node, "websocket"), (Node, "websocket")]),
     small("server-sent events", |place| place.serve(Node, "events"), &[(Node, "events"), (Node, "events")]),
     small("happy eyeballs", |place| place.serve(Node, "http"), &[(Python, "loser"), (Node, "http")]),

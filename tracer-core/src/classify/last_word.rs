@@ -1,0 +1,132 @@
+//! What a client says behind TLS that is no request: its last word, and what cannot be told from one.
+
+use std::time::Duration;
+
+use crate::{
+    matching::{FirstFin, IDLE, Incident, LastWord, may_be_last_word},
+    model::{KernelNs, Role, Side, Traffic},
+};
+
+/// The longest that a client's last words come to: a `GOAWAY` or a QUIT, each in a TLS record, and an alert behind it.
+pub(super) const LONGEST_LAST_WORD: u32 = 100;
+
+/// What had passed before the payload that may be a last word.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spoken {
+    /// Segments with payload of the client and of the server.
+    segments: (u32, u32),
+    /// Bytes of the client and of the server.
+    bytes: (u64, u64),
+}
+
+impl Spoken {
+    /// At a server, before the last `size` bytes that it received.
+    pub(super) fn to_server(traffic: &Traffic, size: u32) -> Self {
+        Self {
+            segments: (traffic.segments_received.saturating_sub(1), traffic.segments_sent),
+            bytes: (traffic.received.saturating_sub(size.into()), traffic.sent),
+        }
+    }
+
+    /// At a server, before the first FIN.
+    pub(super) fn until_at_server(fin: FirstFin) -> Self {
+        Self { segments: (fin.segments_received, fin.segments_sent), bytes: (fin.received, fin.sent) }
+    }
+
+    /// At a client, before the first FIN.
+    pub(super) fn until_at_client(fin: FirstFin) -> Self {
+        Self { segments: (fin.segments_sent, fin.segments_received), bytes: (fin.sent, fin.received) }
+    }
+
+    /// Whether it is as much as a TLS handshake takes.
+    pub(super) fn is_handshake(self) -> bool {
+        const HELLO: u64 = 250;
+        self.segments.0 >= 2 && self.bytes.0 >= HELLO && self.bytes.1 >= HELLO
+    }
+
+    /// Whether the client had sent segments of just this length and no other: then this is one more such request.
+    pub(super) fn is_of(self, size: u32) -> bool {
+        self.bytes.0 > 0 && self.bytes.0 == u64::from(self.segments.0) * u64::from(size)
+    }
+
+    /// Whether the client's segments were about as long on average.
+    fn is_alike(self, size: u32) -> bool {
+        let by_size = u64::from(self.segments.0) * u64::from(size);
+        self.bytes.0.abs_diff(by_size) * 8 <= by_size
+    }
+
+    /// Whether `size` more bytes of the client may be what TLS says at the end: they are few, and come behind a
+    /// handshake and segments that were answered. Requests in two segments, a head and a body, were not.
+    pub(super) fn may_precede_last_word(self, size: u32) -> bool {
+        (1..=LONGEST_LAST_WORD).contains(&size)
+            && self.is_handshake()
+            && self.segments.0 <= self.segments.1.saturating_add(1)
+            && !self.is_alike(size)
+    }
+
+    /// Whether `size` bytes behind the server's `fin` may be no request, but what TLS says when it is closed: of an alert's
+    /// size, or the answer to what the server had said unasked.
+    pub(super) fn may_answer_close(self, size: u32, fin: FirstFin) -> bool {
+        let unasked = fin.last_word != LastWord::None || fin.maybe_rest_since.is_some();
+        !self.is_of(size) && (may_be_last_word(size) || (unasked && self.may_precede_last_word(size)))
+    }
+}
+
+/// Whether what the server received last may be TLS' last word: the connection ended, at `end`, a moment later.
+pub(super) fn ended_behind_last_word(traffic: &Traffic, end: KernelNs) -> bool {
+    traffic.received_since_ack.is_some_and(|size| {
+        end.since(traffic.last_received) < IDLE
+            && Spoken::to_server(traffic, size).may_precede_last_word(size)
+    })
+}
+
+/// Likewise where the server's `fin` is known.
+pub(super) fn servers_fin_behind_last_word(traffic: &Traffic, fin: FirstFin) -> bool {
+    fin.received_since_ack.is_some_and(|size| {
+        fin.at.since(fin.rest_since) < IDLE && Spoken::to_server(traffic, size).may_precede_last_word(size)
+    })
+}
+
+/// Whether what lies unread at a server may be TLS' last word, of which it may have read the head.
+pub(super) fn unread_last_word(traffic: &Traffic) -> bool {
+    let size = traffic.received_since_ack.unwrap_or_default().max(traffic.unread);
+    traffic.unread > 0 && Spoken::to_server(traffic, size).may_precede_last_word(size)
+}
+
+/// Whether a server closed on such a word: of an alert's size, read in part, or the answer to its own.
+pub(super) fn closed_on_last_word(traffic: &Traffic) -> bool {
+    let read_in_part = traffic.received_since_ack.is_some_and(|size| size > traffic.unread);
+    let answers = traffic.last_received.since(traffic.last_sent) < IDLE;
+    unread_last_word(traffic) && (may_be_last_word(traffic.unread) || read_in_part || answers)
+}
+
+/// Whether this is a server's end that was reset on, or behind, what may be TLS' last word.
+pub(super) fn met_last_word(incident: &Incident) -> bool {
+    incident.role == Some(Role::Server)
+        && incident.socket().is_some_and(|socket| {
+            closed_on_last_word(&socket.traffic) || ended_behind_last_word(&socket.traffic, incident.at)
+        })
+}
+
+/// Whether this client's last payload, so many bytes of which were on their way at its FIN, may be its last word. Where
+/// they had arrived already, how many they were is not known.
+pub(super) fn closed_behind_last_word(fin: FirstFin) -> bool {
+    fin.at.since(fin.rest_since) < IDLE
+        && fin.unacknowledged <= LONGEST_LAST_WORD
+        && Spoken::until_at_client(fin).is_handshake()
+}
+
+/// Whether what we sent last may only have been the answer to the peer's last word.
+pub(super) fn answers_last_word(incident: &Incident, traffic: &Traffic) -> bool {
+    peers_last_word(incident) != LastWord::None && may_be_last_word(traffic.unacknowledged)
+}
+
+/// What the peer said along with its FIN.
+pub(super) fn peers_last_word(incident: &Incident) -> LastWord {
+    incident.fin_by(Side::Remote).map_or(LastWord::None, |fin| fin.last_word)
+}
+
+/// How soon the answer to a FIN comes.
+pub(super) fn is_prompt(delay: Duration, traffic: &Traffic) -> bool {
+    delay <= Duration::from_millis(20) + 2 * traffic.srtt.unwrap_or_default()
+}

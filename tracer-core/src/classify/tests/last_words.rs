@@ -1,0 +1,146 @@
+//! What TLS says at the end is no request: told by its length, what it comes behind, and how soon the end follows.
+
+use super::*;
+
+/// A server behind TLS: a handshake, requests and answers of one segment each; at 3.000 s the client has sent `size`
+/// more bytes in one segment.
+fn behind_tls(size: u32) -> SocketSnapshot {
+    change(asked(), |s| {
+        s.traffic.received = 600 + u64::from(size);
+        s.traffic.sent = 1_800;
+        (s.traffic.segments_received, s.traffic.segments_sent) = (6, 6);
+        s.traffic.received_since_ack = Some(size);
+    })
+}
+
+/// The same without a handshake: two segments, a head and a body, for each answer.
+fn with_bodies(size: u32) -> SocketSnapshot {
+    change(behind_tls(size), |s| s.traffic.segments_received = 14)
+}
+
+/// Nor is it TLS where all the client sent is about as long.
+fn with_short_requests(size: u32) -> SocketSnapshot {
+    change(behind_tls(size), |s| s.traffic.received = 6 * u64::from(size) + 3)
+}
+
+fn cause_of(incident: &Incident, twin: Option<&Incident>) -> Option<&'static str> {
+    let context = Context { facts: &facts(), policy: RacePolicy::default(), knowledge: Knowledge::default() };
+    classify(incident, twin, None, context).map(|verdict| verdict.cause.name())
+}
+
+fn by_fin(by: Side, fin: Option<FirstFin>, socket: SocketSnapshot) -> Incident {
+    Incident { fin, ..incident(Ending::Fin { by, socket }) }
+}
+
+#[test]
+fn a_server_that_closes_behind_a_short_word_of_tls_left_no_request() {
+    let closes = |socket: SocketSnapshot| {
+        let fin = FirstFin::new(ms(3_002), Side::Local, &socket);
+        cause_of(&by_fin(Side::Local, Some(fin), socket), None)
+    };
+    let lost = Some("awaiting_response");
+    for (what, socket, cause) in [
+        ("GOAWAY and an alert", behind_tls(77), None),
+        ("longer than any last words", behind_tls(101), lost),
+        ("the small body of a request", with_bodies(77), lost),
+        ("one more short request", with_short_requests(77), lost),
+        ("it took its time", change(behind_tls(77), |s| s.traffic.last_received = ms(2_900)), lost),
+    ] {
+        assert_eq!(closes(socket), cause, "{what}");
+    }
+}
+
+#[test]
+fn a_server_that_resets_behind_a_short_word_of_tls_may_have_left_no_request() {
+    let resets = |socket: SocketSnapshot| cause_of(&closed("TCP_STATE", socket), None);
+    let reset_by_client = |socket: SocketSnapshot| cause_of(&received(socket), None);
+    for (what, cause, expected) in [
+        ("read, then reset", resets(behind_tls(77)), "unknown"),
+        ("a request, then reset", resets(behind_tls(101)), "awaiting_response"),
+        ("said, then reset", reset_by_client(behind_tls(77)), "unknown"),
+        ("asked, then reset", reset_by_client(behind_tls(101)), "client_abort"),
+    ] {
+        assert_eq!(cause, Some(expected), "{what}");
+    }
+}
+
+#[test]
+fn a_short_word_of_tls_that_lies_unread_is_no_request() {
+    let left = |socket: SocketSnapshot, unread: u32, answered: bool| {
+        let socket = change(socket, |s| {
+            s.traffic.unread = unread;
+            if answered {
+                s.traffic.last_sent = ms(3_001);
+                s.traffic.last_payload = LastPayload::Local;
+            }
+        });
+        cause_of(&closed("TCP_ABORT_ON_CLOSE", socket), None)
+    };
+    for (what, cause, expected) in [
+        ("TLS read its head, and said its own", left(behind_tls(46), 41, true), "unknown"),
+        ("an alert behind a GOAWAY that was read", left(behind_tls(77), 31, false), "unknown"),
+        ("the rest of a request that was answered", left(behind_tls(500), 41, true), "early_close"),
+        ("a small body that was answered", left(with_bodies(41), 41, true), "early_close"),
+    ] {
+        assert_eq!(cause, Some(expected), "{what}");
+    }
+}
+
+#[test]
+fn what_answers_a_last_word_of_the_servers_did_not_race() {
+    // The server says 46 bytes with its FIN at 2.990 s, or nothing; the client says `size` bytes, and the server reads on.
+    let met = |size: u32, said: bool| {
+        let before = change(behind_tls(0), |s| {
+            s.traffic.last_received = ms(1_000);
+            s.traffic.last_sent = ms(if said { 2_989 } else { 1_010 });
+            s.traffic.last_payload = LastPayload::Local;
+            s.traffic.unacknowledged = if said { 46 } else { 0 };
+            s.traffic.segments_received = 5;
+        });
+        let fin = FirstFin::new(ms(2_990), Side::Local, &before);
+        let socket = in_state(TcpState::FinWait2, behind_tls(size));
+        cause_of(&by_fin(Side::Local, Some(fin), socket), None)
+    };
+    assert_eq!(met(77, true), None, "GOAWAY and an alert");
+    assert_eq!(met(200, true), Some("keepalive_race"));
+    assert_eq!(met(77, false), Some("keepalive_race"), "nothing was said: it answers nothing");
+}
+
+#[test]
+fn both_ends_of_a_session_that_its_client_ends_say_nothing() {
+    let half_closed = |size: u32| {
+        let socket = change(client(), |s| {
+            s.traffic.sent = 600 + u64::from(size);
+            s.traffic.received = 1_800;
+            (s.traffic.segments_sent, s.traffic.segments_received) = (6, 6);
+            s.traffic.unacknowledged = size;
+            s.half_closed = true;
+        });
+        let fin = FirstFin::new(ms(3_001), Side::Local, &socket);
+        let socket = SocketSnapshot { peer_fin: true, ..in_state(TcpState::FinWait2, socket) };
+        by_fin(Side::Remote, Some(fin), socket)
+    };
+    let left = |size: u32| {
+        let socket = behind_tls(size);
+        let fin = FirstFin::new(ms(3_001), Side::Remote, &socket);
+        let socket = SocketSnapshot { peer_fin: true, ..in_state(TcpState::LastAck, socket) };
+        by_fin(Side::Local, Some(fin), socket)
+    };
+    for (size, cause) in [(77, None), (200, Some("awaiting_response"))] {
+        let (client, server) = (half_closed(size), left(size));
+        assert_eq!(cause_of(&client, Some(&server)), cause, "{size}");
+        assert_eq!(cause_of(&server, Some(&client)), cause, "{size}");
+        assert_eq!(cause_of(&client, None), cause, "{size}, alone");
+    }
+}
+
+#[test]
+fn a_segment_without_payload_that_nobody_knows_lost_no_request() {
+    for (segment, expected) in [(bare_ack(), Cause::Unknown), (request(0), Cause::StaleConnection)] {
+        let late = Incident {
+            reason: reason("TCP_FLAGS"),
+            ..unknown(segment, Found::Listener, Unmatched::NoSocket)
+        };
+        assert_eq!(classified(&late).cause, expected, "{segment:?}");
+    }
+}
