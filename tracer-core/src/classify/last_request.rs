@@ -44,12 +44,9 @@ pub(super) fn last_request(incident: &Incident, cause: Cause, jiffy: Jiffy) -> O
     };
     // A first request within the tick of establishment may have come with the SYN; before that there is nothing to count
     // from.
-    let first = from_server == 0;
-    let embryonic = incident.state() == Some(TcpState::SynRecv);
-    found.map(|request| LastRequest {
-        idle: request.idle.filter(|&idle| !embryonic && !(first && idle <= jiffy.length())),
-        ..request
-    })
+    let no_handshake =
+        |idle| incident.state() == Some(TcpState::SynRecv) || (from_server == 0 && idle <= jiffy.length());
+    found.map(|request| LastRequest { idle: request.idle.filter(|&idle| !no_handshake(idle)), ..request })
 }
 
 fn request_at(at: KernelNs, before: Option<KernelNs>) -> LastRequest {
