@@ -125,12 +125,8 @@ fn kind() -> impl Strategy<Value = EventKind> {
         (side, socket()).prop_map(|(by, socket)| EventKind::Fin { by, socket }),
         socket().prop_map(|socket| EventKind::LastFin { socket }),
         (socket(), error).prop_map(|(socket, error)| EventKind::Close { socket, error }),
-        socket().prop_map(|socket| EventKind::ReceiveReset { socket, request_line: None }),
-        (reset, reason).prop_map(|(reset, reason)| EventKind::SendReset {
-            reset,
-            reason,
-            request_line: None
-        }),
+        socket().prop_map(|socket| EventKind::ReceiveReset { socket }),
+        (reset, reason).prop_map(|(reset, reason)| EventKind::SendReset { reset, reason }),
     ]
 }
 
@@ -139,7 +135,7 @@ fn socket_of(kind: &mut EventKind) -> Option<&mut SocketSnapshot> {
         EventKind::Fin { socket, .. }
         | EventKind::LastFin { socket }
         | EventKind::Close { socket, .. }
-        | EventKind::ReceiveReset { socket, .. }
+        | EventKind::ReceiveReset { socket }
         | EventKind::SendReset { reset: SendReset::Active(socket), .. }
         | EventKind::SendReset {
             reset: SendReset::Passive { found: SocketKind::Connection(socket), .. },
@@ -160,7 +156,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         if let EventKind::SendReset { reset: SendReset::Passive { segment, .. }, .. } = &mut kind {
             segment.seq += u32::from(port) * 10 + netns;
         }
-        Event { at: ms(at), flow, kind }
+        Event { at: ms(at), flow, request_line: None, kind }
     });
     prop::collection::vec(event, 0..60)
 }

@@ -133,7 +133,7 @@ pub(crate) fn bare_ack() -> Segment {
 }
 
 pub(crate) fn at(milliseconds: u64, kind: EventKind) -> Event {
-    Event { at: ms(milliseconds), flow: flow(40_000), kind }
+    Event { at: ms(milliseconds), flow: flow(40_000), request_line: None, kind }
 }
 
 pub(crate) fn fin(by: Side, socket: SocketSnapshot) -> EventKind {
@@ -142,16 +142,12 @@ pub(crate) fn fin(by: Side, socket: SocketSnapshot) -> EventKind {
 
 /// The reset of a connection on the kernel's own account, for `why`.
 pub(crate) fn active(socket: SocketSnapshot, why: &str) -> EventKind {
-    EventKind::SendReset { reset: SendReset::Active(socket), reason: reason(why), request_line: None }
+    EventKind::SendReset { reset: SendReset::Active(socket), reason: reason(why) }
 }
 
 /// The reset that answers `segment`, for `why`.
 pub(crate) fn passive(found: SocketKind, segment: Segment, why: &str) -> EventKind {
-    EventKind::SendReset {
-        reset: SendReset::Passive { segment, found },
-        reason: reason(why),
-        request_line: None,
-    }
+    EventKind::SendReset { reset: SendReset::Passive { segment, found }, reason: reason(why) }
 }
 
 pub(crate) fn in_state(state: TcpState, socket: SocketSnapshot) -> SocketSnapshot {

@@ -57,18 +57,15 @@ fn event(record: &Record, jiffy: Jiffy) -> Option<Event> {
             let error = silence(record, socket.state);
             EventKind::Close { socket, error }
         }
-        (KIND_RECEIVE_RESET, SOCKET_FULL) => EventKind::ReceiveReset {
-            socket: snapshot(record, jiffy)?,
-            request_line: request_line(&record.request_line)?,
-        },
+        (KIND_RECEIVE_RESET, SOCKET_FULL) => EventKind::ReceiveReset { socket: snapshot(record, jiffy)? },
         (KIND_SEND_RESET, _) => EventKind::SendReset {
             reset: send_reset(record, jiffy)?,
             reason: (record.reason != NO_REASON).then_some(record.reason),
-            request_line: request_line(&record.request_line)?,
         },
         _ => return None,
     };
-    Some(Event { at: KernelNs(record.at_ns), flow: flow(record)?, kind })
+    let request_line = request_line(&record.request_line)?;
+    Some(Event { at: KernelNs(record.at_ns), flow: flow(record)?, request_line, kind })
 }
 
 /// What ended a connection that reached CLOSE, if neither a FIN nor a RST did. An application that gives up on a SYN

@@ -109,14 +109,7 @@ impl Incident {
 
     /// The connection's socket, live or as it was when the connection closed.
     pub(crate) fn socket(&self) -> Option<&SocketSnapshot> {
-        match &self.ending {
-            Ending::Received(socket)
-            | Ending::AtClose(socket)
-            | Ending::InUse(socket)
-            | Ending::Fin { socket, .. }
-            | Ending::Silent { socket, .. } => Some(socket),
-            Ending::Passive { found, .. } => found.socket(),
-        }
+        self.ending.socket()
     }
 
     /// The connection's state before its end.
@@ -192,6 +185,20 @@ impl Incident {
             None => "socket",
             Some(Known::Closed(_)) => "closed",
             Some(Known::Nothing(_)) => "none",
+        }
+    }
+}
+
+impl Ending {
+    /// The connection's socket, live or as it was when the connection closed.
+    pub(super) fn socket(&self) -> Option<&SocketSnapshot> {
+        match self {
+            Self::Received(socket)
+            | Self::AtClose(socket)
+            | Self::InUse(socket)
+            | Self::Fin { socket, .. }
+            | Self::Silent { socket, .. } => Some(socket),
+            Self::Passive { found, .. } => found.socket(),
         }
     }
 }

@@ -74,18 +74,17 @@ impl Matcher {
 
     /// Takes one event. Time passes with the events, so that their grouping makes no difference.
     pub(crate) fn handle(&mut self, event: Event) {
-        let Event { at, flow, kind } = event;
+        let Event { at, flow, request_line, kind } = event;
         self.advance(at);
+        let seen = Seen { at, flow, request_line };
         match kind {
-            EventKind::Fin { by, socket } => self.fin(at, flow, by, socket),
-            EventKind::LastFin { socket } => self.last_fin(at, flow, socket),
-            EventKind::Close { socket, error: Some(silence) } => self.silent(at, flow, socket, silence),
-            EventKind::Close { socket, error: None } => self.close(at, flow, socket),
-            EventKind::ReceiveReset { socket, request_line } => {
-                self.received(at, flow, socket, request_line);
-            }
-            EventKind::SendReset { reset, reason, request_line } => {
-                let rst = RstSegment { at, flow, reason, request_line };
+            EventKind::Fin { by, socket } => self.fin(seen, by, socket),
+            EventKind::LastFin { socket } => self.last_fin(seen, socket),
+            EventKind::Close { socket, error: Some(silence) } => self.silent(seen, socket, silence),
+            EventKind::Close { socket, error: None } => self.close(seen, socket),
+            EventKind::ReceiveReset { socket } => self.received(Rst { seen, reason: None }, socket),
+            EventKind::SendReset { reset, reason } => {
+                let rst = Rst { seen, reason };
                 match reset {
                     SendReset::Active(socket) => self.active(rst, socket),
                     SendReset::Passive { segment, found } => self.passive(rst, segment, found),
@@ -130,13 +129,13 @@ impl Matcher {
         self.connections.len() + self.unknown_connections.len()
     }
 
-    fn fin(&mut self, at: KernelNs, flow: Flow, by: Side, mut socket: SocketSnapshot) {
-        let connection = self.connections.touch(flow, at, |known| known.is(&socket));
+    fn fin(&mut self, seen: Seen, by: Side, mut socket: SocketSnapshot) {
+        let connection = self.connections.touch(seen.flow, seen.at, |known| known.is(&socket));
         if connection.fin.is_none() {
-            let fin = FirstFin::new(at, by, &socket);
+            let fin = FirstFin::new(seen.at, by, &socket);
             connection.fin = Some(fin);
             if connection.incident.is_none() {
-                self.matched.push(Matched::Close(Close::by_fin(flow, &fin, &socket)));
+                self.matched.push(Matched::Close(Close::by_fin(seen.flow, &fin, &socket)));
             }
         }
         let unanswered = leaves_unanswered(by, &socket);
@@ -146,59 +145,44 @@ impl Matcher {
         };
         let socket = connection.update(socket);
         if unanswered {
-            self.unanswered(at, flow, by, socket);
+            without_rst(&mut self.held, connection, seen, Ending::Fin { by, socket });
         }
     }
 
     /// Our FIN behind the peer's, with a request open: nothing more is to come.
-    fn last_fin(&mut self, at: KernelNs, flow: Flow, socket: SocketSnapshot) {
-        let connection = self.connections.touch(flow, at, |known| known.is(&socket));
-        let (fin, mut socket) = (connection.fin, connection.update(socket));
+    fn last_fin(&mut self, seen: Seen, socket: SocketSnapshot) {
+        let connection = self.connections.touch(seen.flow, seen.at, |known| known.is(&socket));
+        let mut socket = connection.update(socket);
         socket.state = TcpState::LastAck;
-        if let Some(by) = ended_by(fin, &socket) {
-            self.unanswered(at, flow, by, socket);
+        if let Some(by) = ended_by(connection.fin, &socket) {
+            without_rst(&mut self.held, connection, seen, Ending::Fin { by, socket });
         }
     }
 
     /// The end of a connection, in order or before a RST that belongs to it.
-    fn close(&mut self, at: KernelNs, flow: Flow, socket: SocketSnapshot) {
-        let connection = self.connections.touch(flow, at, |known| known.is(&socket));
+    fn close(&mut self, seen: Seen, socket: SocketSnapshot) {
+        let connection = self.connections.touch(seen.flow, seen.at, |known| known.is(&socket));
         let in_order = !matches!(socket.state, TcpState::Established | TcpState::CloseWait);
-        let (fin, socket) = (connection.fin, connection.update(socket));
-        if let Some(by) = ended_by(fin, &socket).filter(|_| in_order) {
-            self.unanswered(at, flow, by, socket);
+        let socket = connection.update(socket);
+        if let Some(by) = ended_by(connection.fin, &socket).filter(|_| in_order) {
+            without_rst(&mut self.held, connection, seen, Ending::Fin { by, socket });
         }
     }
 
     /// Neither side ended it.
-    fn silent(&mut self, at: KernelNs, flow: Flow, socket: SocketSnapshot, silence: Silence) {
-        let never_was = socket.state == TcpState::SynSent;
-        let ending = |socket| Ending::Silent { socket, silence };
-        if never_was {
-            self.held.push(without_rst(at, flow, None, ending(socket)));
+    fn silent(&mut self, seen: Seen, socket: SocketSnapshot, silence: Silence) {
+        if socket.state == TcpState::SynSent {
+            self.held.push(seen.incident(socket.role, Ending::Silent { socket, silence }, None));
             return;
         }
-        let connection = self.connections.touch(flow, at, |known| known.is(&socket));
+        let connection = self.connections.touch(seen.flow, seen.at, |known| known.is(&socket));
         let socket = connection.update(socket);
-        let incident = without_rst(at, flow, connection.fin, ending(socket));
-        if connection.incident.is_none() {
-            connection.incident = Some(self.held.push(incident));
-        }
-    }
-
-    /// A FIN left a request without an answer, as far as this end shows; what a RST ended reports itself.
-    fn unanswered(&mut self, at: KernelNs, flow: Flow, by: Side, socket: SocketSnapshot) {
-        let connection = self.connections.touch(flow, at, |known| known.is(&socket));
-        let incident = without_rst(at, flow, connection.fin, Ending::Fin { by, socket });
-        if connection.incident.is_none() {
-            connection.incident = Some(self.held.push(incident));
-        }
+        without_rst(&mut self.held, connection, seen, Ending::Silent { socket, silence });
     }
 
     /// A RST ended a socket, or the kernel aborts an orphan: then the passive reset that follows takes this incident
     /// over, see [`Incident::is_explained_by`].
-    fn received(&mut self, at: KernelNs, flow: Flow, socket: SocketSnapshot, line: Option<Box<RequestLine>>) {
-        let rst = RstSegment { at, flow, reason: None, request_line: line };
+    fn received(&mut self, rst: Rst, socket: SocketSnapshot) {
         if socket.state == TcpState::SynSent {
             // No connection came to be: nothing that later segments could belong to.
             self.held.push(rst.incident(socket.role, Ending::Received(socket), None));
@@ -207,12 +191,12 @@ impl Matcher {
         self.by_connection(rst, socket, Ending::Received);
     }
 
-    fn active(&mut self, rst: RstSegment, socket: SocketSnapshot) {
+    fn active(&mut self, rst: Rst, socket: SocketSnapshot) {
         let at_close = socket.state == TcpState::Close;
         self.by_connection(rst, socket, if at_close { Ending::AtClose } else { Ending::InUse });
     }
 
-    fn passive(&mut self, rst: RstSegment, segment: Segment, found: SocketKind) {
+    fn passive(&mut self, rst: Rst, segment: Segment, found: SocketKind) {
         match found {
             SocketKind::Connection(socket) => {
                 self.by_connection(rst, socket, |socket| Ending::Passive {
@@ -232,11 +216,11 @@ impl Matcher {
     /// A reset by the connection's own socket.
     fn by_connection(
         &mut self,
-        rst: RstSegment,
+        rst: Rst,
         socket: SocketSnapshot,
         ending: impl FnOnce(SocketSnapshot) -> Ending,
     ) {
-        let connection = self.connections.touch(rst.flow, rst.at, |known| known.is(&socket));
+        let connection = self.connections.touch(rst.seen.flow, rst.seen.at, |known| known.is(&socket));
         let fin = connection.fin;
         let socket = connection.update(socket);
         let incident = rst.incident(socket.role, ending(socket), fin);
@@ -244,8 +228,9 @@ impl Matcher {
     }
 
     /// Payload that was received after our FIN shows only in the mini-socket's sequence number.
-    fn update_from_time_wait(&mut self, rst: &RstSegment, segment: Segment, rcv_nxt: u32) {
-        if let Some(connection) = self.connections.find(&rst.flow, rst.at, |known| known.owns(&segment))
+    fn update_from_time_wait(&mut self, rst: &Rst, segment: Segment, rcv_nxt: u32) {
+        if let Some(connection) =
+            self.connections.find(&rst.seen.flow, rst.seen.at, |known| known.owns(&segment))
             && let Some(socket) = connection.socket_mut()
         {
             let traffic = &mut socket.traffic;
@@ -260,7 +245,7 @@ impl Matcher {
     }
 
     /// A reset for a connection whose socket is gone: one that closed lately, or one that nothing is known of.
-    fn without_socket(&mut self, rst: RstSegment, segment: Segment, found: fn(Known) -> Found) {
+    fn without_socket(&mut self, rst: Rst, segment: Segment, found: fn(Known) -> Found) {
         let passive = |known| Ending::Passive { segment, found: found(known) };
         if segment.opening {
             // A SYN belongs to no connection, and there will be none.
@@ -268,11 +253,11 @@ impl Matcher {
             self.held.push(rst.incident(Some(Role::Server), reset, None));
             return;
         }
-        let unmatched = self.why_unmatched(rst.at);
+        let unmatched = self.why_unmatched(rst.seen.at);
         let owns = |known: &ClosedConnection| known.owns(&segment);
-        let connection = match self.connections.find(&rst.flow, rst.at, owns) {
+        let connection = match self.connections.find(&rst.seen.flow, rst.seen.at, owns) {
             Some(known) => known,
-            None => self.unknown_connections.touch(rst.flow, rst.at, owns),
+            None => self.unknown_connections.touch(rst.seen.flow, rst.seen.at, owns),
         };
         connection.note(segment);
         let known = match connection.socket() {
@@ -322,27 +307,37 @@ fn join(held: &mut Held, matched: &mut Vec<Matched>, connection: &mut ClosedConn
     }
 }
 
-fn without_rst(at: KernelNs, flow: Flow, fin: Option<FirstFin>, ending: Ending) -> Incident {
-    let rst = RstSegment { at, flow, reason: None, request_line: None };
-    let role = match &ending {
-        Ending::Fin { socket, .. } | Ending::Silent { socket, .. } => socket.role,
-        _ => None,
-    };
-    Incident { segments: 0, ..rst.incident(role, ending, fin) }
+/// A connection ended without a RST, as far as this end shows; what a RST ended reports itself.
+fn without_rst(held: &mut Held, connection: &mut ClosedConnection, seen: Seen, ending: Ending) {
+    if connection.incident.is_none() {
+        let role = ending.socket().and_then(|socket| socket.role);
+        connection.incident = Some(held.push(seen.incident(role, ending, connection.fin)));
+    }
 }
 
-/// A RST segment, as far as all kinds of them are alike.
-struct RstSegment {
+/// What every event tells.
+struct Seen {
     at: KernelNs,
     flow: Flow,
-    reason: Option<u32>,
     request_line: Option<Box<RequestLine>>,
 }
 
-impl RstSegment {
+impl Seen {
     fn incident(self, role: Option<Role>, ending: Ending, fin: Option<FirstFin>) -> Incident {
-        let Self { at, flow, reason, request_line } = self;
-        Incident { at, flow, role, ending, fin, reason, segments: 1, request_line }
+        let Self { at, flow, request_line } = self;
+        Incident { at, flow, role, ending, fin, reason: None, segments: 0, request_line }
+    }
+}
+
+/// A RST segment.
+struct Rst {
+    seen: Seen,
+    reason: Option<u32>,
+}
+
+impl Rst {
+    fn incident(self, role: Option<Role>, ending: Ending, fin: Option<FirstFin>) -> Incident {
+        Incident { reason: self.reason, segments: 1, ..self.seen.incident(role, ending, fin) }
     }
 }
 

@@ -63,7 +63,7 @@ fn dead(socket: SocketSnapshot) -> SocketSnapshot {
 }
 
 fn received(socket: SocketSnapshot) -> EventKind {
-    EventKind::ReceiveReset { socket, request_line: None }
+    EventKind::ReceiveReset { socket }
 }
 
 /// race-fin-in-flight as the server host sees it.
@@ -100,7 +100,7 @@ fn the_request_line_is_that_of_the_first_segment_that_has_one() {
             Box::new(RequestLine { method: Method::Get, path, by: Side::Remote, superseded: false })
         });
         let reset = SendReset::Passive { segment: request(0), found: SocketKind::Listener };
-        at(milliseconds, EventKind::SendReset { reset, reason: None, request_line })
+        Event { request_line, ..at(milliseconds, EventKind::SendReset { reset, reason: None }) }
     };
     let reset = only([
         at(3_000, fin(Side::Local, server())),

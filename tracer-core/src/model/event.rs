@@ -9,6 +9,8 @@ pub(crate) struct Event {
     pub at: KernelNs,
     /// Which connection, seen from this host.
     pub flow: Flow,
+    /// Its last request line, where one was looked for and found.
+    pub request_line: Option<Box<RequestLine>>,
     /// What happened.
     pub kind: EventKind,
 }
@@ -39,8 +41,6 @@ pub(crate) enum EventKind {
     ReceiveReset {
         /// The socket just before it died.
         socket: SocketSnapshot,
-        /// The last request line, where one was looked for and found.
-        request_line: Option<Box<RequestLine>>,
     },
     /// `tcp_send_reset`: a RST segment leaves this host.
     SendReset {
@@ -48,8 +48,6 @@ pub(crate) enum EventKind {
         reset: SendReset,
         /// `enum sk_rst_reason` of the running kernel, where it has one.
         reason: Option<u32>,
-        /// The last request line, where one was looked for and found.
-        request_line: Option<Box<RequestLine>>,
     },
 }
 
@@ -134,7 +132,7 @@ impl EventKind {
             Self::Fin { socket, .. }
             | Self::LastFin { socket }
             | Self::Close { socket, .. }
-            | Self::ReceiveReset { socket, .. }
+            | Self::ReceiveReset { socket }
             | Self::SendReset { reset: SendReset::Active(socket), .. }
             | Self::SendReset {
                 reset: SendReset::Passive { found: SocketKind::Connection(socket), .. },

@@ -67,6 +67,7 @@ fn report<const KIND: u32>(sk: Typed, old: u8, new: u8) {
         record.new_state = new;
         record::connection(record, sk);
         record::requests::add_to(record, sk);
+        record::request_line::remembered(&mut record.request_line, sk.address());
     });
 }
 

@@ -7,6 +7,16 @@ use crate::{
     state::{constants::reads_request_lines, prefixes::Room, request_lines},
 };
 
+/// Fills in the last request line that this host's client sent on `sk`, however it ends.
+#[inline(always)]
+pub fn remembered(line: &mut RequestLine, sk: u64) {
+    if reads_request_lines()
+        && let Some(remembered) = request_lines::of(sk)
+    {
+        *line = remembered.line();
+    }
+}
+
 /// Fills in the last request line of the connection that a reset ends: `sk` is its socket or 0, `skb` the segment that
 /// is answered or 0.
 #[inline(always)]

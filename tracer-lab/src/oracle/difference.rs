@@ -144,8 +144,12 @@ fn differs_from_twin(reset: &Reset, view: &View) -> Option<String> {
 /// A request may be unknown, but one that is given must be the last one on the wire.
 fn wrong_request_line(line: &Line, reset: &Reset, view: &View) -> Option<String> {
     let reported = RequestLine::reported(reset);
-    let wire = &view.evidence.request_line;
-    let must_be_known = view.coverage.shows_request_line(line, view.evidence.acknowledged);
+    let evidence = &view.evidence;
+    let wire =
+        if line.cause == "early_close" { &evidence.latest_request_line } else { &evidence.request_line };
+    // What leaves with the SYN passes no probe.
+    let must_be_known =
+        view.coverage.shows_request_line(line, evidence.acknowledged) && !evidence.came_with_syn;
     let is_right = if reported.is_none() { !must_be_known || wire.is_none() } else { reported == *wire };
     if reported.is_some() && view.coverage.hides_request_lines() {
         return Some("the tracer says what nobody asked for: a request".to_owned());
@@ -157,7 +161,8 @@ fn wrong_request_line(line: &Line, reset: &Reset, view: &View) -> Option<String>
 /// missing.
 fn answered(line: &Line, view: &View, counted: u32) -> u32 {
     let answered = view.evidence.answered;
-    let may_be_unread = view.side == Side::Client && ["client_abort", "early_close"].contains(&line.cause);
+    let may_be_unread =
+        view.side == Side::Client && ["client_abort", "early_close", "response_cut"].contains(&line.cause);
     counted.clamp(answered.saturating_sub(may_be_unread.into()), answered)
 }
 
@@ -214,7 +219,7 @@ mod tests {
 
     fn reset(change: Change) -> Reset {
         let mut line = format!(
-            r#"{{"time":"","id":1,"connection":"{CONNECTION}","community_id":"1:0Z0buJjT9k8isNNZaPGKjp1g6Oo=",
+            r#"{{"time":"2026-01-01T00:00:00Z","id":1,"connection":"{CONNECTION}","community_id":"1:0Z0buJjT9k8isNNZaPGKjp1g6Oo=",
             "direction":"received","ended_by":"fin","role":"client","cause":"awaiting_response","race":null,
             "mechanism":null,"local":"10.77.2.1:50000","remote":"10.77.1.1:8080","server":"10.77.1.1:8080","netns":7,
             "state":null,"kernel_reason":null,"errno":null,"matched":"socket","twin":true,"request_read":"yes",

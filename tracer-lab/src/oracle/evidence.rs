@@ -43,6 +43,10 @@ pub(crate) struct Evidence {
     pub(crate) answered: u32,
     /// Method and path of the last request, where it begins with a request line.
     pub(crate) request_line: Option<RequestLine>,
+    /// The last request line on the wire: that of a request which was answered and goes on.
+    pub(crate) latest_request_line: Option<RequestLine>,
+    /// The last request came with the SYN.
+    pub(crate) came_with_syn: bool,
     /// The server acknowledged the last request before the first RST.
     pub(crate) acknowledged: bool,
     /// How the last request and the server's close crossed, if they did.
@@ -90,6 +94,11 @@ pub(crate) fn weigh(segments: &[Segment], client: SocketAddr, server: SocketAddr
         connection: connection(segments, client, server),
         answered: answered(segments, client),
         request_line: last.and_then(|last| RequestLine::of(&last.request.begin)),
+        latest_request_line: with_payload(segments)
+            .filter(|(_, segment)| segment.source == client)
+            .filter_map(|(_, segment)| RequestLine::of(&segment.begin))
+            .last(),
+        came_with_syn: last.is_some_and(|last| last.request.has(SYN)),
         acknowledged: last.is_some_and(|last| acknowledged(segments, last.request)),
         race: last.and_then(|last| race(last.request, fin, reset)),
     }

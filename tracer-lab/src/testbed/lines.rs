@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::testbed::reset::Reset;
 use crate::testbed::wait::{let_pass, stretched};
 
@@ -22,6 +24,8 @@ pub struct Lines(Arc<Mutex<Collected>>);
 struct Collected {
     /// By network namespace: others on this machine may reset much more than the lab.
     resets: HashMap<u64, Vec<Reset>>,
+    /// Since when a number has its meaning, where it had another one before.
+    since: HashMap<u64, Timestamp>,
     /// How many there were, whether forgotten or not.
     printed: Printed,
     /// What was wrong with a line.
@@ -54,9 +58,12 @@ impl Lines {
         self.collected().about(netns).cloned().collect()
     }
 
-    /// Forgets the lines about these network namespaces: their numbers may have had another meaning before.
+    /// Forgets the lines about these network namespaces, and those still to come of what happened until now: their
+    /// numbers may have had another meaning before.
     pub(crate) fn forget(&self, netns: &[u64]) {
-        self.collected().resets.retain(|number, _| !netns.contains(number));
+        let mut collected = self.collected();
+        collected.resets.retain(|number, _| !netns.contains(number));
+        collected.since.extend(netns.iter().map(|&number| (number, Timestamp::now())));
     }
 
     /// The lines about these network namespaces: as soon as `expected` are there and no more come.
@@ -107,7 +114,9 @@ impl Collected {
             Ok(reset) => {
                 self.printed.lines += 1;
                 self.printed.unmatched += u64::from(reset.matched == "none");
-                self.resets.entry(reset.netns).or_default().push(reset);
+                if self.since.get(&reset.netns).is_none_or(|&since| reset.time >= since) {
+                    self.resets.entry(reset.netns).or_default().push(reset);
+                }
             }
             Err(error) => self.unreadable.push(format!("{error:#}")),
         }

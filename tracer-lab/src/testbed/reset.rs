@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -47,6 +48,7 @@ const FIELDS: [&str; 33] = [
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the README explains them")]
 pub struct Reset {
+    pub time: Timestamp,
     /// Null where it is not known at either end.
     pub connection: Option<String>,
     pub community_id: String,

@@ -107,11 +107,14 @@ fn check_without_reader(daemon: DaemonUnderTest, network: &Network) -> Result<()
 
 /// Waits until both ends of every refusal are judged; returns how many lines were lost.
 fn missed(daemon: &DaemonUnderTest, refusals: usize) -> Result<u64> {
-    until(&format!("{refusals} refusals to be judged"), || {
+    let mut before = None;
+    until(&format!("{refusals} refusals to be judged, and to be printed or missed"), || {
         let scrape = Scrape::take(daemon.port)?;
         let judged =
             scrape.sum("tracer_resets_sent_total", &[])? + scrape.sum("tracer_resets_received_total", &[])?;
         let missed = scrape.value("tracer_events_lost_total{buffer=\"stdout\"}")?;
-        Ok((judged == 2 * refusals as u64).then_some(missed))
+        // What is judged at this moment is printed or missed in the next.
+        let settled = judged == 2 * refusals as u64 && before.replace(missed) == Some(missed);
+        Ok(settled.then_some(missed))
     })
 }
