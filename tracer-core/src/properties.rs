@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    mem::offset_of,
+    mem::{offset_of, swap},
     time::Duration,
 };
 
@@ -13,9 +13,9 @@ use crate::{
     classify::{Cause, Ended, ExplainedIncident, IncidentView, RacePolicy, RequestRead},
     decode::decode,
     engine::{Engine, EngineOptions, Outcome},
-    matching::{Ending, Found, Matched, Matcher},
+    matching::{Ending, Found, IDLE, Matched, Matcher},
     model::{
-        Event, EventKind, KernelNs, LastPayload, Role, Segment, SendReset, ServerPorts, Side, Silence,
+        Event, EventKind, Flow, KernelNs, LastPayload, Role, Segment, SendReset, ServerPorts, Side, Silence,
         SocketKind, SocketSnapshot, TcpState, Traffic, WallClock,
     },
     testing::{PAYLOAD_END, RCV_NXT, facts, flow, jiffy, ms},
@@ -145,19 +145,41 @@ fn socket_of(kind: &mut EventKind) -> Option<&mut SocketSnapshot> {
     }
 }
 
+/// What the other end of the same connection would show in the same state.
+fn seen_from_the_other_end(event: Event) -> Event {
+    let Event { at, flow, mut kind, request_line } = event;
+    if let Some(socket) = socket_of(&mut kind) {
+        let traffic = &mut socket.traffic;
+        swap(&mut traffic.first_snd_seq, &mut traffic.first_rcv_seq);
+        (traffic.snd_una, traffic.payload_end, traffic.rcv_nxt) =
+            (traffic.rcv_nxt, traffic.rcv_nxt, traffic.payload_end);
+        socket.role = socket.role.map(|role| match role {
+            Role::Server => Role::Client,
+            Role::Client => Role::Server,
+        });
+    }
+    if let EventKind::SendReset { reset: SendReset::Passive { segment, .. }, .. } = &mut kind {
+        swap(&mut segment.seq, &mut segment.ack);
+    }
+    Event { at, flow: Flow { local: flow.remote, remote: flow.local, ..flow }, kind, request_line }
+}
+
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let event = (kind(), 0_u64..90_000, 0_u16..3, 1_u32..3).prop_map(|(mut kind, at, port, netns)| {
-        let mut flow = flow(40_000 + port);
-        flow.netns = netns;
-        // No two connections have the same initial sequence numbers.
-        if let Some(socket) = socket_of(&mut kind) {
-            socket.traffic.first_snd_seq += u32::from(port) * 10 + netns;
-        }
-        if let EventKind::SendReset { reset: SendReset::Passive { segment, .. }, .. } = &mut kind {
-            segment.seq += u32::from(port) * 10 + netns;
-        }
-        Event { at: ms(at), flow, request_line: None, kind }
-    });
+    let event = (kind(), 0_u64..90_000, 0_u16..3, 1_u32..3, any::<bool>()).prop_map(
+        |(mut kind, at, port, netns, other_end)| {
+            let mut flow = flow(40_000 + port);
+            flow.netns = netns;
+            // No two connections have the same initial sequence numbers.
+            if let Some(socket) = socket_of(&mut kind) {
+                socket.traffic.first_snd_seq += u32::from(port) * 10 + netns;
+            }
+            if let EventKind::SendReset { reset: SendReset::Passive { segment, .. }, .. } = &mut kind {
+                segment.seq += u32::from(port) * 10 + netns;
+            }
+            let event = Event { at: ms(at), flow, kind, request_line: None };
+            if other_end { seen_from_the_other_end(event) } else { event }
+        },
+    );
     prop::collection::vec(event, 0..60)
 }
 
@@ -184,6 +206,27 @@ fn resets(outcomes: &[Outcome]) -> impl Iterator<Item = &ExplainedIncident> {
         Outcome::Incident(reset) => Some(&**reset),
         _ => None,
     })
+}
+
+/// Whether this end's numbers show that the last request was read by nobody.
+fn proves_that_nobody_read(reset: &ExplainedIncident) -> bool {
+    let (incident, cause) = (&reset.incident, reset.verdict.cause);
+    let Some(socket) = incident.socket() else { return cause == Cause::BacklogOverflow };
+    let traffic = &socket.traffic;
+    if reset.role() != Some(Role::Server) {
+        let no_connection = matches!(cause, Cause::Refused | Cause::Unreachable | Cause::BacklogOverflow);
+        return no_connection && traffic.sent == 0;
+    }
+    let never_accepted = socket.detached && !socket.orphan;
+    let rested = incident.fin_by(Side::Local).is_some_and(|fin| fin.rest() >= IDLE);
+    let met_no_reader = incident.payload().is_some() && (rested || traffic.received == 0);
+    let nothing_read = traffic.received == u64::from(traffic.unread);
+    let new_and_unread = traffic.sent > 0
+        && traffic.unread_sent_after_full_ack
+        && !traffic.read_behind_ack
+        && traffic.read_since_sent != Some(true);
+    let unread = incident.by_rst() && traffic.unread > 0 && (nothing_read || new_and_unread);
+    cause == Cause::BacklogOverflow || (cause == Cause::Killed && never_accepted) || met_no_reader || unread
 }
 
 proptest! {
@@ -227,13 +270,12 @@ proptest! {
 
     #[test]
     fn a_request_is_called_never_read_only_where_numbers_prove_it(events in events()) {
-        for reset in resets(&run(&events, &mut engine(1_000, vec![]))) {
-            if reset.verdict.request_read == RequestRead::Never && !reset.twin && reset.role() == Some(Role::Server) {
-                let unread = reset.incident.socket().is_some_and(|socket| socket.traffic.unread > 0);
-                let detached = reset.incident.socket().is_some_and(|socket| socket.detached);
-                let overflow = reset.verdict.cause == Cause::BacklogOverflow;
-                prop_assert!(unread || reset.incident.payload().is_some() || detached || overflow, "{:?}", reset);
-            }
+        let outcomes = run(&events, &mut engine(1_000, vec![]));
+        for reset in resets(&outcomes).filter(|reset| reset.verdict.request_read == RequestRead::Never) {
+            let twin_proves = || resets(&outcomes).any(|other| {
+                reset.twin && other.connection() == reset.connection() && proves_that_nobody_read(other)
+            });
+            prop_assert!(proves_that_nobody_read(reset) || twin_proves(), "{:?}", reset);
         }
     }
 

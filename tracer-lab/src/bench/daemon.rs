@@ -1,6 +1,7 @@
 //! The daemon under measurement, and what it uses.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
@@ -10,7 +11,12 @@ use crate::workspace;
 
 /// Starts it with these flags and default ones, and waits until its probes are attached. What it prints goes nowhere.
 pub(crate) fn start(flags: &[&str]) -> Result<DaemonUnderTest> {
-    let mut command = daemon::command(&[], &[&["--log-level", "error"], flags].concat());
+    start_binary(&workspace::daemon_under_test(), flags)
+}
+
+/// The same of another binary.
+pub(crate) fn start_binary(binary: &Path, flags: &[&str]) -> Result<DaemonUnderTest> {
+    let mut command = daemon::command_of(binary, &[], &[&["--log-level", "error"], flags].concat());
     command.stdout(Stdio::null()).stderr(Stdio::inherit());
     let daemon = DaemonUnderTest::of(command)?;
     daemon.is_ready()?;

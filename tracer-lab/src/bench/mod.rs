@@ -14,7 +14,9 @@ mod spread;
 mod storm;
 mod tally;
 mod testbed;
+mod versions;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -45,6 +47,9 @@ pub struct Args {
     /// Only count the instructions per event of the user-side pipeline, to compare commits
     #[arg(long, conflicts_with_all = ["only", "quick"])]
     instructions: bool,
+    /// Only compare what connections cost with what they cost under this other tracer, in turns
+    #[arg(long, conflicts_with_all = ["only", "runs", "instructions"], value_name = "FILE")]
+    against: Option<PathBuf>,
 }
 
 /// A table of the file.
@@ -66,6 +71,18 @@ impl Args {
     fn sections(&self) -> &[Section] {
         if self.only.is_empty() { Section::value_variants() } else { &self.only }
     }
+
+    /// How many rounds, and seconds of each measurement.
+    fn rounds(&self) -> (usize, u64) {
+        if self.quick { (1, 1) } else { (self.rounds, self.seconds) }
+    }
+
+    /// Prints a table, and writes it into its place.
+    fn show(&self, section: &str, table: &str) -> Result<()> {
+        let text = format!("{}{table}", report::provenance()?);
+        println!("{text}");
+        if self.quick { Ok(()) } else { report::write(section, &text) }
+    }
 }
 
 /// Measures, prints, and writes down.
@@ -78,13 +95,13 @@ pub fn run(arguments: &Args) -> Result<()> {
     host::sweep()?;
     // They cost something by themselves, on every run of every probe.
     let _statistics = Statistics::switch("0")?;
+    if let Some(other) = &arguments.against {
+        let (rounds, seconds) = arguments.rounds();
+        return arguments.show("versions", &versions::compare(other, rounds, seconds)?);
+    }
     for section in arguments.sections() {
         process::step(&format!("measuring: {}", section.name()));
-        let text = format!("{}{}", report::provenance()?, section.measure(arguments)?);
-        println!("{text}");
-        if !arguments.quick {
-            report::write(section.name(), &text)?;
-        }
+        arguments.show(section.name(), &section.measure(arguments)?)?;
     }
     Ok(())
 }
@@ -101,7 +118,7 @@ impl Section {
     }
 
     fn measure(self, arguments: &Args) -> Result<String> {
-        let (rounds, seconds) = if arguments.quick { (1, 1) } else { (arguments.rounds, arguments.seconds) };
+        let (rounds, seconds) = arguments.rounds();
         match self {
             Self::Load => {
                 (0..arguments.runs).map(|_| Ok(compare::compare(rounds, seconds)? + "\n")).collect()

@@ -12,6 +12,7 @@ use crate::bench::report::table;
 use crate::bench::storm::Storm;
 use crate::bench::tally::ratio;
 use crate::bench::testbed::Testbed;
+use crate::testbed::daemon::DaemonUnderTest;
 
 const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
@@ -56,11 +57,11 @@ pub(crate) fn measure(seconds: u64) -> Result<String> {
                 "" => (&[][..], load.name.to_owned()),
                 flag => (&[flag][..], format!("{}, `{flag}`", load.name)),
             };
-            let (costs, rate) = under(flags, || load.run(&testbed, seconds))?;
+            let (costs, rate) = under(&daemon::start(flags)?, || load.run(&testbed, seconds))?;
             rows.extend(costs.rows(&name, "request", rate * ratio(seconds, 1), ratio(seconds, 1))?);
         }
     }
-    let (costs, made) = under(&[], || storm.rage(Duration::from_secs(seconds)))?;
+    let (costs, made) = under(&daemon::start(&[])?, || storm.rage(Duration::from_secs(seconds)))?;
     rows.extend(costs.rows("RST storm", "RST", ratio(made.rsts(), 1), made.took.as_secs_f64())?);
     let head =
         ["under", "verified instructions", "runs per request or RST", "ns per run", "ns", "of all CPU time"];
@@ -68,26 +69,31 @@ pub(crate) fn measure(seconds: u64) -> Result<String> {
 }
 
 /// What a load cost.
-struct Costs {
+pub(crate) struct Costs {
     /// Less what they had done before.
     programs: Vec<Program>,
-    daemon_ns: u64,
+    pub(crate) daemon_ns: u64,
 }
 
-fn under<T>(flags: &[&str], load: impl FnOnce() -> Result<T>) -> Result<(Costs, T)> {
+/// What the daemon and its probes cost while there is this load.
+pub(crate) fn under<T>(daemon: &DaemonUnderTest, load: impl FnOnce() -> Result<T>) -> Result<(Costs, T)> {
     let _statistics = Statistics::switch("1")?;
-    let daemon = daemon::start(flags)?;
-    let (before, cpu) = (programs(daemon.pid())?, daemon::cpu_ns(&daemon)?);
+    let (before, cpu) = (programs(daemon.pid())?, daemon::cpu_ns(daemon)?);
     let done = load()?;
     let mut programs = programs(daemon.pid())?;
     for (program, before) in programs.iter_mut().zip(&before) {
         program.runs -= before.runs;
         program.run_ns -= before.run_ns;
     }
-    Ok((Costs { programs, daemon_ns: daemon::cpu_ns(&daemon)? - cpu }, done))
+    Ok((Costs { programs, daemon_ns: daemon::cpu_ns(daemon)? - cpu }, done))
 }
 
 impl Costs {
+    /// Of all its programs.
+    pub(crate) fn probes_ns(&self) -> u64 {
+        self.programs.iter().map(|program| program.run_ns).sum()
+    }
+
     /// A row for each program, one for the daemon, and the sum.
     fn rows(&self, load: &str, unit: &str, count: f64, seconds: f64) -> Result<Vec<Vec<String>>> {
         let all_ns = ratio(thread::available_parallelism()?.get() as u64, 1) * seconds * 1e9;
@@ -102,7 +108,7 @@ impl Costs {
             let figures = [verified.to_string(), format!("{:.2}", ratio(*runs, 1) / count), per_run];
             rows.push(row(&format!("`{name}`"), figures, *run_ns));
         }
-        let sum = self.daemon_ns + self.programs.iter().map(|program| program.run_ns).sum::<u64>();
+        let sum = self.daemon_ns + self.probes_ns();
         rows.push(row("the daemon", Default::default(), self.daemon_ns));
         rows.push(row("**all**", Default::default(), sum));
         Ok(rows)
