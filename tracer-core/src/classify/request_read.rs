@@ -78,9 +78,8 @@ pub(super) fn at_server(incident: &Incident, cause: Cause) -> RequestRead {
 
 /// Payload that met an orphan, a time-wait socket or none was not read; what came before it may have been.
 fn met_closed(incident: &Incident, traffic: &Traffic, cause: Cause) -> RequestRead {
-    let begins_anew = incident
-        .fin_by(Side::Local)
-        .is_some_and(|fin| fin.rest() >= IDLE + 2 * traffic.srtt.unwrap_or_default());
+    let begins_anew =
+        incident.fin_by(Side::Local).is_some_and(|fin| fin.rest() >= IDLE + traffic.srtt.unwrap_or_default());
     match cause {
         Cause::KeepaliveRace(_) if begins_anew => RequestRead::Never,
         Cause::AwaitingResponse if traffic.received == 0 => RequestRead::Never,
@@ -101,7 +100,7 @@ fn unread_is_new(traffic: &Traffic) -> bool {
 
 /// Whether the last payload came after a rest, longer than a client needs to send the body for a `100 Continue`.
 fn rested(traffic: &Traffic) -> bool {
-    traffic.last_received.since(traffic.last_sent) >= IDLE + 2 * traffic.srtt.unwrap_or_default()
+    traffic.last_received.since(traffic.last_sent) >= IDLE + traffic.srtt.unwrap_or_default()
 }
 
 /// Behind its own FIN a server may read a request only to throw it away.

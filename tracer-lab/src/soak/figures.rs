@@ -46,6 +46,8 @@ pub(crate) struct Figures {
     never_at_client: Score,
     /// What was said of the first end of each connection that is named, until the second comes.
     first: HashMap<String, Reset>,
+    /// Servers' lines that do not say `never` though nothing was read.
+    not_never: Vec<String>,
     joined: usize,
     /// Both ends of a connection, with different causes or races, or not judged together.
     disagree: Vec<String>,
@@ -57,6 +59,9 @@ impl Figures {
         let causes = if side == "S" { kind.server } else { kind.client };
         self.race.add(line.cause == "keepalive_race", causes == ["keepalive_race"]);
         let never = if side == "S" { &mut self.never_at_server } else { &mut self.never_at_client };
+        if side == "S" && kind.request == Request::Untouched && line.request_read != "never" {
+            self.not_never.push(format!("{}: {line:?}", kind.name));
+        }
         if kind.request != Request::Unproven {
             never.add(line.request_read == "never", kind.request == Request::Untouched);
         }
@@ -101,6 +106,7 @@ impl Figures {
         // Of a hundred, one may have met a socket that kept no proof.
         if self.never_at_server.missed * 100 > self.never_at_server.right {
             differences.push(format!("request_read: never, at the server: {}", self.never_at_server));
+            differences.extend(self.not_never.iter().take(2).cloned());
         }
         differences
     }
