@@ -51,6 +51,9 @@ pub trait Object: Copy {
 
     /// What is found `offset` bytes further on.
     fn load<T: Copy + Default>(self, offset: u32) -> T;
+
+    /// Where a pointer leads that is one of its fields.
+    fn follow(self, pointer: Field<u64>) -> Self;
 }
 
 /// A plain address, of which the verifier knows nothing.
@@ -63,6 +66,11 @@ impl Object for u64 {
     #[inline(always)]
     fn load<T: Copy + Default>(self, offset: u32) -> T {
         read_at(self + u64::from(offset))
+    }
+
+    #[inline(always)]
+    fn follow(self, pointer: Field<u64>) -> Self {
+        read(self, pointer)
     }
 }
 
@@ -99,6 +107,12 @@ impl Object for Typed {
         // SAFETY: the verifier refuses the program unless the type has such a field there; should the memory be gone,
         // the kernel reads zeroes. Volatile, because a narrower load than the field would be refused.
         unsafe { core::ptr::read_volatile((self.0 + u64::from(offset)) as *const T) }
+    }
+
+    /// The verifier knows the type of what the field points to as well.
+    #[inline(always)]
+    fn follow(self, pointer: Field<u64>) -> Self {
+        Self(read(self, pointer))
     }
 }
 

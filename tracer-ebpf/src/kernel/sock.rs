@@ -133,35 +133,37 @@ pub fn last_sent_ns(sk: impl Object, now: u64) -> u64 {
 }
 
 /// Whether the client sent last, as far as the times tell: a request without an answer. Where one tick hides the order,
-/// more segments from the client than from the server count as that. `old` is the state before the step.
+/// more segments from the client than from the server count as that.
+///
+/// All that this end sent must be acknowledged, its `fins` among it.
 #[inline(always)]
-pub fn request_open(sk: impl Object, old: u8) -> bool {
-    let now = jiffies();
-    let since_sent = now.wrapping_sub(read(sk, field::LSNDTIME));
-    let since_received = now.wrapping_sub(read(sk, field::ICSK_ACK_LRCVTIME));
+pub fn request_open(sk: impl Object, fins: u64) -> bool {
+    let sent_later = read(sk, field::LSNDTIME).wrapping_sub(read(sk, field::ICSK_ACK_LRCVTIME)) as i32;
     let (out, in_) = (read(sk, field::DATA_SEGS_OUT), read(sk, field::DATA_SEGS_IN));
-    let sent_last = out != 0 && (since_sent < since_received || (since_sent == since_received && out > in_));
-    let received_last =
-        in_ != 0 && (since_received < since_sent || (since_sent == since_received && in_ > out));
-    let fin = matches!(old, state::FIN_WAIT1 | state::FIN_WAIT2 | state::CLOSING | state::LAST_ACK)
-        && read(sk, field::SND_NXT) == write_seq(sk);
+    let sent_last = out != 0 && (sent_later > 0 || (sent_later == 0 && out > in_));
+    let received_last = in_ != 0 && (sent_later < 0 || (sent_later == 0 && in_ > out));
     (sent_last || received_last)
-        && role_behind(sk, u64::from(fin)) == if sent_last { ROLE_CLIENT } else { ROLE_SERVER }
+        && role_by(beyond_payload(sk).wrapping_sub(fins)) == if sent_last { ROLE_CLIENT } else { ROLE_SERVER }
 }
 
 /// Which end of the connection this is, as long as it has sent no FIN: see `role` in the decoder.
 #[inline(always)]
 pub fn role(sk: impl Object) -> u32 {
-    role_behind(sk, 0)
+    let in_flight = read(sk, field::SND_NXT).wrapping_sub(read(sk, field::SND_UNA));
+    role_by(beyond_payload(sk).wrapping_add(u64::from(in_flight)))
 }
 
-/// Likewise, where it has sent `fin` FINs.
+/// How much more is acknowledged than the payload that was sent.
 #[inline(always)]
-fn role_behind(sk: impl Object, fin: u64) -> u32 {
-    let in_flight = read(sk, field::SND_NXT).wrapping_sub(read(sk, field::SND_UNA));
-    let used = read(sk, field::BYTES_ACKED).wrapping_add(u64::from(in_flight));
+fn beyond_payload(sk: impl Object) -> u64 {
     let payload = read(sk, field::BYTES_SENT).wrapping_sub(read(sk, field::BYTES_RETRANS));
-    match used.wrapping_sub(payload).wrapping_sub(fin) {
+    read(sk, field::BYTES_ACKED).wrapping_sub(payload)
+}
+
+/// By what was sent besides payload and FINs: a SYN, which counts at the active opener only.
+#[inline(always)]
+fn role_by(beyond_payload: u64) -> u32 {
+    match beyond_payload {
         0 => ROLE_SERVER,
         1 => ROLE_CLIENT,
         _ => ROLE_UNKNOWN,
@@ -210,6 +212,6 @@ pub fn address(sk: impl Object, family: u16, v4: Field<u32>, v6: Field<[u32; 4]>
 }
 
 #[inline(always)]
-pub fn netns(net: u64) -> u32 {
+pub fn netns(net: impl Object) -> u32 {
     read(net, field::NET_INUM)
 }

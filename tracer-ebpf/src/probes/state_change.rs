@@ -38,11 +38,11 @@ pub fn state_changed(sk: u64, old: u8, new: u8) {
     match new {
         state::ESTABLISHED => established(sk, old),
         state::FIN_WAIT1 => report::<KIND_FIN>(sk, old, new),
-        state::CLOSE_WAIT if may_explain_a_reset(sk) || sock::request_open(sk, old) => {
+        state::CLOSE_WAIT if may_explain_a_reset(sk) || sock::request_open(sk, 0) => {
             report::<KIND_FIN>(sk, old, new);
         }
         // What is not acknowledged yet may still meet a RST, or an ACK: either reports itself.
-        state::LAST_ACK if !sock::unfinished(sk) && sock::request_open(sk, old) => {
+        state::LAST_ACK if !sock::unfinished(sk) && sock::request_open(sk, 0) => {
             report::<KIND_FIN>(sk, old, new);
         }
         state::CLOSE if is_of_interest(sk, old) => report::<KIND_CLOSE>(sk, old, new),
@@ -101,8 +101,9 @@ fn is_of_interest(sk: Typed, old: u8) -> bool {
         (state::SYN_SENT, 0) => sock::sent_again(sk) || sock::connect_error(sk) != 0,
         (state::SYN_SENT, _) => true,
         (state::ESTABLISHED | state::FIN_WAIT1 | state::CLOSE_WAIT, 0) => true,
-        (state::FIN_WAIT2, 0) => sock::close_resets(sk) || sock::request_open(sk, old),
-        (state::CLOSING | state::LAST_ACK, 0) => sock::request_open(sk, old),
+        // These have got the acknowledgment of their FIN.
+        (state::FIN_WAIT2, 0) => sock::close_resets(sk) || sock::request_open(sk, 1),
+        (state::CLOSING | state::LAST_ACK, 0) => sock::request_open(sk, 1),
         // Opened fast, with payload already.
         (state::SYN_RECV, error) => error == 0 && sock::carried_payload(sk),
         (_, _) => true,

@@ -19,7 +19,7 @@ use crate::kernel::{
 /// What every kind of socket has: `struct sock_common`.
 #[inline(always)]
 fn common(record: &mut Record, sk: impl Object) {
-    record.netns = netns(read(sk, field::SKC_NET));
+    record.netns = netns(sk.follow(field::SKC_NET));
     record.family = read(sk, field::SKC_FAMILY);
     record.local_port = read(sk, field::SKC_NUM);
     record.remote_port = sock::remote_port(sk);
@@ -91,7 +91,7 @@ pub fn time_wait(record: &mut Record, sk: u64) {
 pub fn listener(record: &mut Record, sk: u64, skb: u64) {
     addresses(record, skb);
     record.socket = SOCKET_LISTENER;
-    record.netns = netns(read(sk, field::SKC_NET));
+    record.netns = netns(sk.follow(field::SKC_NET));
 }
 
 /// No socket at all: the namespace comes from the device of the segment's route, as in

@@ -86,7 +86,18 @@ impl Browser {
 
     /// Makes the screen so wide, in CSS pixels.
     pub(crate) fn resize(&self, width: u32) -> Result<()> {
-        let screen = json!({ "width": width, "height": 740, "deviceScaleFactor": 1, "mobile": width < 500 });
+        self.screen(width, 740)
+    }
+
+    /// Writes a picture of the page's upper part, so wide and high.
+    pub(crate) fn picture(&self, width: u32, height: u32, file: &Path) -> Result<()> {
+        self.screen(width, height)?;
+        Ok(self.runtime.block_on(self.window.screenshot(file))?)
+    }
+
+    fn screen(&self, width: u32, height: u32) -> Result<()> {
+        let screen =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
         self.control("Emulation.setDeviceMetricsOverride", screen)
     }
 

@@ -7,6 +7,7 @@ mod network;
 mod browser;
 mod live;
 mod looks;
+mod picture;
 mod recorded;
 mod stand_in;
 mod strings;
