@@ -170,7 +170,7 @@ fn if_answered(
     let may_answer = match context.knowledge.answers {
         _ if answer > 0 => !is_stream(from_client, from_server) || run < ONE_REQUEST,
         Some(answers) => answers,
-        None => run < ONE_REQUEST && !is_stream(from_client, from_server),
+        None => run < ONE_REQUEST,
     };
     if may_answer { Finding::Incident(Cause::AwaitingResponse) } else { Finding::Unclear }
 }

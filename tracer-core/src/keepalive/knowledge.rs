@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::ages::Timeout;
 
-/// How many connections must have ended without a byte of the server's, and none with, for it to be one that never
-/// answers.
+/// How many connections must their clients have ended without a byte of the server's, and none with, for it to be one
+/// that never answers.
 const SILENT: u64 = 3;
 
 /// What is known of a server from all its connections.
@@ -29,15 +29,16 @@ impl Knowledge {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Answers {
     answered: bool,
-    /// Connections on which it was asked and said nothing.
+    /// Connections on which it was asked and said nothing, and that their clients ended: one that its server ends may
+    /// have failed.
     silent: u64,
 }
 
 impl Answers {
-    /// Takes the end of a connection that carried payload.
-    pub(super) fn add(&mut self, answered: bool) {
+    /// Takes the end of a connection that carried payload, by its client or not.
+    pub(super) fn add(&mut self, answered: bool, by_client: bool) {
         self.answered |= answered;
-        self.silent += u64::from(!answered);
+        self.silent += u64::from(!answered && by_client);
     }
 
     /// See [`Knowledge::answers`].

@@ -116,7 +116,7 @@ impl ServerProfile {
     pub(super) fn close(&mut self, close: &Close, client: SocketAddr) {
         self.touched = close.at;
         if close.asked || close.answered {
-            self.answers.add(close.answered);
+            self.answers.add(close.answered, close.closed_by() == Some(Role::Client));
             self.clients.add(client.ip());
         }
         if let Some(exchanges) = close.exchanges {

@@ -2,6 +2,7 @@
 
 mod last_words;
 mod races;
+mod unanswered;
 
 use std::time::Duration;
 

@@ -303,11 +303,17 @@ fn what_was_lost_is_told_as_it_was_and_no_http_is_named_where_there_is_none() {
 
 #[test]
 fn a_server_is_known_to_answer_by_one_answer_and_not_to_by_several_silences() {
-    let silent = |close: Close| Close { answered: false, ..close };
+    let dropped = |close: Close| Close { answered: false, ..close };
+    let silent = |close: Close| Close { by: Side::Local, ..dropped(close) };
     let answers = |history: History| history.profiles.knowledge(history.role, &history.flow).answers;
     assert_eq!(answers(History::new()), None);
     assert_eq!(answers(History::new().odd_closes(2, silent)), None);
     assert_eq!(answers(History::new().odd_closes(3, silent)), Some(false));
+    assert_eq!(
+        answers(History::new().odd_closes(9, dropped)),
+        None,
+        "the server ended them: it may have failed"
+    );
     assert_eq!(answers(History::new().odd_closes(9, silent).odd_closes(1, |close| close)), Some(true));
     assert_eq!(answers(History::new().odd_closes(9, |close| Close { asked: false, ..silent(close) })), None);
     // Such a server is no news.
