@@ -29,6 +29,16 @@ impl Tenure {
         self.last = self.last.max(now);
     }
 
+    /// It is heard of again after it has lost its place: not for the first time, unless that was too long ago.
+    #[must_use]
+    pub fn resume(mut self, now: KernelNs) -> Self {
+        if now.since(self.last) >= QUIET {
+            return Self::begin(now);
+        }
+        self.renew(now);
+        self
+    }
+
     /// When it was last heard of.
     #[must_use]
     pub(crate) fn last(self) -> KernelNs {
@@ -68,6 +78,14 @@ mod tests {
             heard[1..].iter().for_each(|&seconds| tenure.renew(at(seconds)));
             assert_eq!(tenure.ends(), at(ends), "{heard:?}");
             assert!(tenure.lasts(KernelNs(at(ends).0 - 1)) && !tenure.lasts(at(ends)), "{heard:?}");
+        }
+    }
+
+    #[test]
+    fn what_comes_back_within_an_hour_is_no_stranger() {
+        let at = |seconds: u64| KernelNs(seconds * 1_000_000_000);
+        for (back, ends) in [(40, 70), (3_609, 7_208), (3_610, 3_610), (90_000, 90_000)] {
+            assert_eq!(Tenure::begin(at(10)).resume(at(back)).ends(), at(ends), "after {back} s");
         }
     }
 }
