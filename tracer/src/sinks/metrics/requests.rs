@@ -149,3 +149,77 @@ fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> Met
     family.set_metric(metrics);
     family
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    fn server(port: u16) -> Endpoint {
+        (Role::Server, SocketAddr::from(([10, 0, 0, 1], port)))
+    }
+
+    /// What the kernel side counted: requests of servers, by port; port 0 stands for those that had no room.
+    fn totals(counted: &[(u16, u64)]) -> BTreeMap<Counted, RequestTotals> {
+        let entry = |&(port, requests)| {
+            let (role, address) = server(port);
+            let totals = RequestTotals { requests, ..RequestTotals::default() };
+            ((role, (port != 0).then_some(address)), totals)
+        };
+        counted.iter().map(entry).collect()
+    }
+
+    /// A scrape: what the kernel side counted, the ports that have a label, and what then is shown and forgotten.
+    type Scrape = (&'static [(u16, u64)], &'static [u16], &'static [(&'static str, u64)], &'static [u16]);
+
+    #[test]
+    fn requests_are_counted_under_the_label_that_a_server_has_at_the_time() {
+        let scrapes: [Scrape; 7] = [
+            (&[(80, 5), (81, 2), (0, 0)], &[80], &[("10.0.0.1:80", 5), ("other", 2)], &[]),
+            // Its label comes later; and it is quiet.
+            (&[(80, 6), (81, 2), (0, 0)], &[80, 81], &[("10.0.0.1:80", 6), ("other", 2)], &[]),
+            (
+                &[(80, 6), (81, 5), (0, 1)],
+                &[80, 81],
+                &[("10.0.0.1:80", 6), ("10.0.0.1:81", 3), ("other", 3)],
+                &[],
+            ),
+            // Its label goes, and it is heard of again; then no more.
+            (&[(80, 7), (81, 5), (0, 1)], &[81], &[("10.0.0.1:81", 3), ("other", 4)], &[]),
+            (&[(80, 7), (81, 5), (0, 1)], &[81], &[("10.0.0.1:81", 3), ("other", 4)], &[80]),
+            // The kernel side counts it anew.
+            (
+                &[(80, 1), (81, 5), (0, 1)],
+                &[80, 81],
+                &[("10.0.0.1:80", 1), ("10.0.0.1:81", 3), ("other", 4)],
+                &[],
+            ),
+            (&[(80, 9), (81, 9), (0, 1)], &[], &[("other", 16)], &[]),
+        ];
+        let mut series = RequestSeries::default();
+        for (number, (counted, labelled, shown, forgotten)) in scrapes.into_iter().enumerate() {
+            let counted = totals(counted);
+            let heard = series.heard_of(&counted);
+            let label = |&(endpoint, _): &(Endpoint, Heard)| {
+                let own = labelled.contains(&endpoint.1.port());
+                (endpoint, if own { Server::Known(endpoint.1) } else { Server::Other })
+            };
+            let found = series.take(&counted, &heard.iter().map(label).collect());
+            assert_eq!(
+                found,
+                forgotten.iter().map(|&port| server(port)).collect::<Vec<_>>(),
+                "scrape {number}"
+            );
+            let [requests, _] = series.families();
+            let found: Vec<_> = requests
+                .get_metric()
+                .iter()
+                .map(|metric| (metric.get_label()[1].value().to_owned(), metric.get_counter().get_value()))
+                .collect();
+            let shown: Vec<_> =
+                shown.iter().map(|&(label, count)| (label.to_owned(), exact(count))).collect();
+            assert_eq!(found, shown, "scrape {number}");
+        }
+    }
+}
