@@ -57,7 +57,7 @@ impl Collector for Slow {
 #[test]
 fn events_are_counted_while_a_scrape_is_under_way() {
     const SERVERS: u16 = 1000;
-    let (mut metrics, mut exposition) = Metrics::new(usize::from(SERVERS));
+    let (mut metrics, mut exposition) = Metrics::new(3 * usize::from(SERVERS));
     let meeting = Arc::new(Barrier::new(2));
     let slow = Slow { gauge: Gauge::new("slow", "Takes its time.").unwrap(), meeting: Arc::clone(&meeting) };
     exposition.registry.register(Box::new(slow)).unwrap();
