@@ -14,8 +14,7 @@ use crate::{
     config::SinkOptions,
     kernel::requests::LateMarks,
     lines::WhenFull,
-    query::{Heard, Query},
-    server_labels::Server,
+    query::Query,
     sinks::{
         metrics::{Exposition, Metrics},
         recent::Recent,
@@ -97,11 +96,7 @@ impl Pipeline {
             Query::Servers { limit, answer } => drop(answer.send(self.engine.servers(limit))),
             Query::Advice { limit, answer } => drop(answer.send(self.engine.advice(limit, self.clock))),
             Query::Labels { servers, answer } => {
-                let labels = servers.into_iter().map(|(server, heard)| match heard {
-                    Heard::Now => self.metrics.label(server, now),
-                    Heard::Before => self.metrics.own_label(server).unwrap_or(Server::Other),
-                });
-                let labels = labels.collect();
+                let labels = self.metrics.labels(&servers, now);
                 // Before whoever asked looks which series there are.
                 self.metrics.publish();
                 drop(answer.send(labels));

@@ -109,6 +109,11 @@ impl<T> Servers<T> {
         }
     }
 
+    /// What is kept of a server that has a place, to be read.
+    pub(crate) fn get(&self, server: Endpoint) -> Option<&T> {
+        self.places.get(&server).map(|place| &place.kept)
+    }
+
     /// What is kept of a server that has a place.
     pub(crate) fn get_mut(&mut self, server: Endpoint) -> Option<&mut T> {
         self.places.get_mut(&server).map(|place| &mut place.kept)

@@ -45,7 +45,7 @@ impl Tenure {
         self.last
     }
 
-    /// From when on a newcomer may take its place.
+    /// Until when newcomers must leave it its place: they never take it in the moment in which it is heard of.
     #[must_use]
     pub fn ends(self) -> KernelNs {
         self.last.plus(self.last.since(self.first).min(QUIET))
@@ -54,7 +54,7 @@ impl Tenure {
     /// Whether newcomers must leave it its place.
     #[must_use]
     pub fn lasts(self, now: KernelNs) -> bool {
-        now < self.ends()
+        now <= self.ends()
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
             let mut tenure = Tenure::begin(at(heard[0]));
             heard[1..].iter().for_each(|&seconds| tenure.renew(at(seconds)));
             assert_eq!(tenure.ends(), at(ends), "{heard:?}");
-            assert!(tenure.lasts(KernelNs(at(ends).0 - 1)) && !tenure.lasts(at(ends)), "{heard:?}");
+            assert!(tenure.lasts(at(ends)) && !tenure.lasts(KernelNs(at(ends).0 + 1)), "{heard:?}");
         }
     }
 

@@ -32,7 +32,10 @@ pub use self::{
     exposition::Exposition,
     host::{HostMetrics, HostSources},
 };
-use crate::server_labels::{Endpoint, Room, Server, Servers};
+use crate::{
+    query::Heard,
+    server_labels::{Endpoint, Room, Server, Servers},
+};
 
 /// Counts. Owned by the task that owns the state.
 pub struct Metrics {
@@ -217,9 +220,20 @@ impl Metrics {
         label
     }
 
-    /// The label of a server that is not heard of now.
-    pub(crate) fn own_label(&mut self, server: Endpoint) -> Option<Server> {
-        self.servers.get_mut(server).map(|_| Server::Known(server.1))
+    /// The labels of many servers, in their order. Those that have one keep it before newcomers get theirs.
+    pub(crate) fn labels(&mut self, servers: &[(Endpoint, Heard)], now: KernelNs) -> Vec<Server> {
+        let heard = || servers.iter().filter(|(_, heard)| *heard == Heard::Now).map(|(server, _)| *server);
+        for server in heard() {
+            self.servers.renew(server, now);
+        }
+        for server in heard() {
+            self.label(server, now);
+        }
+        let label = |(server, _): &(Endpoint, Heard)| match self.servers.get(*server) {
+            Some(_) => Server::Known(server.1),
+            None => Server::Other,
+        };
+        servers.iter().map(label).collect()
     }
 
     /// Ends the series of a server.
