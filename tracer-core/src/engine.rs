@@ -185,7 +185,8 @@ impl Engine {
         }
         let Some(verdict) = verdict else { return };
         let knows_both = twin.is_some() || other.is_some();
-        let explained = ExplainedIncident::new(id, incident, verdict, knows_both, &self.facts);
+        let server_known = incident.role.is_some_and(|role| self.profiles.know(role, &incident.flow));
+        let explained = ExplainedIncident::new(id, incident, verdict, knows_both, server_known, &self.facts);
         learn(&mut self.profiles, &explained);
         self.outcomes.push(Outcome::Incident(Box::new(explained)));
     }

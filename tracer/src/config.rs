@@ -50,7 +50,7 @@ pub struct Config {
     #[arg(long, env = "TRACER_RACE_WINDOW", value_parser = duration, value_name = "DURATION")]
     pub race_window: Option<Duration>,
 
-    /// Label sets of (role, server) kept; the rest is counted as server="other"
+    /// Pairs of role and server with a label of their own at one time; others are server="other"
     #[arg(long, env = "TRACER_MAX_SERIES", default_value_t = 500, value_name = "N",
           value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub max_series: u32,

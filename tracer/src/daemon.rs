@@ -58,7 +58,7 @@ pub(crate) async fn run(
     let recorder = options.sinks.record.as_deref().map(|path| Recorder::create(path, &header)).transpose()?;
     // Before any other thread is started: capabilities belong to threads.
     preflight::drop_privileges()?;
-    let (counted, marks) = requests.map(|(counters, marks)| (Arc::new(counters), marks)).unzip();
+    let (requests, marks) = requests.unzip();
     let (mut pipeline, exposition) = Pipeline::start(
         Engine::new(facts, options.engine),
         &options.sinks,
@@ -66,9 +66,9 @@ pub(crate) async fn run(
         clock::wall_clock(),
     )
     .context("cannot start a thread")?;
-    (pipeline.requests, pipeline.recorder) = (counted.clone().zip(marks), recorder);
+    (pipeline.marks, pipeline.recorder) = (marks, recorder);
     let (queries, asked) = mpsc::channel(MAX_QUERIES);
-    let sources = HostSources { counters, loaded, requests: counted, queries: queries.clone() };
+    let sources = HostSources { counters, loaded, requests, queries: queries.clone() };
     let host = HostMetrics::new(&pipeline.metrics, exposition, sources, &report, kernel_release())?;
     let service = Service { metrics: Mutex::new(host), report, queries };
     let server = tokio::spawn(http::serve(listener, Arc::new(service)));
@@ -103,7 +103,7 @@ impl Daemon {
             let wait = self.pipeline.next_due().map_or(rest, |due| due.since(now).min(rest));
             tokio::select! {
                 woken = self.ring.woken() => woken.context("the ring buffer broke")?,
-                Some(query) = self.queries.recv() => self.pipeline.answer(query),
+                Some(query) = self.queries.recv() => self.pipeline.answer(query, clock::now()),
                 () = sleep(wait) => {}
                 () = &mut shutdown => return Ok(()),
             }

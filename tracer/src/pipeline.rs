@@ -1,6 +1,6 @@
 //! From the ring's bytes to everything users see: the engine says what they mean, the sinks count, print and keep it.
 
-use std::{io, sync::Arc};
+use std::io;
 
 use tracer_core::{
     Engine, Outcome,
@@ -12,7 +12,7 @@ use tracer_core::{
 
 use crate::{
     config::SinkOptions,
-    kernel::requests::{LateMarks, RequestCounters},
+    kernel::requests::LateMarks,
     lines::WhenFull,
     query::Query,
     sinks::{
@@ -33,8 +33,8 @@ pub struct Pipeline {
     pub stdout: Stdout,
     /// The sink of the latest incidents.
     pub recent: Recent,
-    /// What the kernel side counts of requests, if it does.
-    pub requests: Option<(Arc<RequestCounters>, LateMarks)>,
+    /// How late reuses come, if the kernel side counts requests.
+    pub marks: Option<LateMarks>,
     /// The recording of the records that come in.
     pub recorder: Option<Recorder>,
     /// Translates kernel times to wall-clock time.
@@ -55,7 +55,7 @@ impl Pipeline {
             metrics,
             stdout: Stdout::start(sinks.events, when_full)?,
             recent: Recent::new(sinks.recent),
-            requests: None,
+            marks: None,
             recorder: None,
             clock,
         };
@@ -88,7 +88,7 @@ impl Pipeline {
     }
 
     /// Answers a question; the one who asked may be gone.
-    pub fn answer(&mut self, query: Query) {
+    pub fn answer(&mut self, query: Query, now: KernelNs) {
         match query {
             Query::Incidents { filter, limit, answer } => {
                 drop(answer.send(self.recent.newest(limit, |incident| filter.lets_through(incident))));
@@ -96,8 +96,10 @@ impl Pipeline {
             Query::Servers { limit, answer } => drop(answer.send(self.engine.servers(limit))),
             Query::Advice { limit, answer } => drop(answer.send(self.engine.advice(limit, self.clock))),
             Query::Labels { servers, answer } => {
-                let labels = servers.into_iter().map(|(role, server)| self.metrics.label(role, server));
-                drop(answer.send(labels.collect()));
+                let labels = self.metrics.labels(&servers, now);
+                // Before whoever asked looks which series there are.
+                self.metrics.publish();
+                drop(answer.send(labels));
             }
         }
     }
@@ -120,6 +122,7 @@ impl Pipeline {
         self.stdout.flush();
         self.metrics.count_lines_lost(self.stdout.lost());
         self.metrics.show_connections(self.engine.connections());
+        self.metrics.publish();
     }
 
     fn incident(&mut self, incident: &ExplainedIncident) {
@@ -133,10 +136,11 @@ impl Pipeline {
     pub fn review(&mut self, now: KernelNs) -> Option<Review> {
         let review = self.engine.review(now)?;
         self.metrics.show_review(&review);
-        if let Some((counters, marks)) = &mut self.requests {
+        self.metrics.publish();
+        if let Some(marks) = &mut self.marks {
             let late =
                 review.timeouts.iter().map(|(&(role, server), known)| (role, server, known.lower * 4 / 5));
-            self.engine.reuses(&marks.follow(late, counters));
+            self.engine.reuses(&marks.follow(late));
         }
         Some(review)
     }

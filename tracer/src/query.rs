@@ -7,10 +7,9 @@ use tokio::sync::oneshot;
 use tracer_core::{
     classify::IncidentView,
     keepalive::{AdviceView, ServerView},
-    model::Role,
 };
 
-use crate::server_labels::Server;
+use crate::server_labels::{Endpoint, Server};
 
 /// A question, with where the answer goes. `limit` bounds a list.
 pub enum Query {
@@ -21,7 +20,16 @@ pub enum Query {
     /// The most severe advice.
     Advice { limit: usize, answer: oneshot::Sender<Vec<AdviceView>> },
     /// The `server` labels of these servers, in their order.
-    Labels { servers: Vec<(Role, SocketAddr)>, answer: oneshot::Sender<Vec<Server>> },
+    Labels { servers: Vec<(Endpoint, Heard)>, answer: oneshot::Sender<Vec<Server>> },
+}
+
+/// Whether a server was heard of since its label was last asked for: only then it gets one, or keeps it for longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It was.
+    Now,
+    /// It was not.
+    Before,
 }
 
 /// Which incidents are asked for: those that are like this in everything that is given.

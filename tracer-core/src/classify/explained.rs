@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr};
 use serde::Serialize;
 
 use super::{
-    cause::Crossing,
+    cause::{Cause, Crossing},
     explanation::Explanation,
     last_request::last_request_line,
     mechanism::{Errno, Mechanism},
@@ -32,6 +32,8 @@ pub struct ExplainedIncident {
     kernel_reason: Option<String>,
     /// The other end is on this host too, and what it knows went into the verdict.
     pub twin: bool,
+    /// Something else was seen of the server than that it refuses connections.
+    pub server_known: bool,
     pub(crate) incident: Incident,
 }
 
@@ -41,10 +43,11 @@ impl ExplainedIncident {
         incident: Incident,
         verdict: Verdict,
         twin: bool,
+        server_known: bool,
         facts: &KernelFacts,
     ) -> Self {
         let name = |reason| facts.reasons.name(reason).map_or_else(|| reason.to_string(), str::to_owned);
-        Self { id, verdict, kernel_reason: incident.reason.map(name), twin, incident }
+        Self { id, verdict, kernel_reason: incident.reason.map(name), twin, server_known, incident }
     }
 
     /// When it ended: for a reset, when the first RST segment was seen.
@@ -63,6 +66,12 @@ impl ExplainedIncident {
     #[must_use]
     pub fn server(&self) -> Option<SocketAddr> {
         self.incident.flow.server(self.incident.role)
+    }
+
+    /// Whether there is a server at that end. A refusal alone does not show it: whoever scans ports is refused.
+    #[must_use]
+    pub fn shows_server(&self) -> bool {
+        self.server_known || self.verdict.cause != Cause::Refused
     }
 
     /// The method of the last request, where it is known.

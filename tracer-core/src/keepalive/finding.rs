@@ -99,7 +99,7 @@ impl Finding {
             Self::ServerClosesFirst(_) | Self::ThinMargin(_) => known.last_server_close.max(races),
             Self::RequestLimit(_) | Self::PathForgets(_) => races,
         };
-        last.unwrap_or(known.touched)
+        last.unwrap_or(known.tenure.last())
     }
 
     /// The name used in labels and JSON.

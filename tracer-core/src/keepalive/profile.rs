@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     matching::{Close, EndedBy, IDLE, Rest},
-    model::{KernelNs, Role},
+    model::{KernelNs, Role, Tenure},
 };
 
 /// How long a close counts as what the server does, if nothing contradicts it before.
@@ -60,8 +60,8 @@ pub(super) struct ServerProfile {
     /// Its clients.
     pub clients: Clients,
     answers: Answers,
-    /// When something was last seen of it.
-    pub touched: KernelNs,
+    /// For how long it has been heard of.
+    pub tenure: Tenure,
     pub last_server_close: Option<KernelNs>,
     /// Idle closes by clients since the server's last one.
     clients_first: u64,
@@ -106,7 +106,7 @@ impl ServerProfile {
             reuses: None,
             clients: Clients::None,
             answers: Answers::default(),
-            touched: now,
+            tenure: Tenure::begin(now),
             last_server_close: None,
             clients_first: 0,
         }
@@ -114,7 +114,7 @@ impl ServerProfile {
 
     /// Takes the close of a connection with this client.
     pub(super) fn close(&mut self, close: &Close, client: SocketAddr) {
-        self.touched = close.at;
+        self.tenure.renew(close.at);
         if close.asked || close.answered {
             self.answers.add(close.answered, close.closed_by() == Some(Role::Client));
             self.clients.add(client.ip());
@@ -158,7 +158,7 @@ impl ServerProfile {
 
     /// Takes a request that met a close.
     pub(super) fn lost_request(&mut self, lost: &LostRequest, client: SocketAddr) {
-        self.touched = lost.at;
+        self.tenure.renew(lost.at);
         self.races += 1;
         self.clients.add(client.ip());
         self.perhaps_raced |= lost.maybe_last_word;
@@ -181,7 +181,7 @@ impl ServerProfile {
 
     /// Takes a reuse that was reset, and nothing tells who ended the connection.
     pub(super) fn forgotten_reuse(&mut self, reuse: ForgottenReuse) {
-        self.touched = reuse.at;
+        self.tenure.renew(reuse.at);
         self.path.forgot(reuse);
     }
 

@@ -26,8 +26,8 @@ const REVIEW_EVERY: Duration = Duration::from_secs(1);
 /// How long after an announcement the next one on the same advice can follow, however often it changes.
 const ANNOUNCE_AGAIN: Duration = Duration::from_mins(1);
 
-/// All servers that closed idle connections or raced with requests. The one that was quiet the longest makes room
-/// for a new one, of those without advice if there are any; the metrics count that as label overflow.
+/// All servers that ended connections. Where there is no room, one whose [`Tenure`] is over gives way to a newcomer, the
+/// quietest first: before others those of which little is known, and those with advice last of all.
 #[derive(Debug)]
 pub(crate) struct ServerProfiles {
     servers: HashMap<Server, Entry>,
@@ -52,6 +52,15 @@ impl Entry {
 struct Standing {
     advice: Option<Advice>,
     announced: Option<(Option<Advice>, KernelNs)>,
+}
+
+/// What a newcomer's connection tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shows {
+    /// No more than that it is there, and whether it answers.
+    Little,
+    /// When it closes connections.
+    Evidence,
 }
 
 /// What is found of one server, and how bad it is.
@@ -101,27 +110,30 @@ impl ServerProfiles {
         Self { servers: HashMap::new(), limit: limit.max(1), reviewed: KernelNs::default() }
     }
 
-    /// Takes the close of a connection; nothing where it is not known which end the server is. One that tells no more
-    /// than whether its server answers drives nothing else out.
+    /// Takes the close of a connection; nothing where it is not known which end the server is.
     pub(crate) fn close(&mut self, close: &Close) {
         let (Some(role), Some(client)) = (close.role, close.client()) else { return };
-        let server = Server::of(role, &close.flow);
-        if close.rest != Rest::None || self.servers.len() < self.limit || self.servers.contains_key(&server) {
-            self.profile(server, &close.flow, close.at).close(close, client);
+        let shows = if close.rest == Rest::None { Shows::Little } else { Shows::Evidence };
+        if let Some(profile) = self.profile(role, &close.flow, close.at, shows) {
+            profile.close(close, client);
         }
     }
 
     /// Takes a request that met a close; nothing where it is not known which end the server is.
     pub(crate) fn lost_request(&mut self, role: Option<Role>, flow: &Flow, lost: &LostRequest) {
-        if let Some(role) = role {
-            self.profile(Server::of(role, flow), flow, lost.at).lost_request(lost, flow.client(role));
+        let Some(role) = role else { return };
+        if let Some(profile) = self.profile(role, flow, lost.at, Shows::Evidence) {
+            profile.lost_request(lost, flow.client(role));
         }
     }
 
     /// Takes a reuse that was reset, and nothing tells who ended the connection. Only a client can tell.
     pub(crate) fn forgotten_reuse(&mut self, role: Option<Role>, flow: &Flow, reuse: ForgottenReuse) {
-        if role == Some(Role::Client) {
-            self.profile(Server::of(Role::Client, flow), flow, reuse.at).forgotten_reuse(reuse);
+        if role != Some(Role::Client) {
+            return;
+        }
+        if let Some(profile) = self.profile(Role::Client, flow, reuse.at, Shows::Evidence) {
+            profile.forgotten_reuse(reuse);
         }
     }
 
@@ -132,19 +144,41 @@ impl ServerProfiles {
         entry.map_or_else(Knowledge::default, |entry| entry.profile.knowledge())
     }
 
-    fn profile(&mut self, server: Server, flow: &Flow, now: KernelNs) -> &mut ServerProfile {
+    /// Whether the server of a connection was seen to be one, from either end.
+    #[must_use]
+    pub(crate) fn know(&self, role: Role, flow: &Flow) -> bool {
+        let server = Server::of(role, flow);
+        self.servers.contains_key(&server) || self.servers.contains_key(&server.other_end())
+    }
+
+    /// The profile of the server of a connection; `None` where there is no place for one.
+    fn profile(
+        &mut self,
+        role: Role,
+        flow: &Flow,
+        now: KernelNs,
+        shows: Shows,
+    ) -> Option<&mut ServerProfile> {
+        let server = Server::of(role, flow);
         if self.servers.len() >= self.limit && !self.servers.contains_key(&server) {
-            let worth =
-                |entry: &Entry| (entry.is_advised(), entry.profile.has_evidence(), entry.profile.touched);
-            let quietest = self.servers.iter().min_by_key(|(_, entry)| worth(entry));
-            if let Some(quietest) = quietest.map(|(server, _)| *server) {
-                self.servers.remove(&quietest);
-            }
+            let quietest = self.quietest(now, shows)?;
+            self.servers.remove(&quietest);
         }
         let new = || Entry { profile: ServerProfile::new(now), advice: Default::default() };
         let profile = &mut self.servers.entry(server).or_insert_with(new).profile;
         profile.netns = flow.netns;
-        profile
+        Some(profile)
+    }
+
+    /// The server that has to make room for a newcomer, if one has to.
+    fn quietest(&self, now: KernelNs, newcomer: Shows) -> Option<Server> {
+        let worth = |entry: &Entry| {
+            let tenure = entry.profile.tenure;
+            (entry.is_advised(), tenure.lasts(now), entry.profile.has_evidence(), tenure.ends())
+        };
+        let (server, entry) = self.servers.iter().min_by_key(|(_, entry)| worth(entry))?;
+        let outweighed = newcomer == Shows::Evidence && !entry.profile.has_evidence();
+        (outweighed || !entry.profile.tenure.lasts(now)).then_some(*server)
     }
 
     /// Takes how many reuses of servers' connections there were; what is known of others stays.

@@ -16,7 +16,7 @@ const STREAM: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Close {
     /// When it was seen.
-    pub(crate) at: KernelNs,
+    pub at: KernelNs,
     /// The connection.
     pub(crate) flow: Flow,
     /// What this host is on it.

@@ -6,6 +6,7 @@ mod event;
 mod request_line;
 mod server;
 mod snapshot;
+mod tenure;
 mod time;
 
 pub(crate) use community_id::CommunityId;
@@ -17,5 +18,6 @@ pub use request_line::{Method, RequestLine};
 pub(crate) use server::Server;
 pub use server::ServerPorts;
 pub(crate) use snapshot::{LastPayload, SocketSnapshot, Traffic};
+pub use tenure::Tenure;
 pub use time::{Jiffy, KernelNs, WallClock};
 pub(crate) use time::{WallTime, rounded, seconds, spoken};

@@ -7,6 +7,7 @@ mod capabilities;
 mod confinement;
 mod flood;
 mod http;
+mod labels;
 mod network;
 mod server_ports;
 mod slow_clients;

@@ -157,7 +157,7 @@ impl Scene {
                 samples(&[(&labels, 1.0..=300.0)])
             }
             "Losses and overflow/A" => samples(&[("events", 0.0..=0.0), ("stdout", 0.0..=0.0)]),
-            "Losses and overflow/B" => one("server", 0.0),
+            "Losses and overflow/B" | "Losses and overflow/D" => one("server", 0.0),
             // On some kernels an interrupt in the middle of a probe comes now and then.
             "Losses and overflow/C" => Each(0.0..=1000.0),
             "Events/A" => samples(&[

@@ -156,7 +156,7 @@ impl Tracer {
             None
         };
         let requests = match options.requests {
-            Some(_) => Some((RequestCounters::take(&mut programs)?, LateMarks::take(&mut programs)?)),
+            Some(_) => Some(RequestCounters::take(&mut programs)?),
             None => None,
         };
         if !options.server_ports.is_empty() {

@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv6Addr, SocketAddr},
+    os::fd::AsFd as _,
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData, PerCpuHashMap},
+    maps::{HashMap, Map, MapData, PerCpuHashMap},
 };
 use tracer_common::{ROLE_CLIENT, ROLE_SERVER, RequestNumbers, RequestTotals, ServerKey, map};
 use tracer_core::{
@@ -28,15 +29,19 @@ type KeyBytes = [u8; size_of::<ServerKey>()];
 /// Which server, from which end; `None` stands for all that had no room.
 pub(crate) type Counted = (Role, Option<SocketAddr>);
 
+/// The totals of each server.
+type Totals = PerCpuHashMap<MapData, KeyBytes, RequestNumbers>;
+
 /// The totals of all servers.
-pub struct RequestCounters(PerCpuHashMap<MapData, KeyBytes, RequestNumbers>);
+pub struct RequestCounters(Totals);
 
 impl RequestCounters {
-    /// Takes the map out of the loaded object, and makes the entries for servers that will have no room. To be called
+    /// Takes the maps out of the loaded object, and makes the entries for servers that will have no room. To be called
     /// before any probe is attached.
-    pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
+    pub fn take(ebpf: &mut Ebpf) -> Result<(Self, LateMarks)> {
         let map = take_map(ebpf, map::REQUESTS)?;
-        let mut totals: PerCpuHashMap<_, KeyBytes, RequestNumbers> = PerCpuHashMap::try_from(map)?;
+        let read_only = second_handle(&map)?;
+        let mut totals = Totals::try_from(map)?;
         let cpus = aya::util::nr_cpus()
             .map_err(|(_, error)| error)
             .context("cannot tell how many CPUs there are")?;
@@ -44,7 +49,11 @@ impl RequestCounters {
             let zeroes = vec![[0; size_of::<RequestTotals>() / 8]; cpus].try_into()?;
             totals.insert(other(role), zeroes, 0).context("cannot set up the totals of requests")?;
         }
-        Ok(Self(totals))
+        let map = take_map(ebpf, map::LATE)?;
+        Ok((
+            Self(totals),
+            LateMarks { map: HashMap::try_from(map)?, totals: read_only, set: BTreeMap::new() },
+        ))
     }
 
     /// Reads them all. Servers that come or go meanwhile may be missing.
@@ -59,20 +68,27 @@ impl RequestCounters {
         servers
     }
 
-    /// Reads those of one server.
-    #[must_use]
-    pub fn of(&self, role: Role, server: SocketAddr) -> RequestTotals {
-        let mut total = RequestTotals::default();
-        for per_cpu in to_bytes(role, server).iter().filter_map(|key| self.0.get(key, 0).ok()) {
-            per_cpu.iter().for_each(|numbers| total.add(&RequestTotals::from(*numbers)));
+    /// Makes room: nothing was counted of this server yet.
+    pub fn forget(&mut self, role: Role, server: SocketAddr) {
+        for key in to_bytes(role, server) {
+            // There is one of the two.
+            let _ = self.0.remove(&key);
         }
-        total
     }
+}
+
+/// The same map, for another thread: neither waits for the other.
+fn second_handle(map: &Map) -> Result<Totals> {
+    let Map::PerCpuHashMap(data) = map else { bail!("the map of requests is of another type") };
+    let descriptor =
+        data.fd().as_fd().try_clone_to_owned().context("cannot open the map of requests twice")?;
+    Ok(Totals::try_from(Map::PerCpuHashMap(MapData::from_fd(descriptor)?))?)
 }
 
 /// From which idle time on the kernel side counts a reuse as late.
 pub struct LateMarks {
     map: HashMap<MapData, KeyBytes, u64>,
+    totals: Totals,
     set: BTreeMap<(Role, SocketAddr), Mark>,
 }
 
@@ -83,10 +99,13 @@ struct Mark {
 }
 
 impl LateMarks {
-    /// Takes the map out of the loaded object.
-    pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
-        let map = take_map(ebpf, map::LATE)?;
-        Ok(Self { map: HashMap::try_from(map)?, set: BTreeMap::new() })
+    /// What was counted of one server.
+    fn of(&self, role: Role, server: SocketAddr) -> RequestTotals {
+        let mut total = RequestTotals::default();
+        for per_cpu in to_bytes(role, server).iter().filter_map(|key| self.totals.get(key, 0).ok()) {
+            per_cpu.iter().for_each(|numbers| total.add(&RequestTotals::from(*numbers)));
+        }
+        total
     }
 
     /// Sets these marks and no others, and says how many reuses came late since each was set. Where the kernel side has
@@ -94,14 +113,14 @@ impl LateMarks {
     pub fn follow<'a>(
         &mut self,
         marks: impl Iterator<Item = (Role, SocketAddr, Duration)> + 'a,
-        counters: &RequestCounters,
     ) -> BTreeMap<(Role, SocketAddr), Reuses> {
         let mut before = std::mem::take(&mut self.set);
         let mut found = BTreeMap::new();
         for (role, server, idle) in marks {
-            let totals = counters.of(role, server);
+            let totals = self.of(role, server);
             let mark = match before.remove(&(role, server)) {
-                Some(mark) if agree(mark.idle, idle) => mark,
+                // Fewer than before: the server was forgotten meanwhile.
+                Some(mark) if agree(mark.idle, idle) && mark.before.requests <= totals.requests => mark,
                 _ => {
                     let nanoseconds = u64::try_from(idle.as_nanos()).unwrap_or(u64::MAX);
                     for key in to_bytes(role, server) {

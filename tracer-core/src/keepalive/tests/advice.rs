@@ -1,7 +1,5 @@
 //! What advice follows, and when it comes, changes and goes.
 
-use std::net::SocketAddr;
-
 use serde_json::json;
 
 use super::*;
@@ -192,20 +190,6 @@ fn loopback_servers_of_two_namespaces_are_two_servers() {
         .collect();
     found.sort_by_key(|(netns, _)| *netns);
     assert_eq!(found, [(Some(1), Some(5.0)), (Some(2), Some(60.0))]);
-}
-
-#[test]
-fn the_table_is_bounded_and_the_quietest_server_makes_room() {
-    let mut history = History::new();
-    history.profiles = ServerProfiles::new(2);
-    for port in [1, 2, 1, 3] {
-        history.flow.remote = SocketAddr::from(([10, 0, 0, 5], port));
-        history = history.server(12, 5.0, 0.0);
-    }
-    let mut servers: Vec<_> = history.profiles.servers(10).into_iter().map(|server| server.server).collect();
-    servers.sort();
-    assert_eq!(servers, ["10.0.0.5:1", "10.0.0.5:3"]);
-    assert_eq!(history.profiles.servers(1).len(), 1);
 }
 
 #[test]

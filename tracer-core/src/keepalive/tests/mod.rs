@@ -1,6 +1,7 @@
 //! What closes tell of a keep-alive timeout, and what advice follows: each test is a short history of one server.
 
 mod advice;
+mod crowds;
 mod evidence;
 mod sweeps;
 

@@ -6,7 +6,7 @@ use std::collections::HashMap as LabelPairs;
 use prometheus::{Counter, Histogram, IntCounter, IntGauge};
 use tracer_core::keepalive::IDLE_BUCKETS;
 
-use super::family::{Labels, Standing, family};
+use super::family::{Counted, Labels, Standing, family};
 use crate::server_labels::Server;
 
 /// From a loopback's round trip to the usual request timeouts.
@@ -14,25 +14,25 @@ const REQUEST_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.0105, 0.0255, 0.0505, 0.105, 0.255, 0.505, 1.05, 5.05, 30.5, 60.5];
 
 family! {
-    Failures: IntCounter = "tracer_failures_total",
+    Failures: Counted = "tracer_failures_total",
     "Connections on which a request was, or may have been, lost, whatever ended them.";
     role: &'static str, server: Server, cause: &'static str, ended_by: &'static str
 }
 
 family! {
-    FailedRequests: IntCounter = "tracer_request_read_total",
+    FailedRequests: Counted = "tracer_request_read_total",
     "The same failures, by whether the server's application had read the last request.";
     role: &'static str, server: Server, request_read: &'static str
 }
 
 family! {
-    ResetsSent: IntCounter = "tracer_resets_sent_total",
+    ResetsSent: Counted = "tracer_resets_sent_total",
     "Connections that this host reset, one for each connection however many RST segments it took.";
     role: &'static str, server: Server, cause: &'static str, mechanism: &'static str
 }
 
 family! {
-    ResetsReceived: IntCounter = "tracer_resets_received_total",
+    ResetsReceived: Counted = "tracer_resets_received_total",
     "Connections that the other end reset.";
     role: &'static str, server: Server, cause: &'static str
 }
@@ -50,7 +50,7 @@ family! {
 }
 
 family! {
-    ResetRequests: IntCounter = "tracer_reset_requests_total",
+    ResetRequests: Counted = "tracer_reset_requests_total",
     "Resets whose last request is known, with --request-lines, by its method.";
     direction: &'static str, role: &'static str, server: Server, cause: &'static str, method: &'static str
 }
@@ -99,7 +99,13 @@ family! {
 
 family! {
     LabelOverflow: IntCounter = "tracer_label_overflow_total",
-    "Observations counted under server=\"other\" because --max-series was reached.";
+    "Observations counted under server=\"other\" because all --max-series places were taken by servers that stay.";
+    label: &'static str
+}
+
+family! {
+    LabelEvictions: IntCounter = "tracer_label_evictions_total",
+    "Servers whose series ended to make room for those of another.";
     label: &'static str
 }
 

@@ -6,14 +6,18 @@
 use std::{
     collections::HashMap as LabelPairs,
     hash::Hash,
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, Sender, channel},
+    },
 };
 
 use hashbrown::HashMap;
 use prometheus::{
     Counter, Gauge, Histogram, HistogramOpts, IntCounter, IntGauge, Opts,
     core::{Collector, Desc},
-    proto::MetricFamily,
+    proto::{self, MetricFamily},
 };
 
 /// A series on its way to whoever is scraped.
@@ -108,6 +112,55 @@ impl Value for Histogram {
     fn new(options: Opts, buckets: &[f64]) -> prometheus::Result<Self> {
         Self::with_opts(HistogramOpts::from(options).buckets(buckets.to_vec()))
     }
+}
+
+/// A counter that knows how much of it was scraped.
+#[derive(Clone)]
+pub(super) struct Counted {
+    counter: IntCounter,
+    scraped: Arc<AtomicU64>,
+}
+
+impl Counted {
+    pub(super) fn add(&self, count: u64) {
+        self.counter.inc_by(count);
+    }
+
+    /// What was counted since the last scrape.
+    pub(super) fn unseen(&self) -> u64 {
+        self.counter.get().saturating_sub(self.scraped.load(Relaxed))
+    }
+}
+
+impl Collector for Counted {
+    fn desc(&self) -> Vec<&Desc> {
+        self.counter.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        // One value for both: what is counted meanwhile is not scraped.
+        let scraped = self.counter.get();
+        self.scraped.store(scraped, Relaxed);
+        let mut families = self.counter.collect();
+        for metric in families.iter_mut().flat_map(MetricFamily::mut_metric) {
+            let mut counter = proto::Counter::default();
+            counter.set_value(exact(scraped));
+            metric.set_counter(counter);
+        }
+        families
+    }
+}
+
+impl Value for Counted {
+    fn new(options: Opts, _: &[f64]) -> prometheus::Result<Self> {
+        Ok(Self { counter: IntCounter::with_opts(options)?, scraped: Arc::default() })
+    }
+}
+
+/// A count as a scrape has it.
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+pub(super) fn exact(count: u64) -> f64 {
+    count as f64
 }
 
 /// A gauge that is there only while what it shows stands.

@@ -1,6 +1,6 @@
 //! What a daemon's scrape shows besides what its events came to: the kernel side's counters, and the process itself.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use log::debug;
@@ -9,7 +9,6 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
-use tracer_core::model::Role;
 
 use super::{
     Exposition, Metrics,
@@ -19,15 +18,15 @@ use super::{
     },
     family::{Family, Publisher, raise},
     process::Process,
-    requests,
+    requests::RequestSeries,
 };
 use crate::{
     kernel::{ProbeReport, counters::KernelCounters, programs::Loaded, requests::RequestCounters},
-    query::Query,
-    server_labels::Server,
+    query::{Heard, Query},
+    server_labels::{Endpoint, Server},
 };
 
-/// How long a scrape waits for the labels of servers that are new to it. Without them these servers are left out.
+/// How long a scrape waits for the labels of servers with requests. Without them it shows what the one before did.
 const LABEL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// All metrics of a daemon, collected for one scrape at a time.
@@ -36,9 +35,7 @@ pub struct HostMetrics {
     process: Process,
     counters: KernelCounters,
     loaded: Vec<Loaded>,
-    requests: Option<Arc<RequestCounters>>,
-    /// Labels that the task that owns the state gave to servers with requests.
-    labels: HashMap<(Role, SocketAddr), Server>,
+    requests: Option<(RequestCounters, RequestSeries)>,
     queries: mpsc::Sender<Query>,
     segments_sent: IntCounter,
     segments_received: IntCounter,
@@ -55,7 +52,7 @@ pub struct HostSources {
     /// The programs of the attached probes.
     pub loaded: Vec<Loaded>,
     /// What the kernel side counts of requests, if it does.
-    pub requests: Option<Arc<RequestCounters>>,
+    pub requests: Option<RequestCounters>,
     /// The way to the task that owns the state.
     pub queries: mpsc::Sender<Query>,
 }
@@ -77,8 +74,7 @@ impl HostMetrics {
             exposition,
             counters,
             loaded,
-            requests,
-            labels: HashMap::new(),
+            requests: requests.map(|counters| (counters, RequestSeries::default())),
             queries,
             segments_sent: Family::new(publisher).with(SegmentsSent {}).clone(),
             segments_received: Family::new(publisher).with(SegmentsReceived {}).clone(),
@@ -118,26 +114,26 @@ impl HostMetrics {
     }
 
     async fn requests(&mut self) -> Vec<MetricFamily> {
-        let Some(counters) = &self.requests else { return Vec::new() };
+        let Some((counters, series)) = &mut self.requests else { return Vec::new() };
         let counted = counters.read();
-        let servers = counted.keys().filter_map(|&(role, server)| Some((role, server?)));
-        self.labels.retain(|&(role, server), _| counted.contains_key(&(role, Some(server))));
-        let unlabelled: Vec<_> = servers.filter(|server| !self.labels.contains_key(server)).collect();
-        if !unlabelled.is_empty() {
-            self.ask_for_labels(unlabelled).await;
+        if let Some(labels) = ask_for_labels(&self.queries, series.heard_of(&counted)).await {
+            for (role, server) in series.take(&counted, &labels) {
+                counters.forget(role, server);
+            }
         }
-        requests::families(&counted, |role, server| self.labels.get(&(role, server)).copied()).into()
+        series.families().into()
     }
+}
 
-    async fn ask_for_labels(&mut self, servers: Vec<(Role, SocketAddr)>) {
-        let (answer, answered) = oneshot::channel();
-        if self.queries.try_send(Query::Labels { servers: servers.clone(), answer }).is_err() {
-            return;
-        }
-        if let Ok(Ok(labels)) = timeout(LABEL_TIMEOUT, answered).await {
-            self.labels.extend(servers.into_iter().zip(labels));
-        }
-    }
+/// The labels that the task that owns the state gives to servers with requests; `None` while it is busy.
+async fn ask_for_labels(
+    queries: &mpsc::Sender<Query>,
+    servers: Vec<(Endpoint, Heard)>,
+) -> Option<HashMap<Endpoint, Server>> {
+    let (answer, answered) = oneshot::channel();
+    queries.try_send(Query::Labels { servers: servers.clone(), answer }).ok()?;
+    let labels = timeout(LABEL_TIMEOUT, answered).await.ok()?.ok()?;
+    Some(servers.into_iter().map(|(server, _)| server).zip(labels).collect())
 }
 
 /// States once what was attached, what this kernel lets us see, and what this build is.

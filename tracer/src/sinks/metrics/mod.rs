@@ -1,54 +1,62 @@
 //! The metrics. [`Metrics`] counts, for the one task that owns the state; [`Exposition`] is what is scraped. They share
-//! atomics and a channel of new series, and no lock: a scrape never holds up an event.
+//! atomics and lists of the series there are, and no lock: a scrape never holds up an event.
 
+mod exposition;
 mod families;
 mod family;
 mod host;
-mod keepalive;
 mod process;
 mod requests;
+mod server_series;
 
-use std::{net::SocketAddr, sync::mpsc::Receiver, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use prometheus::{IntCounter, IntGauge, Registry, TextEncoder, proto::MetricFamily};
+use hashbrown::HashMap;
+use prometheus::{IntCounter, IntGauge};
 use tracer_core::{
-    classify::{Cause, Crossing, Ended, ExplainedIncident, Mechanism, RequestRead},
-    keepalive::Review,
+    classify::{Ended, ExplainedIncident},
+    keepalive::{Advice, Review},
     matching::{self, Close},
-    model::{EventName, Role},
+    model::{EventName, KernelNs, Role},
 };
 
-pub use self::host::{HostMetrics, HostSources};
 use self::{
+    exposition::Board,
     families::{
-        ConnectionsTracked, Events, EventsLost, FailedRequests, Failures, IdleCloses, LabelOverflow,
-        RequestToReset, ResetIdle, ResetRequests, ResetsReceived, ResetsSent, Unmatched,
+        ConnectionsTracked, Events, EventsLost, LabelEvictions, LabelOverflow, RequestToReset, Unmatched,
     },
-    family::{Family, Publisher, Series, raise},
-    keepalive::Keepalive,
+    family::{Family, Publisher, raise},
+    server_series::ServerSeries,
 };
-use crate::server_labels::{Label, Server, Servers};
-
-/// How a server ends a connection in a keep-alive race.
-const RACE_MECHANISMS: [Mechanism; 3] = [Mechanism::OrphanData, Mechanism::TimeWait, Mechanism::UnreadClose];
+pub use self::{
+    exposition::Exposition,
+    host::{HostMetrics, HostSources},
+};
+use crate::{
+    query::Heard,
+    server_labels::{Endpoint, Room, Server, Servers},
+};
 
 /// Counts. Owned by the task that owns the state.
 pub struct Metrics {
-    failures: Family<Failures>,
-    request_read: Family<FailedRequests>,
-    resets_sent: Family<ResetsSent>,
-    resets_received: Family<ResetsReceived>,
-    reset_idle: Family<ResetIdle>,
+    /// The series of servers that have a label of their own.
+    servers: Servers<ServerSeries>,
+    /// The series of all others.
+    shared: ServerSeries,
+    /// Servers whose series ended and may begin again once this version of the list was scraped.
+    gone: HashMap<Endpoint, u64>,
+    board: Board,
+    /// The number of the list's latest version.
+    version: u64,
+    /// There is a newer one to put up.
+    changed: bool,
     request_to_reset: Family<RequestToReset>,
-    reset_requests: Family<ResetRequests>,
-    idle_closes: Family<IdleCloses>,
     unmatched: Family<Unmatched>,
-    keepalive: Keepalive,
     events: EventCounters,
     lines_lost: IntCounter,
     label_overflow: IntCounter,
+    label_evictions: IntCounter,
     connections_tracked: IntGauge,
-    servers: Servers,
     publisher: Publisher,
 }
 
@@ -81,30 +89,30 @@ impl Metrics {
     pub fn new(max_series: usize) -> (Self, Exposition) {
         let (sender, receiver) = Publisher::new();
         let publisher = &sender;
+        let board = Board::default();
+        let exposition = Exposition::new(receiver, board.clone());
         let mut unmatched = Family::<Unmatched>::new(publisher);
         // What can be known in advance starts at 0, so that its first increase shows in rates.
         for why in matching::Unmatched::ALL {
             unmatched.with(Unmatched { why: why.name() });
         }
         let metrics = Self {
-            failures: Family::new(publisher),
-            request_read: Family::new(publisher),
-            resets_sent: Family::new(publisher),
-            resets_received: Family::new(publisher),
-            reset_idle: Family::new(publisher),
+            servers: Servers::new(max_series),
+            shared: ServerSeries::new(0),
+            gone: HashMap::new(),
+            board,
+            version: 0,
+            changed: false,
             request_to_reset: Family::new(publisher),
-            reset_requests: Family::new(publisher),
-            idle_closes: Family::new(publisher),
             unmatched,
-            keepalive: Keepalive::new(publisher),
             events: EventCounters::new(publisher),
             lines_lost: Family::new(publisher).with(EventsLost { buffer: "stdout" }).clone(),
             label_overflow: Family::new(publisher).with(LabelOverflow { label: "server" }).clone(),
+            label_evictions: Family::new(publisher).with(LabelEvictions { label: "server" }).clone(),
             connections_tracked: Family::new(publisher).with(ConnectionsTracked {}).clone(),
-            servers: Servers::new(max_series),
             publisher: publisher.clone(),
         };
-        (metrics, Exposition { registry: Registry::new(), published: receiver })
+        (metrics, exposition)
     }
 
     /// Counts a record from the ring; `None` is one that could not be decoded.
@@ -121,48 +129,20 @@ impl Metrics {
 
     /// Counts an incident: as a failure, as a reset, or as both.
     pub fn observe_incident(&mut self, incident: &ExplainedIncident) {
-        let server = self.counted_server(incident.role(), incident.server());
-        self.observe_failure(incident, server);
-        self.observe_reset(incident, server);
-    }
-
-    fn observe_failure(&mut self, incident: &ExplainedIncident, server: Server) {
-        let verdict = &incident.verdict;
-        if !verdict.cause.is_failure() {
+        let role = incident.role();
+        let server = match role.zip(incident.server()) {
+            Some(server) if incident.shows_server() => self.counted_label(server, incident.at()),
+            Some(server) if self.servers.renew(server, incident.at()) => Server::Known(server.1),
+            Some(_) => Server::Other,
+            None => Server::Unknown,
+        };
+        self.count(role, server, |series| series.count_incident(incident, server));
+        if !matches!(incident.verdict.ended, Ended::ResetSent(_) | Ended::ResetReceived) {
             return;
         }
-        let role = Role::label(incident.role());
-        let (cause, ended_by) = (verdict.cause.name(), verdict.ended.by());
-        self.failures.with(Failures { role, server, cause, ended_by }).inc();
-        let request_read = verdict.request_read.name();
-        self.request_read.with(FailedRequests { role, server, request_read }).inc();
-    }
-
-    /// Nothing for what ended without a RST.
-    fn observe_reset(&mut self, incident: &ExplainedIncident, server: Server) {
-        let verdict = &incident.verdict;
-        let (role, cause) = (Role::label(incident.role()), verdict.cause.name());
-        let direction = match verdict.ended {
-            Ended::ResetSent(mechanism) => {
-                let mechanism = mechanism.name();
-                self.resets_sent.with(ResetsSent { role, server, cause, mechanism }).inc();
-                "sent"
-            }
-            Ended::ResetReceived => {
-                self.resets_received.with(ResetsReceived { role, server, cause }).inc();
-                "received"
-            }
-            Ended::FinSent | Ended::FinReceived | Ended::TimedOut | Ended::Unreachable => return,
-        };
-        if let Some(idle) = verdict.idle {
-            self.reset_idle.with(ResetIdle { role, server, cause }).observe(idle.as_secs_f64());
-        }
-        if let Some(time) = verdict.request_to_reset {
+        if let Some(time) = incident.verdict.request_to_reset {
+            let (role, cause) = (Role::label(role), incident.verdict.cause.name());
             self.request_to_reset.with(RequestToReset { role, cause }).observe(time.as_secs_f64());
-        }
-        if let Some(method) = incident.method() {
-            let method = method.name();
-            self.reset_requests.with(ResetRequests { direction, role, server, cause, method }).inc();
         }
         if let Some(why) = incident.unmatched() {
             self.unmatched.with(Unmatched { why: why.name() }).inc();
@@ -172,14 +152,26 @@ impl Metrics {
     /// Counts the close of an idle connection; nothing where it is not known which side is the server.
     pub fn observe_idle_close(&mut self, close: &Close, idle: Duration) {
         let Some(by) = close.closed_by() else { return };
-        let server = self.counted_server(close.role, close.server());
-        let labels = IdleCloses { role: Role::label(close.role), server, closed_by: by.name() };
-        self.idle_closes.with(labels).observe(idle.as_secs_f64());
+        let server = close.role.zip(close.server());
+        let server = server.map_or(Server::Unknown, |server| self.counted_label(server, close.at));
+        self.count(close.role, server, |series| {
+            series.count_idle_close(close.role, server, by.name(), idle);
+        });
     }
 
-    /// Shows the timeouts that are inferred now, and the advice that stands.
+    /// Shows the timeouts that are inferred now, and the advice that stands. Servers without a label of their own are
+    /// left out.
     pub fn show_review(&mut self, review: &Review) {
-        self.keepalive.show(review, &self.servers);
+        let mut advice = HashMap::<Endpoint, Vec<Advice>>::new();
+        for &(role, server, standing) in &review.advice {
+            advice.entry((role, server)).or_default().push(standing);
+        }
+        for (server, series) in self.servers.iter_mut() {
+            let (role, label) = (server.0, Server::Known(server.1));
+            series.show_timeout(role, label, review.timeouts.get(&server));
+            series.show_advice(role, label, advice.get(&server).map_or(&[], Vec::as_slice));
+            self.changed |= series.take_up();
+        }
     }
 
     /// Shows how many connections are remembered.
@@ -192,66 +184,85 @@ impl Metrics {
         raise(&self.lines_lost, total);
     }
 
-    /// The label of a server. What is known of its failures in advance starts at 0 when it is first seen, so that the
-    /// first one shows in rates.
-    pub fn label(&mut self, role: Role, server: SocketAddr) -> Server {
-        match self.servers.label(role, server) {
-            Label::Old(server) => server,
-            Label::New(server) => {
-                self.start(role, server);
-                server
-            }
+    /// Lets a scrape see which series there are now.
+    pub fn publish(&mut self) {
+        if !self.changed {
+            return;
+        }
+        self.changed = false;
+        self.version += 1;
+        let servers = self.servers.iter_mut().map(|(_, series)| Arc::clone(&series.all));
+        self.board.put_up(self.version, servers.chain([Arc::clone(&self.shared.all)]).collect());
+        let scraped = self.board.scraped();
+        self.gone.retain(|_, &mut version| version > scraped);
+    }
+
+    /// The label of a server that is heard of. What is known of its failures in advance starts at 0 when it is first
+    /// seen, so that the first one shows in rates.
+    pub(crate) fn label(&mut self, server: Endpoint, now: KernelNs) -> Server {
+        let label = Server::Known(server.1);
+        if self.servers.renew(server, now) {
+            return label;
+        }
+        // Its series would seem to start over: they have to be missing from a scrape before.
+        if self.gone.get(&server).is_some_and(|&version| version > self.board.scraped()) {
+            return Server::Other;
+        }
+        match self.servers.make_room(now) {
+            Room::None => return Server::Other,
+            Room::Made(server, series) => self.end(server, &series),
+            Room::Free => {}
+        }
+        let series = self.servers.settle(server, now, ServerSeries::new(self.version + 1));
+        series.start(server.0, label);
+        series.take_up();
+        self.changed = true;
+        label
+    }
+
+    /// The labels of many servers, in their order. Those that have one keep it before newcomers get theirs.
+    pub(crate) fn labels(&mut self, servers: &[(Endpoint, Heard)], now: KernelNs) -> Vec<Server> {
+        let heard = || servers.iter().filter(|(_, heard)| *heard == Heard::Now).map(|(server, _)| *server);
+        for server in heard() {
+            self.servers.renew(server, now);
+        }
+        for server in heard() {
+            self.label(server, now);
+        }
+        let label = |(server, _): &(Endpoint, Heard)| match self.servers.get(*server) {
+            Some(_) => Server::Known(server.1),
+            None => Server::Other,
+        };
+        servers.iter().map(label).collect()
+    }
+
+    /// Ends the series of a server.
+    fn end(&mut self, server: Endpoint, series: &ServerSeries) {
+        self.label_evictions.inc();
+        self.shared.inherit(series);
+        self.shared.take_up();
+        if series.since <= self.board.scraped() {
+            self.gone.insert(server, self.version + 1);
         }
     }
 
-    fn counted_server(&mut self, role: Option<Role>, server: Option<SocketAddr>) -> Server {
-        let Some((role, server)) = role.zip(server) else { return Server::Unknown };
-        let server = self.label(role, server);
-        if server == Server::Other {
+    fn counted_label(&mut self, server: Endpoint, now: KernelNs) -> Server {
+        let label = self.label(server, now);
+        if label == Server::Other {
             self.label_overflow.inc();
         }
-        server
+        label
     }
 
-    /// Starts the series that every server has: those of its races, and of whether requests were read.
-    fn start(&mut self, role: Role, server: Server) {
-        let cause = Cause::KeepaliveRace(Crossing::Unknown).name();
-        match role {
-            Role::Client => {
-                self.resets_received.with(ResetsReceived { role: role.name(), server, cause });
-            }
-            Role::Server => {
-                for mechanism in RACE_MECHANISMS.map(Mechanism::name) {
-                    self.resets_sent.with(ResetsSent { role: role.name(), server, cause, mechanism });
-                }
-            }
-        }
-        let role = role.name();
-        for ended_by in [Ended::ResetReceived, Ended::FinReceived].map(Ended::by) {
-            self.failures.with(Failures { role, server, cause, ended_by });
-        }
-        for request_read in RequestRead::ALL.map(RequestRead::name) {
-            self.request_read.with(FailedRequests { role, server, request_read });
-        }
-    }
-}
-
-/// What is scraped: every series that was published so far.
-pub struct Exposition {
-    registry: Registry,
-    published: Receiver<Series>,
-}
-
-impl Exposition {
-    /// The text format, with these families besides.
-    pub fn render(&mut self, others: impl IntoIterator<Item = MetricFamily>) -> prometheus::Result<String> {
-        for series in self.published.try_iter() {
-            self.registry.register(series)?;
-        }
-        let mut families = self.registry.gather();
-        // A family without a metric is an error to the encoder.
-        families.extend(others.into_iter().filter(|family| !family.get_metric().is_empty()));
-        TextEncoder::new().encode_to_string(&families)
+    /// Counts in the series of a label.
+    fn count(&mut self, role: Option<Role>, server: Server, count: impl FnOnce(&mut ServerSeries)) {
+        let own = match (role, server) {
+            (Some(role), Server::Known(server)) => self.servers.get_mut((role, server)),
+            _ => None,
+        };
+        let series = own.unwrap_or(&mut self.shared);
+        count(series);
+        self.changed |= series.take_up();
     }
 }
 
