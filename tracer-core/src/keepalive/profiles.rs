@@ -136,7 +136,8 @@ impl ServerProfiles {
         if self.servers.len() >= self.limit && !self.servers.contains_key(&server) {
             let worth =
                 |entry: &Entry| (entry.is_advised(), entry.profile.has_evidence(), entry.profile.touched);
-            let quietest = self.servers.iter().min_by_key(|(_, entry)| worth(entry));
+            // Of two that are worth the same, always the same one.
+            let quietest = self.servers.iter().min_by_key(|(server, entry)| (worth(entry), **server));
             if let Some(quietest) = quietest.map(|(server, _)| *server) {
                 self.servers.remove(&quietest);
             }
@@ -182,6 +183,7 @@ impl ServerProfiles {
             }
         }
         review.timeouts.retain(|label, _| !contradicted.contains(label));
+        review.announced.sort();
         Some(review)
     }
 
@@ -228,9 +230,7 @@ impl ServerProfiles {
                 advice.map(move |advice| (server, &entry.profile, advice))
             })
             .collect();
-        standing.sort_by_key(|(server, known, advice)| {
-            (Reverse((advice.severity, known.races)), server.endpoint, server.role)
-        });
+        standing.sort_by_key(|(server, known, advice)| (Reverse((advice.severity, known.races)), **server));
         standing
             .into_iter()
             .take(limit)
@@ -245,7 +245,7 @@ impl ServerProfiles {
             self.servers.iter().filter(|(_, entry)| entry.profile.has_evidence()).collect();
         servers.sort_by_key(|(server, entry)| {
             let known = &entry.profile;
-            (Reverse((known.races, known.by_server.count)), server.endpoint, server.role)
+            (Reverse((known.races, known.by_server.count)), **server)
         });
         servers
             .into_iter()
