@@ -13,7 +13,7 @@ use crate::{
     classify::{Cause, Ended, ExplainedIncident, IncidentView, RacePolicy, RequestRead},
     decode::decode,
     engine::{Engine, EngineOptions, Outcome},
-    matching::{Ending, Found, IDLE, Matched, Matcher},
+    matching::{Ending, Found, IDLE, Incident, Matched, Matcher},
     model::{
         Event, EventKind, Flow, KernelNs, LastPayload, Role, Segment, SendReset, ServerPorts, Side, Silence,
         SocketKind, SocketSnapshot, TcpState, Traffic, WallClock,
@@ -169,9 +169,10 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         |(mut kind, at, port, netns, other_end)| {
             let mut flow = flow(40_000 + port);
             flow.netns = netns;
-            // No two connections have the same initial sequence numbers.
+            // No two connections have the same initial sequence numbers, and no end is now server, now client.
             if let Some(socket) = socket_of(&mut kind) {
                 socket.traffic.first_snd_seq += u32::from(port) * 10 + netns;
+                socket.role = socket.role.map(|_| if port == 2 { Role::Client } else { Role::Server });
             }
             if let EventKind::SendReset { reset: SendReset::Passive { segment, .. }, .. } = &mut kind {
                 segment.seq += u32::from(port) * 10 + netns;
@@ -209,11 +210,10 @@ fn resets(outcomes: &[Outcome]) -> impl Iterator<Item = &ExplainedIncident> {
 }
 
 /// Whether this end's numbers show that the last request was read by nobody.
-fn proves_that_nobody_read(reset: &ExplainedIncident) -> bool {
-    let (incident, cause) = (&reset.incident, reset.verdict.cause);
+fn proves_that_nobody_read(incident: &Incident, cause: Cause) -> bool {
     let Some(socket) = incident.socket() else { return cause == Cause::BacklogOverflow };
     let traffic = &socket.traffic;
-    if reset.role() != Some(Role::Server) {
+    if incident.role != Some(Role::Server) {
         let no_connection = matches!(cause, Cause::Refused | Cause::Unreachable | Cause::BacklogOverflow);
         return no_connection && traffic.sent == 0;
     }
@@ -270,11 +270,24 @@ proptest! {
 
     #[test]
     fn a_request_is_called_never_read_only_where_numbers_prove_it(events in events()) {
+        // Of ends of which was told before, too.
+        let mut matcher = Matcher::new(KernelNs(0), 1_000);
+        for event in &events {
+            matcher.handle(event.clone());
+        }
+        matcher.flush();
+        let all: Vec<_> = matcher.matched().into_iter().filter_map(|matched| match matched {
+            Matched::Incident { incident, .. } => Some(incident),
+            _ => None,
+        }).collect();
         let outcomes = run(&events, &mut engine(1_000, vec![]));
-        // What an end knows from the other one was judged by the same numbers.
-        let is_never = |reset: &&ExplainedIncident| reset.verdict.request_read == RequestRead::Never;
-        for reset in resets(&outcomes).filter(is_never).filter(|reset| !reset.twin) {
-            prop_assert!(proves_that_nobody_read(reset), "{:?}", reset);
+        for reset in resets(&outcomes).filter(|reset| reset.verdict.request_read == RequestRead::Never) {
+            let cause = reset.verdict.cause;
+            let ends: Vec<_> =
+                all.iter().filter(|end| reset.twin && end.connection() == reset.connection()).collect();
+            let twin_proves = ends.iter().any(|end| proves_that_nobody_read(end, cause));
+            let proven = twin_proves || proves_that_nobody_read(&reset.incident, cause);
+            prop_assert!(proven, "{:?} of {:?}", reset, ends);
         }
     }
 

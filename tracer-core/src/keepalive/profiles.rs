@@ -176,7 +176,8 @@ impl ServerProfiles {
             let tenure = entry.profile.tenure;
             (entry.is_advised(), tenure.lasts(now), entry.profile.has_evidence(), tenure.ends())
         };
-        let (server, entry) = self.servers.iter().min_by_key(|(_, entry)| worth(entry))?;
+        // Of two that are worth the same, always the same one.
+        let (server, entry) = self.servers.iter().min_by_key(|(server, entry)| (worth(entry), **server))?;
         let outweighed = newcomer == Shows::Evidence && !entry.profile.has_evidence();
         (outweighed || !entry.profile.tenure.lasts(now)).then_some(*server)
     }
@@ -216,6 +217,7 @@ impl ServerProfiles {
             }
         }
         review.timeouts.retain(|label, _| !contradicted.contains(label));
+        review.announced.sort();
         Some(review)
     }
 
@@ -262,9 +264,7 @@ impl ServerProfiles {
                 advice.map(move |advice| (server, &entry.profile, advice))
             })
             .collect();
-        standing.sort_by_key(|(server, known, advice)| {
-            (Reverse((advice.severity, known.races)), server.endpoint, server.role)
-        });
+        standing.sort_by_key(|(server, known, advice)| (Reverse((advice.severity, known.races)), **server));
         standing
             .into_iter()
             .take(limit)
@@ -279,7 +279,7 @@ impl ServerProfiles {
             self.servers.iter().filter(|(_, entry)| entry.profile.has_evidence()).collect();
         servers.sort_by_key(|(server, entry)| {
             let known = &entry.profile;
-            (Reverse((known.races, known.by_server.count)), server.endpoint, server.role)
+            (Reverse((known.races, known.by_server.count)), **server)
         });
         servers
             .into_iter()

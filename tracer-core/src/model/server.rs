@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use super::{Flow, Role};
 
 /// A server: its address and what this host is to it, and the namespace where the address means something only there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Server {
-    /// What this host is.
-    pub(crate) role: Role,
     /// The server's end.
     pub(crate) endpoint: SocketAddr,
+    /// What this host is.
+    pub(crate) role: Role,
     /// Inode number of the network namespace, for loopback addresses.
     pub(crate) netns: Option<u32>,
 }

@@ -1,5 +1,6 @@
 //! What the tracer exists for: a proxy's error log against what the tracer says.
 
+pub mod articles;
 mod nginx;
 
 use std::collections::HashSet;

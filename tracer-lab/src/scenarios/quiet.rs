@@ -14,6 +14,8 @@ use crate::traffic::connection::Connection;
 
 /// Of a client that ships its logs.
 const MESSAGES: u32 = 20;
+/// They take longer together than a request that is sent in pieces.
+const PAUSE: Duration = Duration::from_millis(60);
 
 pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
@@ -82,7 +84,7 @@ fn logs_and_server_closes(net: &Network) -> Result<Connection<'_>> {
 
 fn logs(net: &Network) -> Result<Connection<'_>> {
     let connection = Connection::open(net)?;
-    connection.client_goes_on(MESSAGES, Duration::from_millis(10))?;
+    connection.client_goes_on(MESSAGES, PAUSE)?;
     connection.server_reads_pieces(MESSAGES)?;
     Ok(connection)
 }
