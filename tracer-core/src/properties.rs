@@ -276,7 +276,7 @@ proptest! {
             matcher.handle(event.clone());
         }
         matcher.flush();
-        let all: Vec<_> = matcher.matched().into_iter().filter_map(|matched| match matched {
+        let all: Vec<_> = matcher.matched().filter_map(|matched| match matched {
             Matched::Incident { incident, .. } => Some(incident),
             _ => None,
         }).collect();
