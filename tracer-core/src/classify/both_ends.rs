@@ -65,8 +65,12 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
         (Finding::Unclear, Finding::Unclear) if by_fin && waited_in_vain(first, second) => {
             Some(Cause::AwaitingResponse)
         }
-        // What its client makes of it may be no more than that.
-        (Finding::Incident(Cause::Unknown), _) if met_last_word(first) => Some(Cause::Unknown),
+        // What its client takes for a loss may be no more than that.
+        (Finding::Incident(Cause::Unknown), Finding::Incident(cause))
+            if cause.is_failure() && met_last_word(first) =>
+        {
+            Some(Cause::Unknown)
+        }
         // Its own socket shows that nothing on the path forgot the connection.
         (Finding::Incident(Cause::Unknown), Finding::Incident(Cause::ResetOnReuse))
             if did_end(first, context) =>

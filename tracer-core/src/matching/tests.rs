@@ -112,6 +112,18 @@ fn the_request_line_is_that_of_the_first_segment_that_has_one() {
 }
 
 #[test]
+fn a_segment_that_meets_no_socket_just_before_its_reset_belongs_to_that() {
+    let unread = SocketSnapshot { role: Some(Role::Server), ..dead(asked()) };
+    let reset = only([
+        at(3_000, passive(SocketKind::NoSocket, request(0), "NO_SOCKET")),
+        at(3_001, EventKind::Close { socket: asked(), error: None }),
+        at(3_001, active(unread, "TCP_ABORT_ON_CLOSE")),
+    ]);
+    assert_eq!(reset.segments, 2);
+    assert!(matches!(reset.ending, Ending::AtClose(_)), "{reset:?}");
+}
+
+#[test]
 fn a_request_that_brings_the_ack_of_the_fin_is_reset_without_a_false_receive() {
     let reset = only([
         at(3_000, fin(Side::Local, server())),

@@ -135,6 +135,21 @@ fn both_ends_of_a_session_that_its_client_ends_say_nothing() {
 }
 
 #[test]
+fn what_a_client_makes_of_a_reset_behind_a_last_word_counts_only_if_it_is_no_loss() {
+    let reset = closed("TCP_STATE", behind_tls(77));
+    let answered = |milliseconds: u64| {
+        received(change(client(), |s| {
+            s.traffic.last_payload = LastPayload::Remote;
+            s.traffic.unacknowledged = 0;
+            s.traffic.last_received = ms(milliseconds);
+        }))
+    };
+    assert_eq!(cause_of(&answered(3_001), None), Some("response_cut"));
+    assert_eq!(cause_of(&reset, Some(&answered(3_001))), Some("unknown"));
+    assert_eq!(cause_of(&reset, Some(&answered(1_010))), Some("after_response"));
+}
+
+#[test]
 fn a_segment_without_payload_that_nobody_knows_lost_no_request() {
     for (segment, expected) in [(bare_ack(), Cause::Unknown), (request(0), Cause::StaleConnection)] {
         let late = Incident {

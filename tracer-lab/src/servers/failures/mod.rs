@@ -43,13 +43,12 @@ pub fn failures(fast: bool, only: &[String]) -> Result<Table> {
     let (apart, together): (Vec<_>, Vec<_>) = batches.into_iter().partition(Batch::breaks_a_network);
     let mut table = Table::default();
     for batch in &together {
-        table.0.extend(batch.run(&tracer)?);
+        table.add(batch.run(&tracer));
     }
-    let broken = thread::scope(|scope| {
+    thread::scope(|scope| {
         let runs: Vec<_> = apart.iter().map(|batch| scope.spawn(|| batch.run(&tracer))).collect();
-        runs.into_iter().map(join).collect::<Result<Vec<_>>>()
-    })?;
-    table.0.extend(broken.into_iter().flatten());
+        runs.into_iter().for_each(|run| table.add(join(run)));
+    });
     tracer.stop()?;
     Ok(table)
 }

@@ -29,7 +29,11 @@ pub(crate) struct Row {
 
 /// What came of all.
 #[derive(Default)]
-pub struct Table(pub(crate) Vec<Row>);
+pub struct Table {
+    rows: Vec<Row>,
+    /// What could not be tried.
+    broken: Vec<String>,
+}
 
 impl Row {
     pub(crate) fn new(pair: &Pair, walked: &Walked, verdict: Verdict, advice: &Value, plan: &Plan) -> Self {
@@ -65,24 +69,33 @@ fn text(value: &Value) -> &str {
 }
 
 impl Table {
+    /// Takes what came of some pairs: what breaks with one of them says nothing of the others.
+    pub(crate) fn add(&mut self, rows: Result<Vec<Row>>) {
+        match rows {
+            Ok(rows) => self.rows.extend(rows),
+            Err(error) => self.broken.push(format!("{error:#}")),
+        }
+    }
+
     /// Everything that was lost was told, once and rightly, and nothing else.
     pub fn is_ok(&self) -> Result<()> {
         let faults = |name| {
             let of_row =
                 |row: &Row| row.faults().iter().find(|(known, _)| *known == name).map_or(0, |f| f.1.len());
-            self.0.iter().map(of_row).sum::<usize>()
+            self.rows.iter().map(of_row).sum::<usize>()
         };
         let [wrong, missing, extra, advice] = ["WRONG", "MISSING", "EXTRA", "ADVICE"].map(faults);
         ensure!(
             [wrong, missing, extra, advice] == [0; 4],
             "{wrong} failures are told wrongly, {missing} are missing, {extra} are no failures, {advice} advice is wrong"
         );
+        ensure!(self.broken.is_empty(), "not all could be tried: {}", self.broken.join("; "));
         ensure!(self.sum(|row| row.verdict.failed) > 0, "nothing failed: nothing is shown");
         Ok(())
     }
 
     fn sum(&self, count: impl Fn(&Row) -> usize) -> usize {
-        self.0.iter().map(count).sum()
+        self.rows.iter().map(count).sum()
     }
 }
 
@@ -102,7 +115,7 @@ impl fmt::Display for Table {
             "missing",
             "extra"
         )?;
-        for row in &self.0 {
+        for row in &self.rows {
             let Verdict { failed, joined, wrong, missing, extra, causes } = &row.verdict;
             write!(
                 out,
@@ -131,7 +144,7 @@ impl fmt::Display for Table {
             "{} requests, {} errors in logs, {} failed, {} joined",
             sums[0], sums[1], sums[2], sums[3]
         )?;
-        for row in &self.0 {
+        for row in &self.rows {
             for (name, faults) in row.faults() {
                 for fault in faults.iter().take(SHOWN) {
                     writeln!(out, "{name} {}, {}: {}", row.kind, row.pair, fault.trim())?;
