@@ -82,6 +82,10 @@ pub struct Config {
     #[arg(long, env = "TRACER_RECORD", value_name = "FILE")]
     pub record: Option<PathBuf>,
 
+    /// Bytes after which the recording ends
+    #[arg(long, env = "TRACER_RECORD_LIMIT", default_value_t = 1 << 30, value_name = "BYTES")]
+    pub record_limit: u64,
+
     /// Diagnostics on stderr
     #[arg(long, env = "TRACER_LOG_LEVEL", default_value = "info", value_name = "LEVEL", ignore_case = true,
           value_parser = PossibleValuesParser::new(LEVELS).try_map(|level| level.parse::<LevelFilter>()))]

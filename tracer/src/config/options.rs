@@ -30,8 +30,8 @@ pub struct SinkOptions {
     pub recent: usize,
     /// Upper bound on the pairs of role and server with a label of their own.
     pub max_series: usize,
-    /// The file of the recording.
-    pub record: Option<PathBuf>,
+    /// The file of the recording, and how many bytes it may have.
+    pub record: Option<(PathBuf, u64)>,
 }
 
 impl From<Config> for DaemonOptions {
@@ -56,7 +56,7 @@ impl From<Config> for DaemonOptions {
                 events: flags.events,
                 recent: size(flags.recent),
                 max_series,
-                record: flags.record,
+                record: flags.record.map(|file| (file, flags.record_limit)),
             },
         }
     }
