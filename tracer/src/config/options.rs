@@ -38,7 +38,7 @@ impl From<Config> for DaemonOptions {
     fn from(flags: Config) -> Self {
         let max_series = size(flags.max_series);
         Self {
-            listen: SocketAddr::new(flags.listen_address, flags.port),
+            listen: flags.listen_address.with_port(flags.port),
             load: LoadOptions {
                 ring_bytes: flags.event_buffer,
                 diagnostics: flags.log_level >= LevelFilter::Debug,
