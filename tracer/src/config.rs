@@ -1,8 +1,9 @@
 //! The command line and its environment variables, and what they come to.
 
+mod address;
 mod options;
 
-use std::{env, net::IpAddr, path::PathBuf, time::Duration};
+use std::{env, path::PathBuf, time::Duration};
 
 use clap::{
     CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
@@ -10,6 +11,7 @@ use clap::{
 };
 use log::LevelFilter;
 
+pub use address::ListenAddress;
 pub use options::{DaemonOptions, SinkOptions};
 
 /// What `--log-level` can be.
@@ -35,7 +37,7 @@ pub struct Config {
 
     /// Address to listen on; 0.0.0.0 or :: to be scraped from elsewhere
     #[arg(long, env = "TRACER_LISTEN_ADDRESS", default_value = "127.0.0.1", value_name = "ADDRESS")]
-    pub listen_address: IpAddr,
+    pub listen_address: ListenAddress,
 
     /// How to print each incident on stdout
     #[arg(long, env = "TRACER_EVENTS", default_value = "text", value_name = "FORMAT")]
@@ -81,6 +83,10 @@ pub struct Config {
     /// Also write what the kernel side reports to this file, for `tracer replay`
     #[arg(long, env = "TRACER_RECORD", value_name = "FILE")]
     pub record: Option<PathBuf>,
+
+    /// Bytes after which the recording ends
+    #[arg(long, env = "TRACER_RECORD_LIMIT", default_value_t = 1 << 30, value_name = "BYTES")]
+    pub record_limit: u64,
 
     /// Diagnostics on stderr
     #[arg(long, env = "TRACER_LOG_LEVEL", default_value = "info", value_name = "LEVEL", ignore_case = true,

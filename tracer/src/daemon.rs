@@ -55,7 +55,8 @@ pub(crate) async fn run(
     let started = clock::now();
     let facts = KernelFacts { jiffy: clock::jiffy(), reasons, watched_since: started };
     let header = Header::of_this_machine(kernel_release(), &facts);
-    let recorder = options.sinks.record.as_deref().map(|path| Recorder::create(path, &header)).transpose()?;
+    let recorder = options.sinks.record.as_ref();
+    let recorder = recorder.map(|(path, limit)| Recorder::create(path, *limit, &header)).transpose()?;
     // Before any other thread is started: capabilities belong to threads.
     preflight::drop_privileges()?;
     let (requests, marks) = requests.unzip();

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 mod daemon;
+mod descriptors;
 mod http;
 mod kernel;
 pub mod lines;

@@ -78,6 +78,7 @@ impl Pipeline {
         self.publish();
         if let Some(recorder) = &mut self.recorder {
             recorder.flush();
+            self.metrics.count_records_lost(recorder.lost());
         }
     }
 

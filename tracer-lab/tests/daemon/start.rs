@@ -16,7 +16,7 @@ fn a_command_line_that_cannot_be_understood_is_exit_code_2() -> Result<()> {
         (&["--port", "70000"][..], "--port"),
         (&["--port", "http"], "--port"),
         (&["--port"], "--port"),
-        (&["--listen-address", "localhost"], "--listen-address"),
+        (&["--listen-address", "somewhere"], "--listen-address"),
         (&["--events", "xml"], "--events"),
         (&["--server-port", "80,web"], "--server-port"),
         (&["--race-window", "soon"], "--race-window"),

@@ -1,12 +1,13 @@
-//! SIGTERM and SIGINT: what was seen is printed, and nothing of ours stays in the kernel.
+//! SIGTERM, SIGINT and SIGHUP: what was seen is printed, and nothing of ours stays in the kernel.
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::programs::loaded_programs;
 use nix::sys::signal::Signal;
-use tracer_lab::testbed::wait::until;
+use tracer_lab::testbed::wait::{let_pass, until};
 
 use crate::network::Network;
 use crate::turn;
@@ -22,6 +23,24 @@ fn sigterm_prints_the_last_resets_detaches_and_succeeds() -> Result<()> {
 fn sigint_prints_the_last_resets_detaches_and_succeeds() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     check(Signal::SIGINT)
+}
+
+#[test]
+fn sighup_prints_the_last_resets_detaches_and_succeeds() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    check(Signal::SIGHUP)
+}
+
+#[test]
+fn nohup_keeps_it_alive_when_its_terminal_is_gone() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let daemon = DaemonUnderTest::of(command(&["nohup"], &["--events", "off"]))?;
+    daemon.send(Signal::SIGHUP);
+    // It would have ended long before it answers once more.
+    let_pass(Duration::from_millis(500));
+    daemon.scrape()?;
+    assert_eq!(daemon.end(Signal::SIGTERM)?.code, Some(0));
+    Ok(())
 }
 
 fn check(signal: Signal) -> Result<()> {

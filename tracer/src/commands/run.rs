@@ -1,15 +1,19 @@
 //! `tracer`: traces this host until a signal ends it.
 
+use std::future::pending;
+
 use anyhow::{Context, Result};
 use log::warn;
+use nix::sys::signal::Signal;
+use procfs::process::Process;
 use tokio::{
     runtime,
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
 };
 
 use crate::{config::DaemonOptions, daemon, http, kernel::preflight};
 
-/// Traces until SIGINT or SIGTERM.
+/// Traces until SIGINT, SIGTERM or SIGHUP.
 pub fn run(options: DaemonOptions) -> Result<()> {
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -32,12 +36,26 @@ pub fn run(options: DaemonOptions) -> Result<()> {
 /// Ends when one of the signals that end the daemon comes.
 fn stop_signals() -> Result<impl Future<Output = ()>> {
     let listen = |kind| signal(kind).context("cannot wait for signals");
-    let mut interrupt: Signal = listen(SignalKind::interrupt())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
+    let mut hangup = if is_ignored(Signal::SIGHUP) { None } else { Some(listen(SignalKind::hangup())?) };
     Ok(async move {
+        let hangup = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hangup => {}
         }
     })
+}
+
+/// Whether whoever started this wants a signal to be ignored: `nohup` does.
+fn is_ignored(signal: Signal) -> bool {
+    let status = Process::myself().and_then(|process| process.status());
+    status.is_ok_and(|status| status.sigign & 1 << (signal as i32 - 1) != 0)
 }

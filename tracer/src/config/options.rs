@@ -30,15 +30,15 @@ pub struct SinkOptions {
     pub recent: usize,
     /// Upper bound on the pairs of role and server with a label of their own.
     pub max_series: usize,
-    /// The file of the recording.
-    pub record: Option<PathBuf>,
+    /// The file of the recording, and how many bytes it may have.
+    pub record: Option<(PathBuf, u64)>,
 }
 
 impl From<Config> for DaemonOptions {
     fn from(flags: Config) -> Self {
         let max_series = size(flags.max_series);
         Self {
-            listen: SocketAddr::new(flags.listen_address, flags.port),
+            listen: flags.listen_address.with_port(flags.port),
             load: LoadOptions {
                 ring_bytes: flags.event_buffer,
                 diagnostics: flags.log_level >= LevelFilter::Debug,
@@ -56,7 +56,7 @@ impl From<Config> for DaemonOptions {
                 events: flags.events,
                 recent: size(flags.recent),
                 max_series,
-                record: flags.record,
+                record: flags.record.map(|file| (file, flags.record_limit)),
             },
         }
     }

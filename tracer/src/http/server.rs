@@ -2,10 +2,10 @@
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use log::debug;
+use log::{debug, warn};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     task::AbortHandle,
@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::routes::{Service, answer};
+use crate::descriptors::{OUT_OF_FILES, is_out_of_files};
 
 /// How long a connection may take in all, to send its request and to read the answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(8);
@@ -37,12 +38,19 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener> {
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    open().with_context(|| format!("cannot listen on {address}: choose another --port or --listen-address"))
+    open().map_err(|error| {
+        let sentence = match &error {
+            error if is_out_of_files(error) => format!("cannot listen on {address}: {OUT_OF_FILES}"),
+            _ => format!("cannot listen on {address}: choose another --port or --listen-address"),
+        };
+        anyhow::Error::new(error).context(sentence)
+    })
 }
 
 /// Serves until the task is dropped.
 pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>) {
     let mut open = VecDeque::<AbortHandle>::with_capacity(MAX_CONNECTIONS);
+    let mut told = false;
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -50,7 +58,10 @@ pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>) {
                 open.push_back(tokio::spawn(connection(stream, Arc::clone(&service))).abort_handle());
             }
             Err(error) => {
-                // Out of descriptors, most likely: they come back as connections end.
+                // Files are closed again as connections end.
+                if is_out_of_files(&error) && !std::mem::replace(&mut told, true) {
+                    warn!("cannot accept a connection, and says so once: {OUT_OF_FILES}");
+                }
                 debug!("cannot accept a connection: {error}");
                 sleep(Duration::from_millis(100)).await;
             }

@@ -6,6 +6,8 @@ use aya::util::KernelVersion;
 use nix::libc::EPERM;
 use procfs::process::Process;
 
+use crate::descriptors::{OUT_OF_FILES, is_out_of_files};
+
 /// The inode of the host's user namespace (`PROC_USER_INIT_INO`, `include/linux/proc_ns.h`).
 const HOST_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 
@@ -30,7 +32,9 @@ const OTHER: &str =
 /// One sentence on why loading failed with `error`, and what to do. `locked_memory` is whether it could be made
 /// unlimited.
 pub(super) fn explain(error: &anyhow::Error, locked_memory: nix::Result<()>) -> &'static str {
-    if !is_not_permitted(error) {
+    if io_errors(error).any(is_out_of_files) {
+        OUT_OF_FILES
+    } else if !io_errors(error).any(|cause| cause.raw_os_error() == Some(EPERM)) {
         OTHER
     } else if in_user_namespace() {
         USER_NAMESPACE
@@ -48,9 +52,8 @@ pub(super) fn in_user_namespace() -> bool {
     fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() != HOST_USER_NAMESPACE)
 }
 
-fn is_not_permitted(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    causes.any(|cause| cause.raw_os_error() == Some(EPERM))
+fn io_errors(error: &anyhow::Error) -> impl Iterator<Item = &io::Error> {
+    error.chain().filter_map(|cause| cause.downcast_ref())
 }
 
 fn maps_are_locked_memory() -> bool {

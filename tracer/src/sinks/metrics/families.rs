@@ -93,7 +93,7 @@ family! {
 
 family! {
     EventsLost: IntCounter = "tracer_events_lost_total",
-    "Events that a full buffer could not take: records between kernel and tracer, lines on stdout.";
+    "Events that a full buffer could not take: records between kernel and tracer, lines on stdout, a recording's end.";
     buffer: &'static str
 }
 

@@ -175,6 +175,10 @@ impl Standing {
     pub(super) fn hide(&self) {
         self.0.set(f64::NAN);
     }
+
+    pub(super) fn show_known(&self, value: Option<f64>) {
+        self.0.set(value.unwrap_or(f64::NAN));
+    }
 }
 
 impl Collector for Standing {

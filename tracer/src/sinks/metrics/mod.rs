@@ -54,6 +54,8 @@ pub struct Metrics {
     unmatched: Family<Unmatched>,
     events: EventCounters,
     lines_lost: IntCounter,
+    /// While there is a recording.
+    records_lost: Option<IntCounter>,
     label_overflow: IntCounter,
     label_evictions: IntCounter,
     connections_tracked: IntGauge,
@@ -107,6 +109,7 @@ impl Metrics {
             unmatched,
             events: EventCounters::new(publisher),
             lines_lost: Family::new(publisher).with(EventsLost { buffer: "stdout" }).clone(),
+            records_lost: None,
             label_overflow: Family::new(publisher).with(LabelOverflow { label: "server" }).clone(),
             label_evictions: Family::new(publisher).with(LabelEvictions { label: "server" }).clone(),
             connections_tracked: Family::new(publisher).with(ConnectionsTracked {}).clone(),
@@ -182,6 +185,13 @@ impl Metrics {
     /// Counts lines that stdout did not take; `total` is of all time.
     pub fn count_lines_lost(&self, total: u64) {
         raise(&self.lines_lost, total);
+    }
+
+    /// Counts records that a recording does not have; `total` is of all time.
+    pub fn count_records_lost(&mut self, total: u64) {
+        let publisher = &self.publisher;
+        let lost = || Family::new(publisher).with(EventsLost { buffer: "recording" }).clone();
+        raise(self.records_lost.get_or_insert_with(lost), total);
     }
 
     /// Lets a scrape see which series there are now.

@@ -5,32 +5,32 @@ use nix::sys::{
     time::TimeValLike,
 };
 use procfs::process::Process as ProcFs;
-use prometheus::{Counter, Gauge, IntGauge, Registry};
+use prometheus::{Counter, Opts, Registry};
+
+use super::family::{Standing, Value as _};
 
 /// The daemon's own use of the machine.
-#[derive(Debug)]
 pub(super) struct Process {
     cpu: Counter,
-    memory: IntGauge,
-    fds: IntGauge,
+    memory: Standing,
+    fds: Standing,
 }
 
 impl Process {
     /// Registers the metrics; the start time is set here and never changes.
     pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let start = Gauge::new(
-            "process_start_time_seconds",
-            "Start time of the process since the Unix epoch in seconds.",
-        )?;
-        start.set(start_time().unwrap_or_default());
-        registry.register(Box::new(start))?;
         let cpu = Counter::new("process_cpu_seconds_total", "CPU time used by the process in seconds.")?;
         registry.register(Box::new(cpu.clone()))?;
         let gauge = |name: &str, help: &str| {
-            let gauge = IntGauge::new(name, help)?;
+            let gauge = Standing::new(Opts::new(name, help), &[])?;
             registry.register(Box::new(gauge.clone()))?;
             prometheus::Result::Ok(gauge)
         };
+        let start = gauge(
+            "process_start_time_seconds",
+            "Start time of the process since the Unix epoch in seconds.",
+        )?;
+        start.show_known(start_time());
         Ok(Self {
             cpu,
             memory: gauge("process_resident_memory_bytes", "Resident memory of the process in bytes.")?,
@@ -38,20 +38,21 @@ impl Process {
         })
     }
 
-    /// Reads the current values. What cannot be read keeps its last value.
-    #[expect(clippy::cast_precision_loss, reason = "exact to a microsecond for 285 years of CPU time")]
+    /// Reads the current values. What cannot be read, as without `/proc`, is not shown.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact to a microsecond for 285 years of CPU time, and to 2^53 bytes"
+    )]
     pub(super) fn refresh(&self) {
         if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
             let microseconds = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
             self.cpu.inc_by((microseconds as f64 / 1e6 - self.cpu.get()).max(0.0));
         }
-        let Ok(process) = ProcFs::myself() else { return };
-        if let Ok(statm) = process.statm() {
-            self.memory.set(i64::try_from(statm.resident * procfs::page_size()).unwrap_or(i64::MAX));
-        }
-        if let Ok(count) = process.fd_count() {
-            self.fds.set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
+        let process = ProcFs::myself().ok();
+        let pages = process.as_ref().and_then(|process| process.statm().ok()).map(|statm| statm.resident);
+        self.memory.show_known(pages.map(|pages| (pages * procfs::page_size()) as f64));
+        let files = process.and_then(|process| process.fd_count().ok());
+        self.fds.show_known(files.map(|files| files as f64));
     }
 }
 
