@@ -267,7 +267,7 @@ proptest! {
             let (cause, at) = (reset.verdict.cause, reset.at());
             let told = *causes.entry(reset.connection()).or_insert((cause, at));
             // What was said is forgotten as connections that closed are.
-            prop_assert!(told.0 == cause || at.since(told.1) > Duration::from_secs(60), "{:?}: {:?}", told, reset);
+            prop_assert!(told.0 == cause || at.since(told.1) > Duration::from_mins(1), "{:?}: {:?}", told, reset);
         }
     }
 
