@@ -41,7 +41,7 @@ fn a_server_that_closes_behind_a_short_word_of_tls_left_no_request() {
     let lost = Some("awaiting_response");
     for (what, socket, cause) in [
         ("GOAWAY and an alert", behind_tls(77), None),
-        ("longer than any last words", behind_tls(101), lost),
+        ("a short request", behind_tls(86), lost),
         ("the small body of a request", with_bodies(77), lost),
         ("one more short request", with_short_requests(77), lost),
         ("it took its time", change(behind_tls(77), |s| s.traffic.last_received = ms(2_900)), lost),
