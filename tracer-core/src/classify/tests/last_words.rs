@@ -150,6 +150,14 @@ fn what_a_client_makes_of_a_reset_behind_a_last_word_counts_only_if_it_is_no_los
 }
 
 #[test]
+fn a_late_ack_of_a_connection_that_both_sides_closed_cost_nothing() {
+    // The client said five bytes and closed; its last ACK comes twice.
+    let socket = SocketSnapshot { peer_fin: true, ..in_state(TcpState::LastAck, asked()) };
+    assert_eq!(classified(&answered(bare_ack(), listener, socket.clone())).cause, Cause::AfterResponse);
+    assert_eq!(classified(&answered(request(1), listener, socket)).cause, Cause::AwaitingResponse);
+}
+
+#[test]
 fn a_segment_without_payload_that_nobody_knows_lost_no_request() {
     for (segment, expected) in [(bare_ack(), Cause::Unknown), (request(0), Cause::StaleConnection)] {
         let late = Incident {
