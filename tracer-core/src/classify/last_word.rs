@@ -10,6 +10,9 @@ use crate::{
 /// The longest that a client's last words come to: a `GOAWAY` or a QUIT, each in a TLS record, and an alert behind it.
 pub(super) const LONGEST_LAST_WORD: u32 = 100;
 
+/// A `GOAWAY` and an alert of AES-GCM, each in a record: see `LAST_WORDS`. Plain requests can be as long.
+const GOAWAY_AND_ALERT: u32 = 77;
+
 /// What had passed before the payload that may be a last word.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spoken {
@@ -58,10 +61,16 @@ impl Spoken {
     /// Whether `size` more bytes of the client may be what TLS says at the end: they are few, and come behind a
     /// handshake and segments that were answered. Requests in two segments, a head and a body, were not.
     pub(super) fn may_precede_last_word(self, size: u32) -> bool {
-        (1..=LONGEST_LAST_WORD).contains(&size)
-            && self.is_handshake()
-            && self.segments.0 <= self.segments.1.saturating_add(1)
-            && !self.is_alike(size)
+        (1..=LONGEST_LAST_WORD).contains(&size) && self.was_answered_behind_tls(size)
+    }
+
+    /// Likewise where nothing else shows a last word: only `size` tells it from a short request.
+    fn precedes_last_word(self, size: u32) -> bool {
+        (may_be_last_word(size) || size == GOAWAY_AND_ALERT) && self.was_answered_behind_tls(size)
+    }
+
+    fn was_answered_behind_tls(self, size: u32) -> bool {
+        self.is_handshake() && self.segments.0 <= self.segments.1.saturating_add(1) && !self.is_alike(size)
     }
 
     /// Whether `size` bytes behind the server's `fin` may be no request, but what TLS says when it is closed: of an alert's
@@ -75,15 +84,14 @@ impl Spoken {
 /// Whether what the server received last may be TLS' last word: the connection ended, at `end`, a moment later.
 pub(super) fn ended_behind_last_word(traffic: &Traffic, end: KernelNs) -> bool {
     traffic.received_since_ack.is_some_and(|size| {
-        end.since(traffic.last_received) < IDLE
-            && Spoken::to_server(traffic, size).may_precede_last_word(size)
+        end.since(traffic.last_received) < IDLE && Spoken::to_server(traffic, size).precedes_last_word(size)
     })
 }
 
 /// Likewise where the server's `fin` is known.
 pub(super) fn servers_fin_behind_last_word(traffic: &Traffic, fin: FirstFin) -> bool {
     fin.received_since_ack.is_some_and(|size| {
-        fin.at.since(fin.rest_since) < IDLE && Spoken::to_server(traffic, size).may_precede_last_word(size)
+        fin.at.since(fin.rest_since) < IDLE && Spoken::to_server(traffic, size).precedes_last_word(size)
     })
 }
 

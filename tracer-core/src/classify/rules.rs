@@ -12,7 +12,7 @@ use super::{
 use crate::{
     decode::{KernelFacts, Reason},
     keepalive::Knowledge,
-    matching::{Ending, IDLE, Incident, Known, Unmatched},
+    matching::{Ending, Found, IDLE, Incident, Known, Unmatched},
     model::{KernelNs, Role, TcpState, Traffic},
 };
 
@@ -62,6 +62,9 @@ fn cause(incident: &Incident, ended: Ended, context: Context<'_>) -> Cause {
     let traffic = &socket.traffic;
     if !client_spoke(incident, traffic) {
         return Cause::NoRequest;
+    }
+    if is_late(incident) {
+        return Cause::AfterResponse;
     }
     match incident.role {
         None => Cause::Unknown,
@@ -119,6 +122,14 @@ fn stale(incident: &Incident) -> Cause {
         Some(Known::Nothing(_)) if incident.payload().is_none() => Cause::Unknown,
         _ => Cause::StaleConnection,
     }
+}
+
+/// Whether this is the answer to a segment without payload that came when both sides had closed and the socket was gone:
+/// it cost nothing.
+fn is_late(incident: &Incident) -> bool {
+    let gone =
+        matches!(incident.ending, Ending::Passive { found: Found::Listener(_) | Found::NoSocket(_), .. });
+    gone && incident.payload().is_none() && closed_lately(incident)
 }
 
 /// The race, with its crossing.

@@ -41,7 +41,7 @@ fn a_server_that_closes_behind_a_short_word_of_tls_left_no_request() {
     let lost = Some("awaiting_response");
     for (what, socket, cause) in [
         ("GOAWAY and an alert", behind_tls(77), None),
-        ("longer than any last words", behind_tls(101), lost),
+        ("a short request", behind_tls(86), lost),
         ("the small body of a request", with_bodies(77), lost),
         ("one more short request", with_short_requests(77), lost),
         ("it took its time", change(behind_tls(77), |s| s.traffic.last_received = ms(2_900)), lost),
@@ -147,6 +147,14 @@ fn what_a_client_makes_of_a_reset_behind_a_last_word_counts_only_if_it_is_no_los
     assert_eq!(cause_of(&answered(3_001), None), Some("response_cut"));
     assert_eq!(cause_of(&reset, Some(&answered(3_001))), Some("unknown"));
     assert_eq!(cause_of(&reset, Some(&answered(1_010))), Some("after_response"));
+}
+
+#[test]
+fn a_late_ack_of_a_connection_that_both_sides_closed_cost_nothing() {
+    // The client said five bytes and closed; its last ACK comes twice.
+    let socket = SocketSnapshot { peer_fin: true, ..in_state(TcpState::LastAck, asked()) };
+    assert_eq!(classified(&answered(bare_ack(), listener, socket.clone())).cause, Cause::AfterResponse);
+    assert_eq!(classified(&answered(request(1), listener, socket)).cause, Cause::AwaitingResponse);
 }
 
 #[test]

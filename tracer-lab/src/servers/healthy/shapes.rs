@@ -37,8 +37,17 @@ struct Shape {
     /// Whether its software is here for other tests anyhow.
     small: bool,
     server: fn(&Place) -> Result<String>,
+    check: Check,
     /// Each an interpreter and a name that its script knows.
     clients: &'static [(Script, &'static str)],
+}
+
+/// How a balancer looks whether a server is there.
+#[derive(Clone, Copy)]
+enum Check {
+    Port,
+    Http,
+    Https,
 }
 
 #[derive(Clone, Copy)]
@@ -60,7 +69,14 @@ const fn small(
     server: fn(&Place) -> Result<String>,
     clients: &'static [(Script, &'static str)],
 ) -> Shape {
-    Shape { name, small: true, server, clients }
+    Shape { name, small: true, server, check: Check::Port, clients }
+}
+
+impl Shape {
+    /// A balancer asks the server for a page, too.
+    const fn checked(self, check: Check) -> Self {
+        Self { check, ..self }
+    }
 }
 
 const SHAPES: &[Shape] = &[
@@ -68,36 +84,44 @@ const SHAPES: &[Shape] = &[
         "Node https",
         |place| place.serve(Node, "https"),
         &[(Node, "https"), (Node, "https-pooled"), (Python, "tls"), (Python, "s_client")],
-    ),
+    )
+    .checked(Check::Https),
     small(
         "nginx https",
         nginx_tls,
         &[(Node, "https"), (Node, "https-pooled"), (Python, "tls"), (Python, "s_client")],
-    ),
+    )
+    .checked(Check::Https),
     small("Node HTTP/2", |place| place.serve(Node, "http2"), &[(Node, "http2"), (Node, "http2")]),
     small("nginx HTTP/2", nginx_tls, &[(Node, "http2"), (Node, "http2")]),
-    small("WebSocket", |place| place.serve(Node, "websocket"), &[(Node, "websocket"), (Node, "websocket")]),
+    small("WebSocket", |place| place.serve(Node, "websocket"), &[(Node, "websocket"), (Node, "websocket")])
+        .checked(Check::Http),
     small("server-sent events", |place| place.serve(Node, "events"), &[(Node, "events"), (Node, "events")]),
-    small("happy eyeballs", |place| place.serve(Node, "http"), &[(Python, "loser"), (Node, "http")]),
-    small("probes of HTTP", |place| place.serve(Node, "http"), &[(Python, "probe"), (Node, "http")]),
+    small("happy eyeballs", |place| place.serve(Node, "http"), &[(Python, "loser"), (Node, "http")])
+        .checked(Check::Http),
+    small("probes of HTTP", |place| place.serve(Node, "http"), &[(Python, "probe"), (Node, "http")])
+        .checked(Check::Http),
     small("log shipping", |place| place.serve(Python, "logs"), &[(Python, "logs"), (Python, "logs")]),
     small("answered half-close", |place| place.serve(Python, "half"), &[(Python, "half")]),
     small("mail, QUIT", |place| place.serve(Python, "mail"), &[(Python, "mail"), (Python, "probe")]),
     Shape {
         name: "Redis pool",
         small: false,
+        check: Check::Port,
         server: |place| databases::redis(place.server, place.directory, 2),
         clients: &[(Python, "redis"), (Python, "redis-idle"), (Python, "redis")],
     },
     Shape {
         name: "PostgreSQL pool",
         small: false,
+        check: Check::Port,
         server: |place| databases::postgres(place.server, place.directory, NEVER),
         clients: &[(Python, "postgres"), (Python, "postgres"), (Python, "probe")],
     },
     Shape {
         name: "MariaDB pool",
         small: false,
+        check: Check::Port,
         server: |place| databases::mariadb(place.server, place.directory, NEVER),
         clients: &[(Python, "mysql"), (Python, "mysql"), (Python, "probe")],
     },
@@ -138,7 +162,7 @@ pub(crate) fn run(
         })
         .collect::<Result<_>>()
         .context("a server of healthy traffic")?;
-    let checks = balancer(net, &servers.iter().map(|(_, server, _)| *server).collect::<Vec<_>>(), directory)?;
+    let checks = balancer(net, servers.iter().map(|(shape, server, _)| (shape.check, *server)), directory)?;
     let outcomes = thread::scope(|scope| {
         let started: Vec<_> = servers
             .iter()
@@ -245,7 +269,11 @@ keepalive_timeout 1s; location / {{ return 200 ok; }} }}",
 }
 
 /// `HAProxy` that looks whether these servers are there: each one's port, and each one's HTTP.
-fn balancer(net: &Network, servers: &[SocketAddr], directory: &Path) -> Result<ServerProgram> {
+fn balancer(
+    net: &Network,
+    servers: impl Iterator<Item = (Check, SocketAddr)>,
+    directory: &Path,
+) -> Result<ServerProgram> {
     use std::fmt::Write as _;
     let own = SocketAddr::new(net.client_address().ip(), endpoint(net).port());
     let mut text = format!(
@@ -258,8 +286,18 @@ frontend lab
     bind {own}
 "
     );
-    for (number, server) in servers.iter().enumerate() {
+    for (number, (check, server)) in servers.enumerate() {
         let _ = writeln!(text, "backend tcp{number}\n    mode tcp\n    server s {server} check inter 500ms");
+        let tls = match check {
+            Check::Port => continue,
+            Check::Http => "",
+            Check::Https => " check-ssl verify none",
+        };
+        let _ = writeln!(
+            text,
+            "backend http{number}\n    mode http\n    option httpchk GET /
+    server s {server} check inter 700ms{tls}"
+        );
     }
     let file = directory.join("balancer.conf");
     fs::write(&file, text)?;
