@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::cause::{Cause, Crossing};
 use crate::{
     matching::{FirstFin, Incident, LastWord},
-    model::{KernelNs, LastPayload, RequestLine, Role, Side, TcpState, Traffic},
+    model::{Jiffy, KernelNs, LastPayload, RequestLine, Role, Side, TcpState, Traffic},
 };
 
 /// The last request, where it can be told apart.
@@ -18,7 +18,7 @@ pub(super) struct LastRequest {
 }
 
 /// Finds it; `None` where it cannot be told apart.
-pub(super) fn last_request(incident: &Incident, cause: Cause) -> Option<LastRequest> {
+pub(super) fn last_request(incident: &Incident, cause: Cause, jiffy: Jiffy) -> Option<LastRequest> {
     let traffic = &incident.socket()?.traffic;
     // Only the end of a request that was still being sent is known, and it says nothing of its beginning;
     // and of what is unknown it is not even clear that it was a request.
@@ -42,12 +42,10 @@ pub(super) fn last_request(incident: &Incident, cause: Cause) -> Option<LastRequ
         }
         _ => None,
     };
-    // A first request within the tick of establishment may have come with the SYN; before that there is nothing to count
-    // from.
+    // A first request within a tick of establishment may have come with the SYN.
     let first = from_server == 0;
-    let embryonic = incident.state() == Some(TcpState::SynRecv);
     found.map(|request| LastRequest {
-        idle: request.idle.filter(|idle| !embryonic && !(first && idle.is_zero())),
+        idle: request.idle.filter(|&idle| !(first && idle <= jiffy.length())),
         ..request
     })
 }

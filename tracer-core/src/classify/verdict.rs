@@ -46,7 +46,7 @@ pub(crate) fn classify(
         return None;
     }
     let ended = ended.with(cause, incident.role);
-    let request = last_request(incident, cause);
+    let request = last_request(incident, cause, context.facts.jiffy);
     Some(Verdict {
         cause,
         ended,
