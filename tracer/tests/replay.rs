@@ -20,7 +20,7 @@ use zerocopy::IntoBytes as _;
 const RACE_WINDOW: &str = "100ms";
 
 /// Before and after each change in what kernels show of a reset.
-const KERNELS: [&str; 1] = ["6.18"];
+const KERNELS: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.2"];
 
 /// All that the lab records, less what a kernel cannot do.
 const AT_LEAST: usize = 45;

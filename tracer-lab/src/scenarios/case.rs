@@ -10,9 +10,10 @@ use crate::oracle::describe::{describe, describe_wire};
 use crate::oracle::difference::{View, difference};
 use crate::oracle::evidence::{Side, weigh};
 use crate::oracle::expectation::{Line, Rsts};
-use crate::scenarios::outcome::{Outcome, Row};
+use crate::scenarios::outcome::{Outcome, Row, Watched};
 use crate::scenarios::scenario::Scenario;
 use crate::testbed::capture::{Capture, Segment};
+use crate::testbed::checkpoint::now_ns;
 use crate::testbed::coverage::Coverage;
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::{Family, Network};
@@ -51,13 +52,13 @@ impl Case {
     pub fn run(&self, tracer: Option<&DaemonUnderTest>, keep: Option<&Path>) -> Outcome {
         let mut too_slow = Vec::new();
         loop {
-            let mut netns = Vec::new();
-            let rows = self.run_once(tracer, keep, &mut netns);
+            let mut watched = Watched::default();
+            let rows = self.run_once(tracer, keep, &mut watched);
             match &rows {
                 Err(error) if error.is::<TooSlow>() && too_slow.len() < AGAIN => {
                     too_slow.push(format!("{error:#}"));
                 }
-                _ => return Outcome { name: self.name(), rows, netns, too_slow },
+                _ => return Outcome { name: self.name(), rows, watched, too_slow },
             }
         }
     }
@@ -66,7 +67,7 @@ impl Case {
         &self,
         tracer: Option<&DaemonUnderTest>,
         keep: Option<&Path>,
-        numbers: &mut Vec<u64>,
+        watched: &mut Watched,
     ) -> Result<Vec<Row>> {
         let directory = TempDir::new().context("no temporary directory for the captures")?;
         let net = Network::build(self.family)?;
@@ -77,7 +78,8 @@ impl Case {
             captures.push(Capture::start(host, keep.unwrap_or(directory.path()).join(file))?);
         }
         let netns = hosts.map(|(_, host)| host.inum());
-        numbers.extend(netns);
+        watched.netns = netns.to_vec();
+        watched.since_ns = now_ns()?;
         if let Some(tracer) = tracer {
             tracer.lines.forget(&netns);
         }
@@ -89,6 +91,8 @@ impl Case {
             let_pass(LATE_RSTS);
             None
         };
+        watched.until_ns = now_ns()?;
+        watched.lines = resets.clone().unwrap_or_default();
         let mut rows = Vec::new();
         for ((side, host), capture) in hosts.into_iter().zip(captures) {
             let seen = Seen {

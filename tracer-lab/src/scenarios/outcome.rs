@@ -6,16 +6,30 @@ use anyhow::{Error, Result};
 use nix::errno::Errno;
 
 use crate::oracle::evidence::Side;
+use crate::testbed::reset::Reset;
 
 /// What came of a case.
 pub struct Outcome {
     pub(crate) name: String,
     /// An error if it could not be run to the end.
     pub(crate) rows: Result<Vec<Row>>,
-    /// The numbers that its namespaces had.
-    pub(crate) netns: Vec<u64>,
+    /// What it was judged by.
+    pub(crate) watched: Watched,
     /// Why it was run before, but not as it is meant.
     pub(crate) too_slow: Vec<String>,
+}
+
+/// What a case was judged by: what its hosts did until all was seen, and not what became of its sockets then.
+#[derive(Default)]
+pub(crate) struct Watched {
+    /// The numbers that its namespaces had.
+    pub(crate) netns: Vec<u64>,
+    /// When it began, on the clock of records.
+    pub(crate) since_ns: u64,
+    /// When it was over.
+    pub(crate) until_ns: u64,
+    /// What the tracer said.
+    pub(crate) lines: Vec<Reset>,
 }
 
 /// What came of it on one host.

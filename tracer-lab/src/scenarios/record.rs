@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::scenarios::case::Case;
+use crate::scenarios::outcome::Watched;
 use crate::testbed::daemon::{DaemonUnderTest, RACE_WINDOW, VANISHED_GRACE};
 use crate::testbed::network::Family;
 use crate::testbed::recording;
@@ -71,28 +72,31 @@ fn record_case(case: &Case, directory: &Path) -> Result<&'static str> {
     let tracer = DaemonUnderTest::start_with(&["--race-window", RACE_WINDOW, "--record", flag])?;
     let_pass(VANISHED_GRACE);
     let outcome = case.run(Some(&tracer), None);
-    let reported = tracer.lines.resets(&outcome.netns, 0);
     tracer.stop()?;
     if outcome.is_unsupported() {
         return Ok("is nothing this kernel can do");
     }
     ensure!(outcome.is_ok(), "not as expected:\n{outcome}");
 
-    let file = directory.join(case.name().replace('/', "-"));
-    let recording = file.with_extension("rec");
-    fs::write(&recording, cut(&fs::read(&all)?, &outcome.netns)?)?;
+    let recording = scratch.path().join("cut");
+    let watched = &outcome.watched;
+    fs::write(&recording, cut(&fs::read(&all)?, watched)?)?;
     let lines = replay(&recording)?;
     let replayed = lines.lines().map(Reset::parse).collect::<Result<Vec<_>>>()?;
+    let said = &watched.lines;
     ensure!(
-        replayed.len() == reported.len() && reported.iter().all(|reset| replayed.contains(reset)),
-        "the tracer said {reported:?}, its replay {replayed:?}"
+        replayed.len() == said.len() && said.iter().all(|reset| replayed.contains(reset)),
+        "the tracer said {said:?}, its replay {replayed:?}"
     );
-    fs::write(file.with_extension("ndjson"), lines)?;
+    // A name may have a dot.
+    let file = |extension| directory.join(format!("{}.{extension}", case.name().replace('/', "-")));
+    fs::copy(&recording, file("rec"))?;
+    fs::write(file("ndjson"), lines)?;
     Ok("recorded")
 }
 
-/// The header and the records of these namespaces.
-fn cut(recording: &[u8], netns: &[u64]) -> Result<Vec<u8>> {
+/// The header, and the records of the case's namespaces until it was judged.
+fn cut(recording: &[u8], watched: &Watched) -> Result<Vec<u8>> {
     let Parts { mut header, size, records } = Parts::of(recording)?;
     // Which machine it was is nobody's business; the version is.
     let release = header["kernel"].as_str().context("a header without the kernel's release")?;
@@ -101,7 +105,8 @@ fn cut(recording: &[u8], netns: &[u64]) -> Result<Vec<u8>> {
     kept.push(b'\n');
     for record in records.chunks_exact(size) {
         let number = recording::netns(record).context("a record without a namespace")?;
-        if netns.contains(&number) {
+        let at_ns = recording::at_ns(record).context("a record without a time")?;
+        if watched.netns.contains(&number) && (watched.since_ns..=watched.until_ns).contains(&at_ns) {
             kept.extend(record);
         }
     }
@@ -134,6 +139,8 @@ mod tests {
 
     /// Where a record has the number of its network namespace, in the machine's byte order.
     const NETNS: Range<usize> = offset_of!(Record, netns)..offset_of!(Record, netns) + size_of::<u32>();
+    /// Likewise its time.
+    const AT: Range<usize> = offset_of!(Record, at_ns)..offset_of!(Record, at_ns) + size_of::<u64>();
 
     #[test]
     fn every_scenario_is_recorded_on_ipv4_and_six_on_every_family() {
@@ -144,16 +151,20 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_keeps_the_records_of_the_cases_own_namespaces_and_no_name_of_the_machine() {
-        let record = |netns: u32| {
+    fn a_recording_keeps_what_the_cases_own_namespaces_did_in_it_and_no_name_of_the_machine() {
+        let record = |netns: u32, at_ns: u64| {
             let mut bytes = vec![0; size_of::<Record>()];
             bytes[NETNS].copy_from_slice(&netns.to_ne_bytes());
+            bytes[AT].copy_from_slice(&at_ns.to_ne_bytes());
             bytes
         };
         let header =
             |kernel: &str| format!("{{\"kernel\":\"{kernel}\",\"record_bytes\":{}}}\n", size_of::<Record>());
-        let all = [header("6.12.107+deb13-amd64").into_bytes(), record(7), record(8), record(7)].concat();
-        let kept = [header("6.12").into_bytes(), record(7), record(7)].concat();
-        assert_eq!(cut(&all, &[7, 9]).unwrap(), kept);
+        let release = header("6.12.107+deb13-amd64").into_bytes();
+        let all =
+            [release, record(7, 9), record(7, 10), record(8, 11), record(7, 20), record(7, 21)].concat();
+        let kept = [header("6.12").into_bytes(), record(7, 10), record(7, 20)].concat();
+        let watched = Watched { netns: vec![7, 9], since_ns: 10, until_ns: 20, ..Watched::default() };
+        assert_eq!(cut(&all, &watched).unwrap(), kept);
     }
 }

@@ -145,7 +145,7 @@ impl Own {
 }
 
 /// The kernel's monotonic clock.
-fn now_ns() -> Result<u64> {
+pub(crate) fn now_ns() -> Result<u64> {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
     Ok(u64::try_from(now.tv_sec())? * 1_000_000_000 + u64::try_from(now.tv_nsec())?)
 }

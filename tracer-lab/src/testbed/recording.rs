@@ -73,7 +73,7 @@ struct Entry {
 impl Entry {
     fn of(record: &[u8]) -> Option<Self> {
         Some(Self {
-            at_ns: u64::from_ne_bytes(field(record, offset_of!(Record, at_ns))?),
+            at_ns: at_ns(record)?,
             netns: netns(record)?,
             kind: u32::from_ne_bytes(field(record, offset_of!(Record, kind))?),
             state: *record.get(offset_of!(Record, old_state))?,
@@ -93,6 +93,11 @@ impl Entry {
 /// The network namespace of a record.
 pub(crate) fn netns(record: &[u8]) -> Option<u64> {
     field(record, offset_of!(Record, netns)).map(u32::from_ne_bytes).map(u64::from)
+}
+
+/// The time of a record.
+pub(crate) fn at_ns(record: &[u8]) -> Option<u64> {
+    field(record, offset_of!(Record, at_ns)).map(u64::from_ne_bytes)
 }
 
 fn field<const N: usize>(record: &[u8], at: usize) -> Option<[u8; N]> {

@@ -351,6 +351,14 @@ fn the_application_sees_what_the_state_of_its_socket_says() {
 #[test]
 fn times_are_those_of_the_last_request() {
     let milliseconds = |duration: Option<Duration>| duration.map(|duration| duration.as_millis());
+    // The server took the first request, which came so long after the handshake.
+    let first = |after: u64| {
+        let socket = change(asked(), |s| {
+            (s.traffic.sent, s.traffic.segments_sent) = (0, 0);
+            (s.traffic.last_sent, s.traffic.last_received) = (ms(3_000 - after), ms(3_000));
+        });
+        closed("TCP_ABORT_ON_LINGER", socket)
+    };
     // (reset, idle, request to reset, since the response)
     let rows = [
         ("client", received(client()), Some(1_990), Some(2), Some(1_992)),
@@ -375,6 +383,8 @@ fn times_are_those_of_the_last_request() {
             None,
             Some(1_992),
         ),
+        ("a first request within a tick of establishment", first(4), None, Some(2), None),
+        ("a first request later", first(5), Some(5), Some(2), None),
         ("nothing known", unknown(request(0), Found::NoSocket, Unmatched::NoSocket), None, None, None),
     ];
     for (name, reset, idle, to_reset, since_response) in rows {
