@@ -11,7 +11,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{config::DaemonOptions, daemon, http, kernel::preflight};
+use crate::{config::DaemonOptions, daemon, descriptors::explain, http, kernel::preflight};
 
 /// Traces until SIGINT, SIGTERM or SIGHUP.
 pub fn run(options: DaemonOptions) -> Result<()> {
@@ -25,7 +25,7 @@ pub fn run(options: DaemonOptions) -> Result<()> {
             }
         })
         .build()
-        .context("cannot start the runtime")?;
+        .map_err(|error| explain(error, String::from("cannot start the runtime")))?;
     runtime.block_on(async {
         let stop = stop_signals()?;
         let listener = http::bind(options.listen)?;

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::routes::{Service, answer};
-use crate::descriptors::{OUT_OF_FILES, is_out_of_files};
+use crate::descriptors::{OUT_OF_FILES, explain, is_out_of_files};
 
 /// How long a connection may take in all, to send its request and to read the answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(8);
@@ -39,11 +39,7 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener> {
         socket.listen(BACKLOG)
     };
     open().map_err(|error| {
-        let sentence = match &error {
-            error if is_out_of_files(error) => format!("cannot listen on {address}: {OUT_OF_FILES}"),
-            _ => format!("cannot listen on {address}: choose another --port or --listen-address"),
-        };
-        anyhow::Error::new(error).context(sentence)
+        explain(error, format!("cannot listen on {address}: choose another --port or --listen-address"))
     })
 }
 

@@ -4,17 +4,19 @@ use anyhow::{Context, Result, bail, ensure};
 use caps::{CapSet, Capability};
 
 use super::{btf::Btf, refusal};
+use crate::descriptors::explain;
 
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
 /// Checks privileges and reads the kernel's type information.
 pub(crate) fn check() -> Result<Btf> {
     privileges()?;
-    let bytes = std::fs::read(BTF_PATH).with_context(|| {
-        format!(
+    let bytes = std::fs::read(BTF_PATH).map_err(|error| {
+        let sentence = format!(
             "this kernel has no type information in {BTF_PATH}: use one built with CONFIG_DEBUG_INFO_BTF=y \
              (Debian 11, Ubuntu 20.10, RHEL 8.2 or later), and in a container mount /sys"
-        )
+        );
+        explain(error, sentence)
     })?;
     Btf::parse(bytes).with_context(|| format!("cannot read the kernel's type information in {BTF_PATH}"))
 }
