@@ -47,7 +47,9 @@ pub fn failures(fast: bool, only: &[String]) -> Result<Table> {
     }
     thread::scope(|scope| {
         let runs: Vec<_> = apart.iter().map(|batch| scope.spawn(|| batch.run(&tracer))).collect();
-        runs.into_iter().for_each(|run| table.add(join(run)));
+        for run in runs {
+            table.add(join(run));
+        }
     });
     tracer.stop()?;
     Ok(table)
