@@ -22,6 +22,9 @@ const SHORT: u32 = 16;
 /// Payload that a client sends within this time of connecting is one request, not a stream.
 const ONE_REQUEST: Duration = Duration::from_secs(1);
 
+/// The smallest that a full segment usually is: those of an upload are full, messages of logs are not.
+const FULL_SEGMENT: u64 = 536;
+
 /// A FIN came while a request was open.
 pub(super) fn by_fin(incident: &Incident, socket: &SocketSnapshot, context: Context<'_>) -> Finding {
     let traffic = &socket.traffic;
@@ -59,7 +62,7 @@ fn server_closed(incident: &Incident, socket: &SocketSnapshot, context: Context<
         return Finding::Unclear;
     }
     let run = traffic.last_received.since(traffic.last_sent);
-    if_answered(traffic.sent, traffic.segments_received, traffic.segments_sent, run, context)
+    if_answered(traffic, Role::Server, run, context)
 }
 
 /// A server that went on reading after its FIN threw a request away: it crossed the close. More of an upload that was
@@ -142,7 +145,7 @@ fn we_were_left(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
     match client_end::behind_servers_fin(incident, traffic, context) {
         Cause::AwaitingResponse => {
             let run = traffic.last_sent.since(traffic.last_received);
-            if_answered(traffic.received, traffic.segments_sent, traffic.segments_received, run, context)
+            if_answered(traffic, Role::Client, run, context)
         }
         Cause::Unknown | Cause::EarlyClose => Finding::Unclear,
         cause => Finding::Incident(cause),
@@ -160,17 +163,18 @@ fn size_since(sent: u64, before: u64) -> u32 {
 
 /// The server took a request and closed: a loss, unless this server never answers anybody, as those that collect logs.
 /// A first request comes at once; `run` is how long the client's payload has been coming.
-fn if_answered(
-    answer: u64,
-    from_client: u32,
-    from_server: u32,
-    run: Duration,
-    context: Context<'_>,
-) -> Finding {
+fn if_answered(traffic: &Traffic, role: Role, run: Duration, context: Context<'_>) -> Finding {
+    let (from_client, from_server) = traffic.segments(role);
+    let (bytes, answer) = match role {
+        Role::Server => (traffic.received, traffic.sent),
+        Role::Client => (traffic.sent, traffic.received),
+    };
+    let full = bytes >= FULL_SEGMENT * u64::from(from_client);
+    let stream = is_stream(from_client, from_server);
     let may_answer = match context.knowledge.answers {
-        _ if answer > 0 => !is_stream(from_client, from_server) || run < ONE_REQUEST,
+        _ if answer > 0 => !stream || run < ONE_REQUEST,
         Some(answers) => answers,
-        None => run < ONE_REQUEST,
+        None => run < ONE_REQUEST && (!stream || full),
     };
     if may_answer { Finding::Incident(Cause::AwaitingResponse) } else { Finding::Unclear }
 }
