@@ -22,9 +22,6 @@ const SHORT: u32 = 16;
 /// Payload that a client sends within this time of connecting is one request, not a stream.
 const ONE_REQUEST: Duration = Duration::from_secs(1);
 
-/// The smallest that a full segment usually is: those of an upload are full, messages of logs are not.
-const FULL_SEGMENT: u64 = 536;
-
 /// A FIN came while a request was open.
 pub(super) fn by_fin(incident: &Incident, socket: &SocketSnapshot, context: Context<'_>) -> Finding {
     let traffic = &socket.traffic;
@@ -165,16 +162,12 @@ fn size_since(sent: u64, before: u64) -> u32 {
 /// A first request comes at once; `run` is how long the client's payload has been coming.
 fn if_answered(traffic: &Traffic, role: Role, run: Duration, context: Context<'_>) -> Finding {
     let (from_client, from_server) = traffic.segments(role);
-    let (bytes, answer) = match role {
-        Role::Server => (traffic.received, traffic.sent),
-        Role::Client => (traffic.sent, traffic.received),
-    };
-    let full = bytes >= FULL_SEGMENT * u64::from(from_client);
+    let answer = if role == Role::Server { traffic.sent } else { traffic.received };
     let stream = is_stream(from_client, from_server);
     let may_answer = match context.knowledge.answers {
         _ if answer > 0 => !stream || run < ONE_REQUEST,
         Some(answers) => answers,
-        None => run < ONE_REQUEST && (!stream || full),
+        None => run < ONE_REQUEST && !stream,
     };
     if may_answer { Finding::Incident(Cause::AwaitingResponse) } else { Finding::Unclear }
 }
