@@ -31,6 +31,14 @@ impl Spoken {
         }
     }
 
+    /// At a client, all of it.
+    pub(super) fn by_client(traffic: &Traffic) -> Self {
+        Self {
+            segments: (traffic.segments_sent, traffic.segments_received),
+            bytes: (traffic.sent, traffic.received),
+        }
+    }
+
     /// At a server, before the first FIN.
     pub(super) fn until_at_server(fin: FirstFin) -> Self {
         Self { segments: (fin.segments_received, fin.segments_sent), bytes: (fin.received, fin.sent) }
@@ -122,6 +130,15 @@ pub(super) fn closed_behind_last_word(fin: FirstFin) -> bool {
     fin.at.since(fin.rest_since) < IDLE
         && fin.unacknowledged <= LONGEST_LAST_WORD
         && Spoken::until_at_client(fin).is_handshake()
+}
+
+/// Whether this client reset the connection, at `end`, a moment after what may be its last word. Where that had arrived,
+/// how long it was is not known.
+pub(super) fn reset_behind_last_word(traffic: &Traffic, end: KernelNs) -> bool {
+    let size = traffic.unacknowledged;
+    end.since(traffic.last_sent) < IDLE
+        && (size == 0 || may_be_last_word(size))
+        && Spoken::by_client(traffic).is_handshake()
 }
 
 /// Whether what we sent last may only have been the answer to the peer's last word.

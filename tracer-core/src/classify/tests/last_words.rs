@@ -150,6 +150,29 @@ fn what_a_client_makes_of_a_reset_behind_a_last_word_counts_only_if_it_is_no_los
 }
 
 #[test]
+fn a_health_check_that_resets_behind_its_alert_lost_nothing_that_shows() {
+    let resets = |bytes: u32, waited: u64| {
+        let socket = change(client(), |s| {
+            (s.traffic.sent, s.traffic.received) = (700, 1_800);
+            (s.traffic.segments_sent, s.traffic.segments_received) = (4, 4);
+            (s.traffic.unacknowledged, s.linger_zero) = (bytes, true);
+            s.traffic.last_sent = ms(3_002 - waited);
+        });
+        closed("TCP_STATE", socket)
+    };
+    for (what, reset, expected) in [
+        ("an alert", resets(24, 1), "unknown"),
+        ("an alert that arrived", resets(0, 1), "unknown"),
+        ("a request", resets(150, 1), "client_abort"),
+        ("a request that was waited for", resets(0, 500), "client_abort"),
+    ] {
+        assert_eq!(cause_of(&reset, None), Some(expected), "{what}");
+    }
+    let server = received(behind_tls(24));
+    assert_eq!(cause_of(&resets(24, 1), Some(&server)), Some("unknown"));
+}
+
+#[test]
 fn a_late_ack_of_a_connection_that_both_sides_closed_cost_nothing() {
     // The client said five bytes and closed; its last ACK comes twice.
     let socket = SocketSnapshot { peer_fin: true, ..in_state(TcpState::LastAck, asked()) };
