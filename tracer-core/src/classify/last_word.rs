@@ -81,8 +81,8 @@ impl Spoken {
         self.is_handshake() && self.segments.0 <= self.segments.1.saturating_add(1) && !self.is_alike(size)
     }
 
-    /// Whether `size` bytes behind the server's `fin` may be no request, but what TLS says when it is closed: of an alert's
-    /// size, or the answer to what the server had said unasked.
+    /// Whether `size` bytes behind the server's `fin` may be no request, but what TLS says when it is closed: of an
+    /// alert's size, or the answer to what the server had said unasked.
     pub(super) fn may_answer_close(self, size: u32, fin: FirstFin) -> bool {
         let unasked = fin.last_word != LastWord::None || fin.maybe_rest_since.is_some();
         !self.is_of(size) && (may_be_last_word(size) || (unasked && self.may_precede_last_word(size)))
@@ -132,8 +132,8 @@ pub(super) fn closed_behind_last_word(fin: FirstFin) -> bool {
         && Spoken::until_at_client(fin).is_handshake()
 }
 
-/// Whether this client reset the connection, at `end`, a moment after what may be its last word. Where that had arrived,
-/// how long it was is not known.
+/// Whether this client reset the connection, at `end`, a moment after what may be its last word. Where that had
+/// arrived, how long it was is not known.
 pub(super) fn reset_behind_last_word(traffic: &Traffic, end: KernelNs) -> bool {
     let size = traffic.unacknowledged;
     end.since(traffic.last_sent) < IDLE

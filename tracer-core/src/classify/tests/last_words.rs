@@ -88,7 +88,8 @@ fn a_short_word_of_tls_that_lies_unread_is_no_request() {
 
 #[test]
 fn what_answers_a_last_word_of_the_servers_did_not_race() {
-    // The server says 46 bytes with its FIN at 2.990 s, or nothing; the client says `size` bytes, and the server reads on.
+    // The server says 46 bytes with its FIN at 2.990 s, or nothing; the client says `size` bytes, and the server reads
+    // on.
     let met = |size: u32, said: bool| {
         let before = change(behind_tls(0), |s| {
             s.traffic.last_received = ms(1_000);
