@@ -39,7 +39,10 @@ impl Recorder {
         let mut recorder = Self { file: Some(BufWriter::new(file)), left: limit, buffered: 0, lost: 0 };
         let mut header = serde_json::to_vec(header)?;
         header.push(b'\n');
-        recorder.write(&header).with_context(|| format!("cannot write the recording {}", path.display()))?;
+        // Whoever looks into the file from now on finds out what it is.
+        let written =
+            recorder.write(&header).and_then(|()| recorder.file.as_mut().map_or(Ok(()), BufWriter::flush));
+        written.with_context(|| format!("cannot write the recording {}", path.display()))?;
         Ok(recorder)
     }
 
