@@ -151,7 +151,7 @@ pub(super) fn peers_last_word(incident: &Incident) -> LastWord {
     incident.fin_by(Side::Remote).map_or(LastWord::None, |fin| fin.last_word)
 }
 
-/// How soon the answer to a FIN comes.
+/// How soon the answer to a FIN comes: one round trip later, by a process that is not kept waiting.
 pub(super) fn is_prompt(delay: Duration, traffic: &Traffic) -> bool {
-    delay <= Duration::from_millis(20) + 2 * traffic.srtt.unwrap_or_default()
+    delay <= Duration::from_millis(20) + traffic.srtt.unwrap_or_default()
 }
