@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The longest that a client's last words come to: a `GOAWAY` or a QUIT, each in a TLS record, and an alert behind it.
-pub(super) const LONGEST_LAST_WORD: u32 = 100;
+pub(super) const LONGEST_LAST_WORD: u32 = 99;
 
 /// A `GOAWAY` and an alert of AES-GCM, each in a record: see `LAST_WORDS`. Plain requests can be as long.
 const GOAWAY_AND_ALERT: u32 = 77;
