@@ -203,8 +203,19 @@ fn did_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         LastPayload::Local if reset_behind_last_word(traffic, incident.at) => Cause::Unknown,
         LastPayload::Local => Cause::ClientAbort,
         LastPayload::Remote => Cause::AfterResponse,
+        LastPayload::Unknown if read_the_answer(incident, traffic) => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
+}
+
+/// Whether what came within the tick of this client's only request must be its answer: up to the server's FIN, and all
+/// of it was read.
+fn read_the_answer(incident: &Incident, traffic: &Traffic) -> bool {
+    traffic.segments_sent == 1
+        && traffic.unacknowledged == 0
+        && traffic.received > 0
+        && traffic.unread == 0
+        && incident.peer_fin_arrived()
 }
 
 /// A response goes on, or comes, for a client that has closed; unless it is the answer to the client's last word.
