@@ -119,7 +119,10 @@ fn ask(
     };
     answer.begun = true;
     session.rest(&head)?;
-    if head.keeps() {
+    // An error to an upload comes before its end, and a proxy closes behind it, whatever it says. As clients do that
+    // look before they ask, this one opens another connection.
+    let refused = action.starts_with("upload") && head.status >= 400;
+    if head.keeps() && !refused {
         *kept = Some(session);
     }
     Ok(head.status)
