@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::servers::failures::remedy::Remedy;
 use crate::testbed::wait::let_pass;
 use crate::traffic::session::{Head, Session};
 
@@ -40,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) renews: bool,
     /// The number of the first request; those of a walker follow each other.
     pub(crate) first: u64,
+    /// What was advised, where it is followed.
+    pub(crate) remedy: Option<Remedy>,
 }
 
 /// How a request ended.
@@ -89,7 +92,13 @@ fn walk_alone(plan: &Plan, walker: u32, answers: &Mutex<Vec<Answer>>) {
         let got = ask(&mut session, plan, &path, action, &mut answer);
         (answer.at, answer.got) = (Instant::now(), got.map_err(|error| error.to_string()));
         answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
-        let_pass(Duration::from_secs_f64((plan.from + fastrand::f64() * (plan.to - plan.from)) / 1e3));
+        let rest = Duration::from_secs_f64((plan.from + fastrand::f64() * (plan.to - plan.from)) / 1e3);
+        let allowed = plan.remedy.as_ref().map_or(rest, |remedy| Duration::from_millis(remedy.closes));
+        let_pass(rest.min(allowed));
+        if allowed < rest {
+            session = None;
+            let_pass(rest.saturating_sub(allowed));
+        }
     }
 }
 
