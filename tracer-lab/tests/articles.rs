@@ -21,7 +21,7 @@ fn a_pause_that_walks_across_the_close_races_as_the_first_article_found() -> Res
     if !may_run("node")? {
         return Ok(());
     }
-    let tracer = DaemonUnderTest::start()?;
+    let tracer = DaemonUnderTest::start_for_lab(&["--server-port", "8000"])?;
     all_are_races(&pause_across_the_close(&tracer)?);
     tracer.stop()
 }
@@ -31,13 +31,13 @@ fn nginx_fails_until_node_keeps_connections_for_longer_as_the_second_article_fou
     if !may_run("nginx")? || !may_run("node")? {
         return Ok(());
     }
-    let tracer = DaemonUnderTest::start()?;
+    let tracer = DaemonUnderTest::start_for_lab(&["--server-port", "8001"])?;
     let (lost, rest) = nginx_before_node(&tracer, Duration::from_millis(500), None)?;
     all_are_races(&lost);
     tracer.stop()?;
 
     // The article's remedy, and what the advice says: longer than nginx keeps them, which is for 60 s.
-    let tracer = DaemonUnderTest::start()?;
+    let tracer = DaemonUnderTest::start_for_lab(&["--server-port", "8001"])?;
     let (lost, _) = nginx_before_node(&tracer, Duration::from_secs(61), Some(rest))?;
     println!("{lost}");
     assert_eq!((lost.failed, lost.races, lost.others.len(), lost.advice.len()), (0, [0; 2], 0, 0), "{lost}");

@@ -112,7 +112,7 @@ impl DaemonUnderTest {
     }
 
     /// The same with flags that ask for more.
-    pub(crate) fn start_for_lab(flags: &[&str]) -> Result<Self> {
+    pub fn start_for_lab(flags: &[&str]) -> Result<Self> {
         let lab = ["--race-window", RACE_WINDOW, "--max-series", MAX_SERIES];
         Self::start_with(&[&lab, flags].concat())
     }
