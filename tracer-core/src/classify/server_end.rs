@@ -150,11 +150,12 @@ fn left_alone(incident: &Incident, traffic: &Traffic) -> Cause {
     if traffic.unread > 0 && traffic.last_payload == LastPayload::Local {
         return Cause::EarlyClose;
     }
-    // The client's last word, of which TLS may have read the head.
-    if traffic.sent > 0 && (may_be_last_word(traffic.unread) || unread_last_word(traffic)) {
+    // The client's last word.
+    if traffic.sent > 0 && may_be_last_word(traffic.unread) {
         return Cause::AfterResponse;
     }
-    if ended_behind_last_word(traffic, incident.at) {
+    // A longer one, or the rest of one: or a short request.
+    if unread_last_word(traffic) || ended_behind_last_word(traffic, incident.at) {
         return Cause::Unknown;
     }
     let gave_up = incident.fin_by(Side::Remote).map(|fin| fin.at.since(traffic.last_received) >= IDLE);

@@ -87,6 +87,20 @@ fn a_short_word_of_tls_that_lies_unread_is_no_request() {
 }
 
 #[test]
+fn what_a_client_that_had_closed_left_unread_behind_tls_may_be_its_last_word_or_a_short_request() {
+    let left = |unread: u32| {
+        let socket = change(in_state(TcpState::CloseWait, behind_tls(unread)), |s| {
+            s.traffic.unread = unread;
+            s.peer_fin = true;
+        });
+        let fin = Some(FirstFin::new(ms(3_001), Side::Remote, &socket));
+        cause_of(&Incident { fin, ..closed("TCP_ABORT_ON_CLOSE", socket) }, None)
+    };
+    assert_eq!(left(31), Some("after_response"), "an alert");
+    assert_eq!(left(88), Some("unknown"));
+}
+
+#[test]
 fn what_answers_a_last_word_of_the_servers_did_not_race() {
     // The server says 46 bytes with its FIN at 2.990 s, or nothing; the client says `size` bytes, and the server reads
     // on.
