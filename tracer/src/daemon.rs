@@ -1,7 +1,11 @@
 //! The daemon: assembles sources, core and sinks, feeds them until it is told to stop, and lets what is under way come
 //! out.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use aya_log::EbpfLogger;
@@ -18,7 +22,6 @@ use crate::{
     config::DaemonOptions,
     http::{self, Service},
     kernel::{Tracer, preflight},
-    lines::WhenFull,
     pipeline::Pipeline,
     query::Query,
     sinks::{
@@ -26,6 +29,7 @@ use crate::{
         recording::Recorder,
     },
     sources::{recording::Header, ring::Ring},
+    writer::WhenFull,
 };
 
 /// Records taken from the ring before what came of them is shown.
@@ -42,6 +46,9 @@ const FOLLOW_UP: Duration = Duration::from_millis(100);
 
 /// Queries that may wait; one more is refused.
 const MAX_QUERIES: usize = 16;
+
+/// How long the last lines and records get to be written at the end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Traces this host, and serves what it finds on `listener`, until `shutdown` ends.
 pub(crate) async fn run(
@@ -143,7 +150,7 @@ impl Daemon {
     fn finish(mut self) {
         while self.drain() {}
         self.pipeline.finish();
-        self.pipeline.stdout.finish();
+        self.pipeline.close(Instant::now() + SHUTDOWN_TIMEOUT);
     }
 }
 

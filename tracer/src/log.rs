@@ -2,31 +2,31 @@
 //! how many.
 
 use std::{
-    fmt::Write as _,
     io::{self, Write},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use env_logger::{Builder, Target};
 use log::LevelFilter;
 
-use crate::lines::{LineWriter, WhenFull};
+use crate::writer::{WhenFull, Writer, while_there_is_a_reader};
 
 /// Lines that may wait for the reader.
 const QUEUE: usize = 1024;
 
 /// How long the last lines get to be written at the end.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The targets of this program's own crates, on both sides, begin like this.
 const OWN: &str = "tracer";
 
 /// Keeps the log going; dropped, it waits a moment for the last lines.
-pub struct Log(LineWriter);
+pub struct Log(Writer);
 
 /// Starts the writer and logs to it.
 pub fn start(level: LevelFilter) -> io::Result<Log> {
-    let lines = LineWriter::start("stderr", io::stderr(), QUEUE, WhenFull::Drop)?;
+    let lines =
+        Writer::start("stderr", io::stderr(), QUEUE, WhenFull::Drop, while_there_is_a_reader("stderr"))?;
     logger(level, Pipe { lines: lines.clone(), announced: 0 }).init();
     Ok(Log(lines))
 }
@@ -34,7 +34,8 @@ pub fn start(level: LevelFilter) -> io::Result<Log> {
 impl Drop for Log {
     fn drop(&mut self) {
         // Nobody may be reading any more.
-        let _ = self.0.finish(SHUTDOWN_TIMEOUT);
+        self.0.close();
+        let _ = self.0.ended_by(Instant::now() + SHUTDOWN_TIMEOUT);
     }
 }
 
@@ -52,7 +53,7 @@ fn logger(level: LevelFilter, out: impl Write + Send + 'static) -> Builder {
 
 /// Takes whole lines, as `env_logger` writes them.
 struct Pipe {
-    lines: LineWriter,
+    lines: Writer,
     /// Lost lines that the log has announced.
     announced: u64,
 }
@@ -60,12 +61,12 @@ struct Pipe {
 impl Write for Pipe {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let lost = self.lines.dropped() - self.announced;
-        let queued = self.lines.print(|text| {
+        let queued = self.lines.push(|bytes| {
             if lost > 0 {
                 // To write into memory cannot fail.
-                let _ = writeln!(text, "{lost} lines of this log were lost: nobody read it");
+                let _ = writeln!(bytes, "{lost} lines of this log were lost: nobody read it");
             }
-            *text += String::from_utf8_lossy(line).trim_end_matches('\n');
+            bytes.extend(line);
         });
         if queued {
             self.announced += lost;
@@ -90,6 +91,7 @@ mod tests {
     use log::{Level, Log as _, Record};
 
     use super::*;
+    use crate::writer::AfterError;
 
     fn logged(level: LevelFilter, target: &str, of: Level) -> String {
         let (mut reader, out) = UnixStream::pair().unwrap();
@@ -132,7 +134,7 @@ mod tests {
     fn a_log_that_was_not_read_says_how_many_lines_it_lost() {
         const LINE: &str = "a line that nobody reads";
         let (reader, out) = UnixStream::pair().unwrap();
-        let lines = LineWriter::start("test", out, 10, WhenFull::Drop).unwrap();
+        let lines = Writer::start("test", out, 10, WhenFull::Drop, |_| AfterError::End).unwrap();
         let mut log = Pipe { lines: lines.clone(), announced: 0 };
         let mut written = 0;
         let mut write_until = |done: fn(&Pipe) -> bool| {
@@ -145,7 +147,8 @@ mod tests {
         let reader =
             thread::spawn(|| BufReader::new(reader).lines().map_while(Result::ok).collect::<Vec<_>>());
         write_until(|log| log.announced > 0);
-        while !lines.finish(SHUTDOWN_TIMEOUT) {}
+        lines.close();
+        while !lines.ended_by(Instant::now() + SHUTDOWN_TIMEOUT) {}
 
         let read = reader.join().unwrap();
         let sentence = format!("{} lines of this log were lost: nobody read it", log.announced);
