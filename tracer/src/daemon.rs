@@ -1,54 +1,34 @@
-//! The daemon: assembles sources, core and sinks, feeds them until it is told to stop, and lets what is under way come
-//! out.
+//! The daemon: assembles sources, core and sinks, lets them run until it is told to stop, and lets what is under way come
+//! out. The event loop has its own thread; here HTTP and signals are waited for.
 
-use std::{
-    pin::pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use aya_log::EbpfLogger;
-use log::{Log, info};
+use log::info;
 use tokio::{
     net::TcpListener,
     sync::{Mutex, mpsc},
-    time::sleep,
 };
-use tracer_core::{Engine, decode::KernelFacts, model::KernelNs};
+use tracer_core::{Engine, decode::KernelFacts};
 
 use crate::{
     clock,
     config::DaemonOptions,
+    event_loop::EventLoop,
     http::{self, Service},
     kernel::{Tracer, preflight},
+    last_turn::LastTurn,
     pipeline::Pipeline,
-    query::Query,
     sinks::{
         metrics::{HostMetrics, HostSources},
         recording::Recorder,
     },
-    sources::{recording::Header, ring::Ring},
+    sources::recording::Header,
     writer::WhenFull,
 };
 
-/// Records taken from the ring before what came of them is shown.
-const BATCH: usize = 1024;
-
-/// Batches taken before queries and signals get their turn, in a storm that never lets up.
-const MAX_BATCHES: usize = 64;
-
-/// Records that can wait are read at least this often.
-const TICK: Duration = Duration::from_secs(1);
-
-/// After something was found the ring is looked at again this soon: meanwhile the kernel side wakes nobody.
-const FOLLOW_UP: Duration = Duration::from_millis(100);
-
 /// Queries that may wait; one more is refused.
 const MAX_QUERIES: usize = 16;
-
-/// How long the last lines and records get to be written at the end.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Traces this host, and serves what it finds on `listener`, until `shutdown` ends.
 pub(crate) async fn run(
@@ -78,80 +58,21 @@ pub(crate) async fn run(
     let (queries, asked) = mpsc::channel(MAX_QUERIES);
     let sources = HostSources { counters, loaded, requests, queries: queries.clone() };
     let host = HostMetrics::new(&pipeline.metrics, exposition, sources, &report, kernel_release())?;
-    let service = Service { metrics: Mutex::new(host), report, queries };
+    let last_turn = LastTurn::new(started);
+    let service = Service { metrics: Mutex::new(host), report, queries, last_turn: last_turn.clone() };
+    let mut events = EventLoop { ring, pipeline, queries: asked, diagnostics, last_turn }.start()?;
     let server = tokio::spawn(http::serve(listener, Arc::new(service)));
     info!("tracing TCP resets, http://{address}/");
 
-    let mut daemon =
-        Daemon { ring: Ring::open(ring)?, pipeline, queries: asked, diagnostics, found: started };
-    daemon.feed_until(shutdown).await?;
+    tokio::select! {
+        ended = events.ended() => return ended,
+        () = shutdown => {}
+    }
     // Detach first: what is in the ring then is all there will be.
     drop(programs);
-    daemon.finish();
+    let ended = events.stop().await;
     server.abort();
-    Ok(())
-}
-
-/// The task that owns the state, and what can wake it.
-struct Daemon {
-    ring: Ring,
-    pipeline: Pipeline,
-    queries: mpsc::Receiver<Query>,
-    diagnostics: Option<EbpfLogger<&'static dyn Log>>,
-    /// When there was last something in the ring.
-    found: KernelNs,
-}
-
-impl Daemon {
-    async fn feed_until(&mut self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let mut shutdown = pin!(shutdown);
-        loop {
-            let now = clock::now();
-            let rest = if now.since(self.found) <= FOLLOW_UP { FOLLOW_UP } else { TICK };
-            let wait = self.pipeline.next_due().map_or(rest, |due| due.since(now).min(rest));
-            tokio::select! {
-                woken = self.ring.woken() => woken.context("the ring buffer broke")?,
-                Some(query) = self.queries.recv() => self.pipeline.answer(query, clock::now()),
-                () = sleep(wait) => {}
-                () = &mut shutdown => return Ok(()),
-            }
-            if self.drain() {
-                self.found = clock::now();
-            }
-            self.diagnostics.iter_mut().for_each(EbpfLogger::flush);
-        }
-    }
-
-    /// Takes what is in the ring; true when there was something.
-    fn drain(&mut self) -> bool {
-        let mut some = false;
-        // Taken anew each time, so that a clock that was set is followed.
-        self.pipeline.clock = clock::wall_clock();
-        for _ in 0..MAX_BATCHES {
-            let taken = self.ring.drain(BATCH, |bytes| {
-                // What cannot be read is counted in there.
-                let _ = self.pipeline.record(bytes);
-            });
-            some |= taken > 0;
-            if taken < BATCH {
-                // Only an empty ring proves that nothing older than now is still to come.
-                self.pipeline.advance(clock::now());
-                break;
-            }
-            self.pipeline.publish();
-        }
-        // A storm that never lets up must not stop the advice.
-        for sentence in self.pipeline.review(clock::now()).into_iter().flat_map(|review| review.announced) {
-            info!("{sentence}");
-        }
-        some
-    }
-
-    fn finish(mut self) {
-        while self.drain() {}
-        self.pipeline.finish();
-        self.pipeline.close(Instant::now() + SHUTDOWN_TIMEOUT);
-    }
+    ended
 }
 
 fn kernel_release() -> String {

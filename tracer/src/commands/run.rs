@@ -1,6 +1,6 @@
 //! `tracer`: traces this host until a signal ends it.
 
-use std::future::pending;
+use std::{future::pending, time::Duration};
 
 use anyhow::{Context, Result};
 use log::warn;
@@ -13,24 +13,33 @@ use tokio::{
 
 use crate::{config::DaemonOptions, daemon, descriptors::explain, http, kernel::preflight};
 
+/// Threads that serve HTTP: while one renders the metrics, the other accepts and answers.
+const HTTP_THREADS: usize = 2;
+
+/// How long answers under way get at the end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// Traces until SIGINT, SIGTERM or SIGHUP.
 pub fn run(options: DaemonOptions) -> Result<()> {
     let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+        .worker_threads(HTTP_THREADS)
+        .thread_name("http")
         .enable_all()
         .on_thread_start(|| {
-            // Capabilities belong to threads: the worker never needs any but those for the counters.
+            // Capabilities belong to threads: the workers never need any but those for the counters.
             if let Err(error) = preflight::drop_privileges() {
                 warn!("{error:#}");
             }
         })
         .build()
         .map_err(|error| explain(error, String::from("cannot start the runtime")))?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let stop = stop_signals()?;
         let listener = http::bind(options.listen)?;
         daemon::run(options, listener, stop).await
-    })
+    });
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    ended
 }
 
 /// Ends when one of the signals that end the daemon comes.

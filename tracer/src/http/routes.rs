@@ -17,7 +17,9 @@ use super::{
     response::{Answer, of_type, plain},
 };
 use crate::{
+    clock,
     kernel::ProbeReport,
+    last_turn::LastTurn,
     query::{Filter, Query},
     sinks::metrics::HostMetrics,
 };
@@ -30,6 +32,8 @@ pub(crate) struct Service {
     pub report: ProbeReport,
     /// The way to the task that owns the state.
     pub queries: mpsc::Sender<Query>,
+    /// Whether that task still turns.
+    pub last_turn: LastTurn,
 }
 
 pub(super) async fn answer(request: Request<Incoming>, service: &Service) -> Result<Answer, Infallible> {
@@ -40,7 +44,7 @@ pub(super) async fn answer(request: Request<Incoming>, service: &Service) -> Res
     }
     Ok(match request.uri().path() {
         "/metrics" => metrics(&request, service).await,
-        "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
+        "/-/healthy" => healthy(&service.last_turn),
         "/-/ready" => ready(&service.report),
         "/api/v1/incidents" => incidents(&request, service, Filter::default()).await,
         "/api/v1/resets" => {
@@ -61,6 +65,16 @@ async fn metrics(request: &Request<Incoming>, service: &Service) -> Answer {
         Err(error) => {
             plain(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot encode the metrics: {error}\n"))
         }
+    }
+}
+
+fn healthy(last_turn: &LastTurn) -> Answer {
+    match last_turn.standstill(clock::now()) {
+        None => plain(StatusCode::OK, "healthy\n"),
+        Some(still) => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the event loop has not turned for {} s: restart tracer\n", still.as_secs()),
+        ),
     }
 }
 
