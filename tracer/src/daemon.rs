@@ -5,17 +5,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use log::info;
-use tokio::{
-    net::TcpListener,
-    sync::{Mutex, mpsc},
-};
+use tokio::{net::TcpListener, sync::mpsc};
 use tracer_core::{Engine, decode::KernelFacts};
 
 use crate::{
     clock,
     config::DaemonOptions,
     event_loop::EventLoop,
-    http::{self, Service},
+    http::{self, Scrapes, Service},
     kernel::{Tracer, preflight},
     last_turn::LastTurn,
     pipeline::Pipeline,
@@ -59,7 +56,7 @@ pub(crate) async fn run(
     let sources = HostSources { counters, loaded, requests, queries: queries.clone() };
     let host = HostMetrics::new(&pipeline.metrics, exposition, sources, &report, kernel_release())?;
     let last_turn = LastTurn::new(started);
-    let service = Service { metrics: Mutex::new(host), report, queries, last_turn: last_turn.clone() };
+    let service = Service { scrapes: Scrapes::start(host), report, queries, last_turn: last_turn.clone() };
     let mut events = EventLoop { ring, pipeline, queries: asked, diagnostics, last_turn }.start()?;
     let server = tokio::spawn(http::serve(listener, Arc::new(service)));
     info!("tracing TCP resets, http://{address}/");

@@ -8,26 +8,25 @@ use hyper::{
     header::{ALLOW, HeaderValue},
 };
 use serde::Serialize;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tracer_core::classify::Ended;
 
 use super::{
-    encoding::negotiated,
     page, parameters,
     response::{Answer, of_type, plain},
+    scrapes::Scrapes,
 };
 use crate::{
     clock,
     kernel::ProbeReport,
     last_turn::LastTurn,
     query::{Filter, Query},
-    sinks::metrics::HostMetrics,
 };
 
 /// What the handlers can reach.
 pub(crate) struct Service {
-    /// The metrics, for one scrape at a time. The task that owns the state never waits for this.
-    pub metrics: Mutex<HostMetrics>,
+    /// The way to who renders the metrics.
+    pub scrapes: Scrapes,
     /// How the probes fared.
     pub report: ProbeReport,
     /// The way to the task that owns the state.
@@ -43,7 +42,7 @@ pub(super) async fn answer(request: Request<Incoming>, service: &Service) -> Res
         return Ok(refusal);
     }
     Ok(match request.uri().path() {
-        "/metrics" => metrics(&request, service).await,
+        "/metrics" => service.scrapes.answer(request.headers()).await,
         "/-/healthy" => healthy(&service.last_turn),
         "/-/ready" => ready(&service.report),
         "/api/v1/incidents" => incidents(&request, service, Filter::default()).await,
@@ -57,15 +56,6 @@ pub(super) async fn answer(request: Request<Incoming>, service: &Service) -> Res
         "/api/v1/advice" => limited(&request, service, |limit, answer| Query::Advice { limit, answer }).await,
         path => page::answer(path).unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "nothing here; see /\n")),
     })
-}
-
-async fn metrics(request: &Request<Incoming>, service: &Service) -> Answer {
-    match service.metrics.lock().await.collect().await {
-        Ok(text) => negotiated(request.headers(), prometheus::TEXT_FORMAT, text),
-        Err(error) => {
-            plain(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot encode the metrics: {error}\n"))
-        }
-    }
 }
 
 fn healthy(last_turn: &LastTurn) -> Answer {
