@@ -92,7 +92,7 @@ fn scan(network: &Network) -> Result<u32> {
 }
 
 /// These servers start, each closes one connection that was idle for a moment after an exchange, and they end.
-fn idle_closes(network: &Network, servers: &[SocketAddr]) -> Result<()> {
+pub(crate) fn idle_closes(network: &Network, servers: &[SocketAddr]) -> Result<()> {
     network.enter(|| {
         let listeners = servers.iter().map(TcpListener::bind).collect::<Result<Vec<_>, _>>()?;
         let ends = listeners.iter().map(exchange).collect::<Result<Vec<_>>>()?;

@@ -11,6 +11,7 @@ use socket2::{Domain, Socket, Type};
 use tracer_lab::testbed::http::get;
 use tracer_lab::testbed::wait::{let_pass, until};
 
+use crate::labels::idle_closes;
 use crate::network::Network;
 use crate::turn;
 use tracer_lab::testbed::daemon::{DaemonUnderTest, command};
@@ -25,6 +26,8 @@ const DRIP: Duration = Duration::from_secs(1);
 
 /// Enough for series and resets that make long answers.
 const SERVERS: u16 = 400;
+/// Of which so many are there at the same time.
+const AT_ONCE: usize = 200;
 
 /// What a client does after its first words.
 #[derive(Clone, Copy)]
@@ -71,6 +74,8 @@ fn a_client_that_takes_too_long_is_closed_and_holds_nobody_up() -> Result<()> {
     let network = Network::new()?;
     let lines = daemon.read_lines()?;
     // Every server has series of its own: answers that no small buffer takes.
+    let servers: Vec<_> = (0..SERVERS).map(|index| network.server(index)).collect();
+    servers.chunks(AT_ONCE).try_for_each(|some| idle_closes(&network, some))?;
     network.refuse(0..SERVERS)?;
     until("long answers", || {
         let long = |path| Ok::<_, anyhow::Error>(get(daemon.port, path)?.body.len() > 150_000);
