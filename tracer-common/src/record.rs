@@ -94,8 +94,8 @@ pub struct Record {
     pub more_padding: u32,
     /// The last request line of the connection a reset ended, while that is asked for.
     pub request_line: RequestLine,
-    /// When the application last read, on the clock of `at_ns`, to the microsecond; another read may have followed within
-    /// an eighth of `rcv_rtt_us` (`rcvq_space.time`, `tcp_rcv_space_adjust`, `net/ipv4/tcp_input.c`).
+    /// When the application last read, on the clock of `at_ns`, to the microsecond; another read may have followed
+    /// within an eighth of `rcv_rtt_us` (`rcvq_space.time`, `tcp_rcv_space_adjust`, `net/ipv4/tcp_input.c`).
     pub last_read_ns: u64,
     /// The receiver's own estimate of the round-trip time in microseconds; while it is 0 `last_read_ns` says nothing.
     pub rcv_rtt_us: u32,

@@ -38,9 +38,10 @@ const MIN_LAPSED: usize = 150;
 
 /// At most `limit` servers with a label of their own, and what is kept of each.
 ///
-/// A server whose [`Tenure`] lasts keeps its place. Of those whose tenure has ended only the latest ones do: a crowd that
-/// passes leaves few series behind. Where one of them has to go it is remembered, so that it is no newcomer when it
-/// comes back: whatever is heard of again and again gets a place to stay, however many others are heard of in between.
+/// A server whose [`Tenure`] lasts keeps its place. Of those whose tenure has ended only the latest ones do: a crowd
+/// that passes leaves few series behind. Where one of them has to go it is remembered, so that it is no newcomer when
+/// it comes back: whatever is heard of again and again gets a place to stay, however many others are heard of in
+/// between.
 #[derive(Debug)]
 pub(crate) struct Servers<T> {
     places: HashMap<Endpoint, Place<T>>,

@@ -65,9 +65,10 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
         (Finding::Unclear, Finding::Unclear) if by_fin && waited_in_vain(first, second) => {
             Some(Cause::AwaitingResponse)
         }
-        // What its client takes for a loss may be no more than that.
+        // What its client takes for a loss may be no more than that, as when a health check resets behind its alert.
         (Finding::Incident(Cause::Unknown), Finding::Incident(cause))
-            if cause.is_failure() && met_last_word(first) =>
+        | (Finding::Incident(cause), Finding::Incident(Cause::Unknown))
+            if cause.is_failure() && (met_last_word(first) || met_last_word(second)) =>
         {
             Some(Cause::Unknown)
         }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::{
     cause::Cause,
-    last_word::{Spoken, answers_last_word, closed_behind_last_word, is_prompt, peers_last_word},
+    last_word::{
+        Spoken, answers_last_word, closed_behind_last_word, is_prompt, peers_last_word,
+        reset_behind_last_word,
+    },
     reuse::Before,
     rules::{Context, race},
     server_end::met_close,
@@ -185,17 +188,34 @@ fn did_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
     }
     let unprompted = traffic.last_received.since(traffic.last_sent) >= IDLE;
     match traffic.last_payload {
-        _ if may_be_last_word(traffic.unread) && unprompted => Cause::Unknown,
+        _ if may_be_last_word(traffic.unread)
+            && (unprompted || Spoken::by_client(traffic).is_handshake()) =>
+        {
+            Cause::Unknown
+        }
         _ if traffic.unread > 0 => Cause::ClientAbort,
         LastPayload::Local
             if incident.state() == Some(TcpState::CloseWait) || incident.fin_by(Side::Remote).is_some() =>
         {
             behind_servers_fin(incident, traffic, context)
         }
+        // Its alert, perhaps.
+        LastPayload::Local if reset_behind_last_word(traffic, incident.at) => Cause::Unknown,
         LastPayload::Local => Cause::ClientAbort,
         LastPayload::Remote => Cause::AfterResponse,
+        LastPayload::Unknown if read_the_answer(incident, traffic) => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
+}
+
+/// Whether what came within the tick of this client's only request must be its answer: up to the server's FIN, and all
+/// of it was read.
+fn read_the_answer(incident: &Incident, traffic: &Traffic) -> bool {
+    traffic.segments_sent == 1
+        && traffic.unacknowledged == 0
+        && traffic.received > 0
+        && traffic.unread == 0
+        && incident.peer_fin_arrived()
 }
 
 /// A response goes on, or comes, for a client that has closed; unless it is the answer to the client's last word.

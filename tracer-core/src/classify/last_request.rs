@@ -42,8 +42,8 @@ pub(super) fn last_request(incident: &Incident, cause: Cause, jiffy: Jiffy) -> O
         }
         _ => None,
     };
-    // A first request within the tick of establishment may have come with the SYN; before that there is nothing to count
-    // from.
+    // A first request within the tick of establishment may have come with the SYN; before that there is nothing to
+    // count from.
     let no_handshake =
         |idle| incident.state() == Some(TcpState::SynRecv) || (from_server == 0 && idle <= jiffy.length());
     found.map(|request| LastRequest { idle: request.idle.filter(|&idle| !no_handshake(idle)), ..request })

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The longest that a client's last words come to: a `GOAWAY` or a QUIT, each in a TLS record, and an alert behind it.
-pub(super) const LONGEST_LAST_WORD: u32 = 100;
+pub(super) const LONGEST_LAST_WORD: u32 = 99;
 
 /// A `GOAWAY` and an alert of AES-GCM, each in a record: see `LAST_WORDS`. Plain requests can be as long.
 const GOAWAY_AND_ALERT: u32 = 77;
@@ -28,6 +28,14 @@ impl Spoken {
         Self {
             segments: (traffic.segments_received.saturating_sub(1), traffic.segments_sent),
             bytes: (traffic.received.saturating_sub(size.into()), traffic.sent),
+        }
+    }
+
+    /// At a client, all of it.
+    pub(super) fn by_client(traffic: &Traffic) -> Self {
+        Self {
+            segments: (traffic.segments_sent, traffic.segments_received),
+            bytes: (traffic.sent, traffic.received),
         }
     }
 
@@ -73,8 +81,8 @@ impl Spoken {
         self.is_handshake() && self.segments.0 <= self.segments.1.saturating_add(1) && !self.is_alike(size)
     }
 
-    /// Whether `size` bytes behind the server's `fin` may be no request, but what TLS says when it is closed: of an alert's
-    /// size, or the answer to what the server had said unasked.
+    /// Whether `size` bytes behind the server's `fin` may be no request, but what TLS says when it is closed: of an
+    /// alert's size, or the answer to what the server had said unasked.
     pub(super) fn may_answer_close(self, size: u32, fin: FirstFin) -> bool {
         let unasked = fin.last_word != LastWord::None || fin.maybe_rest_since.is_some();
         !self.is_of(size) && (may_be_last_word(size) || (unasked && self.may_precede_last_word(size)))
@@ -124,6 +132,15 @@ pub(super) fn closed_behind_last_word(fin: FirstFin) -> bool {
         && Spoken::until_at_client(fin).is_handshake()
 }
 
+/// Whether this client reset the connection, at `end`, a moment after what may be its last word. Where that had
+/// arrived, how long it was is not known.
+pub(super) fn reset_behind_last_word(traffic: &Traffic, end: KernelNs) -> bool {
+    let size = traffic.unacknowledged;
+    end.since(traffic.last_sent) < IDLE
+        && (size == 0 || may_be_last_word(size))
+        && Spoken::by_client(traffic).is_handshake()
+}
+
 /// Whether what we sent last may only have been the answer to the peer's last word.
 pub(super) fn answers_last_word(incident: &Incident, traffic: &Traffic) -> bool {
     peers_last_word(incident) != LastWord::None && may_be_last_word(traffic.unacknowledged)
@@ -134,7 +151,7 @@ pub(super) fn peers_last_word(incident: &Incident) -> LastWord {
     incident.fin_by(Side::Remote).map_or(LastWord::None, |fin| fin.last_word)
 }
 
-/// How soon the answer to a FIN comes.
+/// How soon the answer to a FIN comes: one round trip later, by a process that is not kept waiting.
 pub(super) fn is_prompt(delay: Duration, traffic: &Traffic) -> bool {
-    delay <= Duration::from_millis(20) + 2 * traffic.srtt.unwrap_or_default()
+    delay <= Duration::from_millis(20) + traffic.srtt.unwrap_or_default()
 }

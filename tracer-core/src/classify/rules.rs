@@ -124,8 +124,8 @@ fn stale(incident: &Incident) -> Cause {
     }
 }
 
-/// Whether this is the answer to a segment without payload that came when both sides had closed and the socket was gone:
-/// it cost nothing.
+/// Whether this is the answer to a segment without payload that came when both sides had closed and the socket was
+/// gone: it cost nothing.
 fn is_late(incident: &Incident) -> bool {
     let gone =
         matches!(incident.ending, Ending::Passive { found: Found::Listener(_) | Found::NoSocket(_), .. });

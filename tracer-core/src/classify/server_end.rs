@@ -102,8 +102,8 @@ pub(super) fn met_close(incident: &Incident, before: Before, context: Context<'_
     }
 }
 
-/// Whether this is TLS' answer to a FIN: of an alert's size, by a client that had just got the FIN, on a connection that
-/// has carried what a handshake takes.
+/// Whether this is TLS' answer to a FIN: of an alert's size, by a client that had just got the FIN, on a connection
+/// that has carried what a handshake takes.
 fn answers_close(incident: &Incident, traffic: &Traffic, segment: &Segment, fin: FirstFin) -> bool {
     let before = Spoken::until_at_server(fin);
     may_be_last_word(segment.len)
@@ -195,9 +195,9 @@ fn first_unread(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
     }
 }
 
-/// Whether the unread payload is a request of which nothing was read, as far as shows: it was sent by a client that knew
-/// all of the response, and nothing was read since that was sent. Where the kernel did not measure reads, or somebody only
-/// looked (`MSG_PEEK`), the number of segments must allow for an answer to all but the last.
+/// Whether the unread payload is a request of which nothing was read, as far as shows: it was sent by a client that
+/// knew all of the response, and nothing was read since that was sent. Where the kernel did not measure reads, or
+/// somebody only looked (`MSG_PEEK`), the number of segments must allow for an answer to all but the last.
 pub(super) fn never_begun(traffic: &Traffic) -> bool {
     traffic.sent > 0
         && traffic.unread_sent_after_full_ack

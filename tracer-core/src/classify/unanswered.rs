@@ -59,7 +59,7 @@ fn server_closed(incident: &Incident, socket: &SocketSnapshot, context: Context<
         return Finding::Unclear;
     }
     let run = traffic.last_received.since(traffic.last_sent);
-    if_answered(traffic.sent, traffic.segments_received, traffic.segments_sent, run, context)
+    if_answered(traffic, Role::Server, run, context)
 }
 
 /// A server that went on reading after its FIN threw a request away: it crossed the close. More of an upload that was
@@ -142,7 +142,7 @@ fn we_were_left(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
     match client_end::behind_servers_fin(incident, traffic, context) {
         Cause::AwaitingResponse => {
             let run = traffic.last_sent.since(traffic.last_received);
-            if_answered(traffic.received, traffic.segments_sent, traffic.segments_received, run, context)
+            if_answered(traffic, Role::Client, run, context)
         }
         Cause::Unknown | Cause::EarlyClose => Finding::Unclear,
         cause => Finding::Incident(cause),
@@ -160,17 +160,14 @@ fn size_since(sent: u64, before: u64) -> u32 {
 
 /// The server took a request and closed: a loss, unless this server never answers anybody, as those that collect logs.
 /// A first request comes at once; `run` is how long the client's payload has been coming.
-fn if_answered(
-    answer: u64,
-    from_client: u32,
-    from_server: u32,
-    run: Duration,
-    context: Context<'_>,
-) -> Finding {
+fn if_answered(traffic: &Traffic, role: Role, run: Duration, context: Context<'_>) -> Finding {
+    let (from_client, from_server) = traffic.segments(role);
+    let answer = if role == Role::Server { traffic.sent } else { traffic.received };
+    let stream = is_stream(from_client, from_server);
     let may_answer = match context.knowledge.answers {
-        _ if answer > 0 => !is_stream(from_client, from_server) || run < ONE_REQUEST,
+        _ if answer > 0 => !stream || run < ONE_REQUEST,
         Some(answers) => answers,
-        None => run < ONE_REQUEST,
+        None => run < ONE_REQUEST && !stream,
     };
     if may_answer { Finding::Incident(Cause::AwaitingResponse) } else { Finding::Unclear }
 }

@@ -44,7 +44,8 @@ pub(super) struct Path {
 /// A path that forgets connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Forgets {
-    /// The longest rest after which a connection was still alive; zero where no more is known than that some were reused.
+    /// The longest rest after which a connection was still alive; zero where no more is known than that some were
+    /// reused.
     pub alive: Duration,
     /// The shortest rest after which one was forgotten.
     pub bound: Duration,

@@ -256,7 +256,8 @@ impl ServerProfile {
         (quiet < CLOSES_COUNT_FOR && !clients_first).then_some(timeout)
     }
 
-    /// Two timeouts between which less lies than the closes of both sides scatter, while the clients happen to be first.
+    /// Two timeouts between which less lies than the closes of both sides scatter, while the clients happen to be
+    /// first.
     #[must_use]
     pub(super) fn thin_margin(&self, now: KernelNs) -> Option<ThinMargin> {
         let (server, client) = (self.timeout()?, self.by_client.ages.timeout()?);

@@ -26,8 +26,8 @@ const REVIEW_EVERY: Duration = Duration::from_secs(1);
 /// How long after an announcement the next one on the same advice can follow, however often it changes.
 const ANNOUNCE_AGAIN: Duration = Duration::from_mins(1);
 
-/// All servers that ended connections. Where there is no room, one whose [`Tenure`] is over gives way to a newcomer, the
-/// quietest first: before others those of which little is known, and those with advice last of all.
+/// All servers that ended connections. Where there is no room, one whose [`Tenure`] is over gives way to a newcomer,
+/// the quietest first: before others those of which little is known, and those with advice last of all.
 #[derive(Debug)]
 pub(crate) struct ServerProfiles {
     servers: HashMap<Server, Entry>,
@@ -233,8 +233,8 @@ impl ServerProfiles {
         }
     }
 
-    /// What is found of each server. Where both ends of its connections are in one namespace the same thing is said once:
-    /// by the end at which it is more severe, else by the clients', to whom both timeouts belong.
+    /// What is found of each server. Where both ends of its connections are in one namespace the same thing is said
+    /// once: by the end at which it is more severe, else by the clients', to whom both timeouts belong.
     fn found(&self, now: KernelNs) -> HashMap<Server, [Told; Finding::KINDS]> {
         let here = |(server, entry): (&Server, &Entry)| {
             let severe = |finding: Finding| (finding, finding.severity(&entry.profile, server.role, now));

@@ -115,7 +115,8 @@ fn path_forgets(server: &Server, known: &ServerProfile, path: &Forgets, suggeste
     text
 }
 
-/// How many requests met such a close; nothing where some met a close of which it is not known whether it was such a one.
+/// How many requests met such a close; nothing where some met a close of which it is not known whether it was such a
+/// one.
 fn met(races: &Races, known: &ServerProfile) -> String {
     let how = match races.by_fin {
         0 => "were reset",

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::model::{Flow, KernelNs, LastPayload, Role, Side, SocketSnapshot};
 
-/// A response that flows for longer is a stream (WebSocket, server-sent events, a download): what ends the silence behind
-/// it is a read timeout as often as a keep-alive timeout.
+/// A response that flows for longer is a stream (WebSocket, server-sent events, a download): what ends the silence
+/// behind it is a read timeout as often as a keep-alive timeout.
 const STREAM: Duration = Duration::from_secs(10);
 
 /// One side closed a connection: its first FIN, or a RST while no request was open.
@@ -152,8 +152,8 @@ impl Close {
     }
 }
 
-/// Whether the server, which closed, had just answered all it was asked. The response need not have arrived, and what it
-/// did not read came before: PHP-FPM leaves the last bytes of each request.
+/// Whether the server, which closed, had just answered all it was asked. The response need not have arrived, and what
+/// it did not read came before: PHP-FPM leaves the last bytes of each request.
 fn is_behind_response(fin: &FirstFin, socket: &SocketSnapshot) -> bool {
     let traffic = &socket.traffic;
     let (by_client, by_server) = socket.role.map_or((0, 0), |role| traffic.segments(role));
@@ -181,8 +181,8 @@ mod tests {
         matcher.matched().filter_map(close).collect()
     }
 
-    /// The server's FIN at 3.005 s, after it had sent as many segments of so many bytes in all, the last at `last_sent`;
-    /// of the last one so many bytes are not acknowledged.
+    /// The server's FIN at 3.005 s, after it had sent as many segments of so many bytes in all, the last at
+    /// `last_sent`; of the last one so many bytes are not acknowledged.
     fn servers_fin(segments: [u32; 2], last_sent: u64, unacknowledged: u32) -> Close {
         let mut socket = server();
         let traffic = &mut socket.traffic;

@@ -125,8 +125,8 @@ impl Incident {
         self.socket()?.id()
     }
 
-    /// What joins both ends. A listener that was reset before it accepted knows the connection by the segment that opened
-    /// it for its client, which carries the first of both sequence numbers.
+    /// What joins both ends. A listener that was reset before it accepted knows the connection by the segment that
+    /// opened it for its client, which carries the first of both sequence numbers.
     pub(crate) fn join_by(&self) -> Option<ConnectionId> {
         let opened = || {
             let segment = self.segment().filter(|segment| !segment.opening && !segment.accepting)?;

@@ -220,8 +220,8 @@ impl Matcher {
         socket: SocketSnapshot,
         ending: impl FnOnce(SocketSnapshot) -> Ending,
     ) {
-        // A segment may have met no socket any more a moment before this record: `tcp_set_state` (net/ipv4/tcp.c) takes the
-        // socket out of reach before it tells of the step to CLOSE.
+        // A segment may have met no socket any more a moment before this record: `tcp_set_state` (net/ipv4/tcp.c) takes
+        // the socket out of reach before it tells of the step to CLOSE.
         let stray = self.unknown_connections.find(&rst.seen.flow, rst.seen.at, |known| known.is(&socket));
         let stray = stray.and_then(|stray| stray.incident.take());
         let connection = self.connections.touch(rst.seen.flow, rst.seen.at, |known| known.is(&socket));

@@ -67,7 +67,8 @@ pub(crate) struct Traffic {
     pub read_since_sent: Option<bool>,
     /// It read some that had come since we last sent anything, even an acknowledgment.
     pub read_behind_ack: bool,
-    /// Payload received from the segment on that last acknowledged something new. A FIN in a segment of its own hides it.
+    /// Payload received from the segment on that last acknowledged something new. A FIN in a segment of its own hides
+    /// it.
     pub received_since_ack: Option<u32>,
     /// The peer acknowledged something of ours behind all the payload that it had sent. Only while it has sent no FIN.
     pub acknowledged_behind_payload: bool,

@@ -44,8 +44,8 @@ pub fn error(sk: impl Object) -> u32 {
 }
 
 /// What the network said of the SYN while the application's `connect()` held the socket, as an errno; 0 if nothing. The
-/// kernel then goes on trying, and tells the application alone (`tcp_v4_err`, net/ipv4/tcp_ipv4.c): once that has asked,
-/// only the queued message remains (`ip_icmp_error`, net/ipv4/ip_sockglue.c).
+/// kernel then goes on trying, and tells the application alone (`tcp_v4_err`, net/ipv4/tcp_ipv4.c): once that has
+/// asked, only the queued message remains (`ip_icmp_error`, net/ipv4/ip_sockglue.c).
 #[inline(always)]
 pub fn connect_error(sk: impl Object) -> u32 {
     let soft = read(sk, field::SK_ERR_SOFT);

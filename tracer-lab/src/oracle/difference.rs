@@ -194,7 +194,8 @@ fn untrue(what: &str, wire: Option<f64>, tracer: Option<f64>) -> Option<String> 
         .then(|| format!("{what}: the wire says {seen:.4} s, the tracer {said:.4}"))
 }
 
-/// A time until the end must be that to a segment which ended the connection so; no segment tells when a kernel gave up.
+/// A time until the end must be that to a segment which ended the connection so; no segment tells when a kernel gave
+/// up.
 fn never_ended(what: &str, wire: &[End], reset: &Reset, tracer: Option<f64>) -> Option<String> {
     let said = tracer.filter(|_| ["rst", "fin"].contains(&reset.ended_by.as_str()))?;
     let ends = wire.iter().filter(|end| end.by == reset.ended_by).map(|end| end.seconds);

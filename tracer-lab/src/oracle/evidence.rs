@@ -30,8 +30,8 @@ pub(crate) struct Evidence {
     pub(crate) late_rsts: u32,
     /// From the last payload in either direction, else the establishment, to the first payload of the last request.
     pub(crate) idle: Option<f64>,
-    /// From the first payload of the last request to each segment that may have ended the connection: the first RST, and
-    /// each FIN.
+    /// From the first payload of the last request to each segment that may have ended the connection: the first RST,
+    /// and each FIN.
     pub(crate) request_to_end: Vec<End>,
     /// From the server's FIN to the first payload of the last request; negative if the request came first.
     pub(crate) fin_to_request: Option<f64>,

@@ -12,8 +12,8 @@ use crate::testbed::network::Network;
 use crate::testbed::wait::let_pass;
 use crate::traffic::connection::Connection;
 
-/// A rest that is just long enough to be idle time: behind a shorter one, nobody can tell a request from the rest of one
-/// that was answered.
+/// A rest that is just long enough to be idle time: behind a shorter one, nobody can tell a request from the rest of
+/// one that was answered.
 const BUSY: Duration = Duration::from_millis(70);
 /// The client's acknowledgement of the FIN is reset as well as its request, or two segments of that.
 const TWICE: Rsts = Rsts { from_server: 2, from_client: 0 };

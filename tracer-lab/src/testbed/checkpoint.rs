@@ -30,8 +30,8 @@ pub struct Checkpoint {
 
 impl Recorded<'_> {
     /// Waits for a moment at which every record taken is counted and written down, and every incident is counted
-    /// and `printed`, or its line lost; where nothing is printed, incidents are not compared. Two scrapes say the same of
-    /// segments: so it was between them.
+    /// and `printed`, or its line lost; where nothing is printed, incidents are not compared. Two scrapes say the same
+    /// of segments: so it was between them.
     pub fn checkpoint(&self, printed: impl Fn() -> Option<Printed>) -> Result<Checkpoint> {
         let mut differences = String::new();
         let agreed = until("a moment of agreement", || {

@@ -165,8 +165,11 @@ pub(crate) fn sweep() -> Result<()> {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').nth(1));
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            ip(None, &format!("netns delete {name}"))
-                .context("namespaces of an earlier lab cannot be removed")?;
+            let deleted = ip(None, &format!("netns delete {name}"));
+            // Another lab that sweeps at the same time may have been first.
+            if Path::new(NAMESPACES).join(&name).exists() {
+                deleted.context("namespaces of an earlier lab cannot be removed")?;
+            }
         }
     }
     Ok(())

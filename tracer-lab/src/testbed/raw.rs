@@ -9,8 +9,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::testbed::host::Host;
 
 const WINDOW: u16 = 1024;
-/// The option by which MPTCP joins a connection: its kind and length, subtype `MP_JOIN`, then an address id, a token and
-/// a nonce (RFC 8684, section 3.2).
+/// The option by which MPTCP joins a connection: its kind and length, subtype `MP_JOIN`, then an address id, a token
+/// and a nonce (RFC 8684, section 3.2).
 const MP_JOIN: [u8; 12] = [30, 12, 0x10, 1, 0xba, 0xd0, 0xba, 0xd0, 1, 2, 3, 4];
 
 /// A segment to be sent from `host`, whose address `from` has.

@@ -10,7 +10,7 @@ use tracer_lab::testbed::daemon::{DaemonUnderTest, command};
 use tracer_lab::testbed::scrape::Scrape;
 use tracer_lab::testbed::wait::{let_pass, until};
 
-use crate::network::Network;
+use crate::network::{Network, exchange};
 use crate::turn;
 
 /// Threads that scan.
@@ -117,17 +117,6 @@ fn race(network: &Network, server: SocketAddr) -> Result<()> {
         }
         Ok(())
     })
-}
-
-/// A connection that carried a request and its response; the client's end comes first.
-fn exchange(listener: &TcpListener) -> Result<(TcpStream, TcpStream)> {
-    let mut client = TcpStream::connect(listener.local_addr()?)?;
-    let (mut server, _) = listener.accept()?;
-    client.write_all(b"?")?;
-    server.read_exact(&mut [0])?;
-    server.write_all(b"!")?;
-    client.read_exact(&mut [0])?;
-    Ok((client, server))
 }
 
 /// Every series that a race has, at both ends.

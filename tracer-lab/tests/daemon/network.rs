@@ -1,6 +1,6 @@
 //! Resets in a network of the test's own.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::process;
@@ -98,4 +98,15 @@ fn refused(server: SocketAddr) -> Result<()> {
         Err(error) => Err(error).context("a connection was to be refused"),
         Ok(_) => bail!("somebody listens at {server}"),
     }
+}
+
+/// A connection that carried a request and its response; the client's end comes first.
+pub(crate) fn exchange(listener: &TcpListener) -> Result<(TcpStream, TcpStream)> {
+    let mut client = TcpStream::connect(listener.local_addr()?)?;
+    let (mut server, _) = listener.accept()?;
+    client.write_all(b"?")?;
+    server.read_exact(&mut [0])?;
+    server.write_all(b"!")?;
+    client.read_exact(&mut [0])?;
+    Ok((client, server))
 }

@@ -11,7 +11,7 @@ use tracer_lab::testbed::daemon::{DaemonUnderTest, command};
 use tracer_lab::testbed::scrape::Scrape;
 use tracer_lab::testbed::wait::until;
 
-use crate::network::Network;
+use crate::network::{Network, exchange};
 use crate::turn;
 
 /// Refused connections of each crowd.
@@ -123,17 +123,6 @@ fn end_connections(network: &Network, port: u16, times: usize) -> Result<()> {
         }
         Ok(())
     })
-}
-
-/// A connection that carried a request and its response; the client's end comes first.
-fn exchange(listener: &TcpListener) -> Result<(TcpStream, TcpStream)> {
-    let mut client = TcpStream::connect(listener.local_addr()?)?;
-    let (mut server, _) = listener.accept()?;
-    client.write_all(b"?")?;
-    server.read_exact(&mut [0])?;
-    server.write_all(b"!")?;
-    client.read_exact(&mut [0])?;
-    Ok((client, server))
 }
 
 fn reset(done: &std::io::Result<usize>) -> Result<()> {

@@ -1,5 +1,5 @@
-//! Incidents on stdout, one line each. A reader that is slow or gone never holds up the events: lines that find the queue
-//! full are dropped and counted.
+//! Incidents on stdout, one line each. A reader that is slow or gone never holds up the events: lines that find the
+//! queue full are dropped and counted.
 
 use std::{
     fmt::Display,

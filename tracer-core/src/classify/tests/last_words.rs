@@ -88,7 +88,8 @@ fn a_short_word_of_tls_that_lies_unread_is_no_request() {
 
 #[test]
 fn what_answers_a_last_word_of_the_servers_did_not_race() {
-    // The server says 46 bytes with its FIN at 2.990 s, or nothing; the client says `size` bytes, and the server reads on.
+    // The server says 46 bytes with its FIN at 2.990 s, or nothing; the client says `size` bytes, and the server reads
+    // on.
     let met = |size: u32, said: bool| {
         let before = change(behind_tls(0), |s| {
             s.traffic.last_received = ms(1_000);
@@ -147,6 +148,29 @@ fn what_a_client_makes_of_a_reset_behind_a_last_word_counts_only_if_it_is_no_los
     assert_eq!(cause_of(&answered(3_001), None), Some("response_cut"));
     assert_eq!(cause_of(&reset, Some(&answered(3_001))), Some("unknown"));
     assert_eq!(cause_of(&reset, Some(&answered(1_010))), Some("after_response"));
+}
+
+#[test]
+fn a_health_check_that_resets_behind_its_alert_lost_nothing_that_shows() {
+    let resets = |bytes: u32, waited: u64| {
+        let socket = change(client(), |s| {
+            (s.traffic.sent, s.traffic.received) = (700, 1_800);
+            (s.traffic.segments_sent, s.traffic.segments_received) = (4, 4);
+            (s.traffic.unacknowledged, s.linger_zero) = (bytes, true);
+            s.traffic.last_sent = ms(3_002 - waited);
+        });
+        closed("TCP_STATE", socket)
+    };
+    for (what, reset, expected) in [
+        ("an alert", resets(24, 1), "unknown"),
+        ("an alert that arrived", resets(0, 1), "unknown"),
+        ("a request", resets(150, 1), "client_abort"),
+        ("a request that was waited for", resets(0, 500), "client_abort"),
+    ] {
+        assert_eq!(cause_of(&reset, None), Some(expected), "{what}");
+    }
+    let server = received(behind_tls(24));
+    assert_eq!(cause_of(&resets(24, 1), Some(&server)), Some("unknown"));
 }
 
 #[test]

@@ -256,3 +256,22 @@ fn a_request_line_is_the_last_requests_if_the_client_sent_it_and_nothing_came_af
         assert_eq!(last_request_line(&incident, cause).is_some(), is_known, "{what}");
     }
 }
+
+#[test]
+fn a_reset_within_the_tick_of_an_only_request_is_harmless_where_all_was_read_up_to_the_servers_fin() {
+    let read = change(in_state(TcpState::CloseWait, client()), |s| {
+        s.traffic.segments_sent = 1;
+        s.traffic.unacknowledged = 0;
+        s.traffic.last_payload = LastPayload::Unknown;
+    });
+    let reset = |socket| closed("TCP_ABORT_ON_LINGER", socket);
+    check("all is read", &reset(read.clone()), Cause::AfterResponse, Some(Mechanism::Linger));
+    for (what, socket) in [
+        ("a second request", change(read.clone(), |s| s.traffic.segments_sent = 2)),
+        ("not acknowledged", change(read.clone(), |s| s.traffic.unacknowledged = 9)),
+        ("nothing came", change(read.clone(), |s| s.traffic.received = 0)),
+        ("the server has not closed", in_state(TcpState::Established, read)),
+    ] {
+        check(what, &reset(socket), Cause::Unknown, Some(Mechanism::Linger));
+    }
+}

@@ -3,13 +3,13 @@
 use super::*;
 
 #[test]
-fn a_first_upload_that_is_cut_was_a_request_unless_its_server_answers_nobody() {
-    // Pieces of an upload arrive from 1.000 s on, for so long; then the server closes without a word.
-    let cut = |milliseconds: u64, answers: Option<bool>| {
+fn a_first_upload_that_is_cut_was_a_request_where_its_server_is_known_to_answer() {
+    // Segments of an upload arrive for 200 ms or for 5 s; then the server closes without a word.
+    let cut = |segments: u32, milliseconds: u64, answers: Option<bool>| {
         let end = ms(1_000 + milliseconds);
         let socket = change(server(), |s| {
             (s.traffic.sent, s.traffic.received) = (0, 50_000);
-            (s.traffic.segments_sent, s.traffic.segments_received) = (0, 40);
+            (s.traffic.segments_sent, s.traffic.segments_received) = (0, segments);
             (s.traffic.last_sent, s.traffic.last_received) = (ms(1_000), end);
             s.traffic.last_payload = LastPayload::Remote;
             s.traffic.received_since_ack = Some(50_000);
@@ -21,9 +21,16 @@ fn a_first_upload_that_is_cut_was_a_request_unless_its_server_answers_nobody() {
         classify(&ended, None, None, context).map(|verdict| verdict.cause)
     };
     let lost = Some(Cause::AwaitingResponse);
-    for (milliseconds, answers, cause) in
-        [(200, None, lost), (5_000, None, None), (5_000, Some(true), lost), (200, Some(false), None)]
-    {
-        assert_eq!(cut(milliseconds, answers), cause, "{milliseconds} ms, {answers:?}");
+    for (segments, milliseconds, answers, cause) in [
+        (40, 200, Some(true), lost),
+        (40, 5_000, Some(true), lost),
+        // As many may be messages to a server that collects them.
+        (40, 200, None, None),
+        (10, 200, None, lost),
+        (10, 5_000, None, None),
+        (10, 200, Some(false), None),
+    ] {
+        let what = format!("{segments} segments in {milliseconds} ms, {answers:?}");
+        assert_eq!(cut(segments, milliseconds, answers), cause, "{what}");
     }
 }

@@ -11,7 +11,8 @@ const WINDOW: usize = 20;
 /// How many bursts must agree, and be more than half of the window; three quarters while it is not full.
 const ENOUGH: usize = 8;
 
-/// The latest closes, and the age that most of them have. Bursts of many ages, as a reload makes them, are none of them.
+/// The latest closes, and the age that most of them have. Bursts of many ages, as a reload makes them, are none of
+/// them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exact {
     window: VecDeque<Sample>,

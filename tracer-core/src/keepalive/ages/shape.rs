@@ -40,8 +40,8 @@ fn has_gap(ages: &[Duration], lower: Duration, upper: Duration) -> bool {
     })
 }
 
-/// Whether the shares of ages up to each age rise ever more slowly: they lie below their hull, the least such line above
-/// them, by no more than chance explains.
+/// Whether the shares of ages up to each age rise ever more slowly: they lie below their hull, the least such line
+/// above them, by no more than chance explains.
 #[expect(clippy::cast_precision_loss, reason = "the window is short")]
 fn falls(ages: &[Duration], lower: Duration) -> bool {
     let count = ages.len() as f64;

@@ -1,11 +1,11 @@
 //! A server that looks for idle connections once in a while: closes at any age from its timeout to that and the time
 //! between two looks.
 //!
-//! lighttpd, Redis, Tomcat and gunicorn's threads look each second, Java's `HttpServer` each 10 s, waitress each 30 s. An
-//! age is then the timeout plus a uniform part of the sweep. But a client that reuses a connection takes it away from
-//! the server: the older, the fewer are left to be closed. So the lower edge of the ages is sharp, and from there on they
-//! thin out or, at most, spread evenly; see [`super::shape`]. A sweep is taken for shown where the latest ages, seen at
-//! many moments,
+//! lighttpd, Redis, Tomcat and gunicorn's threads look each second, Java's `HttpServer` each 10 s, waitress each 30 s.
+//! An age is then the timeout plus a uniform part of the sweep. But a client that reuses a connection takes it away
+//! from the server: the older, the fewer are left to be closed. So the lower edge of the ages is sharp, and from there
+//! on they thin out or, at most, spread evenly; see [`super::shape`]. A sweep is taken for shown where the latest ages,
+//! seen at many moments,
 //!
 //! - have that shape: several timeouts make heaps and gaps (two servers behind one address);
 //! - have their lower edge clearly above zero, at no small part of their range: connections that are closed for any

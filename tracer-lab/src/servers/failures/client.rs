@@ -5,12 +5,13 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
+use crate::programs;
 use crate::servers::failures::front::Walked;
 use crate::servers::failures::loss::Loss;
 use crate::servers::failures::upstream::PYTHON;
@@ -30,6 +31,8 @@ pub(crate) enum Library {
     Requests,
     Httpx,
     Aiohttp,
+    /// Go's `net/http`.
+    Go,
     /// Redis by a plain socket.
     Redis,
     Psycopg,
@@ -52,15 +55,16 @@ impl Library {
             Self::Requests => "requests",
             Self::Httpx => "httpx",
             Self::Aiohttp => "aiohttp",
+            Self::Go => "Go",
             Self::Redis => "redis",
             Self::Psycopg => "psycopg2",
             Self::Pymysql => "pymysql",
         }
     }
 
-    /// The interpreter, and the program.
-    fn program(self) -> (&'static str, &'static str, &'static str) {
-        match self {
+    /// The command line, with the program in `directory`.
+    fn words(self, directory: &Path) -> Result<Vec<String>> {
+        let (interpreter, name, text) = match self {
             Self::Agent | Self::Fetch => ("node", "client.js", include_str!("programs/client.js")),
             Self::Requests | Self::Httpx | Self::Aiohttp => {
                 (PYTHON, "client.py", include_str!("programs/client.py"))
@@ -68,8 +72,23 @@ impl Library {
             Self::Redis | Self::Psycopg | Self::Pymysql => {
                 (PYTHON, "database.py", include_str!("programs/database.py"))
             }
-        }
+            Self::Go => ("go", "client.go", include_str!("programs/client.go")),
+        };
+        let file = directory.join(name);
+        fs::write(&file, text)?;
+        let file = file.display().to_string();
+        Ok(match self {
+            Self::Go => vec![go_program(&file, directory)?],
+            _ => vec![interpreter.to_owned(), file, self.word().to_owned()],
+        })
     }
+}
+
+/// Makes a program of a file in Go.
+pub(crate) fn go_program(source: &str, directory: &Path) -> Result<String> {
+    let program = directory.join("program").display().to_string();
+    programs::run_quietly(Command::new("go").args(["build", "-o", &program, source]))?;
+    Ok(program)
 }
 
 impl fmt::Display for Library {
@@ -84,12 +103,10 @@ impl fmt::Display for Library {
 
 /// Runs it to its end on the host of the calling thread.
 pub(crate) fn walk(library: Library, plan: &Plan, directory: &Path) -> Result<Walked> {
-    let (interpreter, name, text) = library.program();
-    let file = directory.join(name);
-    fs::write(&file, text)?;
+    let words = library.words(directory)?;
     let complaints = directory.join("client.error");
-    let mut command = bounded(interpreter, LIFETIME);
-    command.arg(file).args([library.word(), &serde_json::to_string(plan)?]);
+    let mut command = bounded(&words[0], LIFETIME);
+    command.args(&words[1..]).arg(serde_json::to_string(plan)?);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(fs::File::create(&complaints)?);
     let mut program = Process::start(&mut command)?;
     let local = |port| Some(SocketAddr::new(plan.client, port?));

@@ -19,6 +19,8 @@ const FRONTS: [Front; 7] = [
     Front::Client(Library::Httpx),
     Front::Client(Library::Aiohttp),
 ];
+/// What sends requests again that met a close, on connections that a break of the network ends as well.
+const RETRIES: [Front; 1] = [Front::Client(Library::Go)];
 const PLAIN: [Front; 1] = [Front::Raw];
 
 /// Those that are small, and here for other tests.
@@ -77,12 +79,14 @@ const BREAKS: [(&Kind, Where); 5] = [
 /// All of them.
 pub(crate) fn batches() -> Vec<Batch> {
     let fronts = [&FRONTS[..], &PLAIN].concat();
-    let races = fronts.iter().map(|front| batch(races(&SERVERS, &[*front]), 12, 24));
-    let others = fronts.iter().map(|front| batch(of(&OTHERS, &[*front]), 6, 6));
+    let asking = [&fronts[..], &RETRIES].concat();
+    let races = asking.iter().map(|front| batch(races(&SERVERS, &[*front]), 12, 24));
+    let others = asking.iter().map(|front| batch(of(&OTHERS, &[*front]), 6, 6));
     let mut rare = rare(&UPLOADERS);
     rare.extend(of(&[(&kinds::WORKER_TIMEOUT, FPM), (&kinds::LIMIT, FPM)], &[Front::Nginx]));
     let breaks = BREAKS.map(|one| batch(of(&[one], &fronts), 10, 2));
-    races.chain(others).chain([batch(rare, 10, 8), batch(databases(), 10, 8)]).chain(breaks).collect()
+    let few = [batch(rare, 10, 8), batch(databases(), 10, 8)];
+    races.chain(others).chain(few).chain(breaks).collect()
 }
 
 /// As many as fit into a minute or two.

@@ -4,12 +4,11 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::programs;
 use crate::servers::databases;
+use crate::servers::failures::client::go_program;
 use crate::testbed::nginx;
 
 /// What every server's keep-alive timeout is set to, in seconds. Some close later.
@@ -171,10 +170,7 @@ pub(crate) const JDK: Upstream = http("JDK HttpServer", "default-jdk-headless", 
 
 pub(crate) const GO: Upstream = http("Go", "golang-go", |place| {
     let source = place.write("upstream.go", include_str!("programs/upstream.go"))?;
-    let program = place.directory.join("upstream");
-    let mut build = Command::new("go");
-    programs::run_quietly(build.args(["build", "-o"]).arg(&program).arg(source))?;
-    Ok(format!("{} {}", program.display(), place.endpoint))
+    Ok(format!("{} {}", go_program(&source, place.directory)?, place.endpoint))
 });
 
 /// PHP's own process manager, over TCP; a script that takes longer than a second is killed.

@@ -150,7 +150,9 @@ fn join(evidence: &Evidence, failure: &Failure, used: &mut [bool], verdict: &mut
 
 /// What is wrong with what was told of one failure at its two ends.
 fn wrong(evidence: &Evidence, failure: &Failure, told: &Incident, server: &[&Incident]) -> Option<String> {
-    let taken = evidence.taken.contains(&failure.id);
+    // Which of several attempts was taken, its path does not tell.
+    let attempts = evidence.connections.get(&failure.id).map_or(1, Vec::len);
+    let taken = evidence.taken.contains(&failure.id) && attempts == 1;
     let right = |cause: &str| failure.right.contains(&cause) || (taken && cause == TAKEN);
     if !right(&told.cause) {
         return Some(format!("not {}", told.cause));
