@@ -1,11 +1,11 @@
 //! The daemon: assembles sources, core and sinks, feeds them until it is told to stop, and lets what is under way come
 //! out.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use anyhow::{Context, Result};
 use aya_log::EbpfLogger;
-use log::{Log, info};
+use log::info;
 use tokio::{
     net::TcpListener,
     sync::{Mutex, mpsc},
@@ -17,12 +17,14 @@ use crate::{
     clock,
     config::DaemonOptions,
     http::{self, Service},
-    kernel::{Tracer, preflight},
+    kernel::Tracer,
     lines::WhenFull,
+    log::Log,
     pipeline::Pipeline,
+    privileges,
     query::Query,
     sinks::{
-        metrics::{HostMetrics, HostSources},
+        metrics::{HostMetrics, HostSources, OwnProcess},
         recording::Recorder,
     },
     sources::{recording::Header, ring::Ring},
@@ -48,6 +50,7 @@ pub(crate) async fn run(
     options: DaemonOptions,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
+    log: &Log,
 ) -> Result<()> {
     let address = listener.local_addr().context("cannot tell which port is open")?;
     let Tracer { programs, ring, counters, diagnostics, reasons, report, loaded, requests } =
@@ -57,8 +60,10 @@ pub(crate) async fn run(
     let header = Header::of_this_machine(kernel_release(), &facts);
     let recorder = options.sinks.record.as_ref();
     let recorder = recorder.map(|(path, limit)| Recorder::create(path, *limit, &header)).transpose()?;
-    // Before any other thread is started: capabilities belong to threads.
-    preflight::drop_privileges()?;
+    let process = OwnProcess::open();
+    // Threads inherit what is left: none was started before.
+    privileges::give_up(&options.privileges)?;
+    log.write().context("cannot start a thread")?;
     let (requests, marks) = requests.unzip();
     let (mut pipeline, exposition) = Pipeline::start(
         Engine::new(facts, options.engine),
@@ -69,10 +74,10 @@ pub(crate) async fn run(
     .context("cannot start a thread")?;
     (pipeline.marks, pipeline.recorder) = (marks, recorder);
     let (queries, asked) = mpsc::channel(MAX_QUERIES);
-    let sources = HostSources { counters, loaded, requests, queries: queries.clone() };
+    let sources = HostSources { counters, loaded, requests, process, queries: queries.clone() };
     let host = HostMetrics::new(&pipeline.metrics, exposition, sources, &report, kernel_release())?;
     let service = Service { metrics: Mutex::new(host), report, queries };
-    let server = tokio::spawn(http::serve(listener, Arc::new(service)));
+    http::start(listener.into_std()?, service)?;
     info!("tracing TCP resets, http://{address}/");
 
     let mut daemon =
@@ -81,7 +86,6 @@ pub(crate) async fn run(
     // Detach first: what is in the ring then is all there will be.
     drop(programs);
     daemon.finish();
-    server.abort();
     Ok(())
 }
 
@@ -90,7 +94,7 @@ struct Daemon {
     ring: Ring,
     pipeline: Pipeline,
     queries: mpsc::Receiver<Query>,
-    diagnostics: Option<EbpfLogger<&'static dyn Log>>,
+    diagnostics: Option<EbpfLogger<&'static dyn log::Log>>,
     /// When there was last something in the ring.
     found: KernelNs,
 }

@@ -12,6 +12,7 @@ mod kernel;
 pub mod lines;
 pub mod log;
 pub mod pipeline;
+pub mod privileges;
 mod query;
 mod server_labels;
 pub mod sinks;

@@ -8,8 +8,6 @@ use std::{
     time::Duration,
 };
 
-use crate::kernel::preflight;
-
 /// What to do with a line that finds the queue full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
@@ -28,27 +26,33 @@ pub struct LineWriter {
 }
 
 impl LineWriter {
-    /// Starts a thread of this name that writes to `out`; at most `limit` lines wait for it. It ends at the first
-    /// error.
-    pub fn start(
-        name: &str,
-        mut out: impl Write + Send + 'static,
-        limit: usize,
-        when_full: WhenFull,
-    ) -> io::Result<Self> {
-        let queue = Arc::new(Queue::default());
-        let lines = Arc::clone(&queue);
+    /// A queue for at most `limit` lines, which wait until [`Self::write`].
+    pub(crate) fn new(limit: usize, when_full: WhenFull) -> Self {
+        Self { queue: Arc::default(), limit, when_full }
+    }
+
+    /// Starts a thread of this name that writes to `out`. It ends at the first error.
+    pub(crate) fn write(&self, name: &str, mut out: impl Write + Send + 'static) -> io::Result<()> {
+        let lines = Arc::clone(&self.queue);
         thread::Builder::new().name(name.to_owned()).spawn(move || {
-            // Capabilities belong to threads, and this one needs none.
-            if let Err(error) = preflight::drop_privileges() {
-                log::warn!("{error:#}");
-            }
             // A reader who is gone ends the writing, nothing else.
             let _ = lines.write_to(&mut out);
             lines.lock().ended = true;
             lines.changed.notify_all();
         })?;
-        Ok(Self { queue, limit, when_full })
+        Ok(())
+    }
+
+    /// Both at once.
+    pub fn start(
+        name: &str,
+        out: impl Write + Send + 'static,
+        limit: usize,
+        when_full: WhenFull,
+    ) -> io::Result<Self> {
+        let lines = Self::new(limit, when_full);
+        lines.write(name, out)?;
+        Ok(lines)
     }
 
     /// Queues the line that `write` appends, without its end; [`Self::flush`] tells the writer. Returns whether there

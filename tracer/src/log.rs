@@ -2,6 +2,7 @@
 //! how many.
 
 use std::{
+    cell::Cell,
     fmt::Write as _,
     io::{self, Write},
     time::Duration,
@@ -22,19 +23,37 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 const OWN: &str = "tracer";
 
 /// Keeps the log going; dropped, it waits a moment for the last lines.
-pub struct Log(LineWriter);
+pub struct Log {
+    lines: LineWriter,
+    written: Cell<bool>,
+}
 
-/// Starts the writer and logs to it.
-pub fn start(level: LevelFilter) -> io::Result<Log> {
-    let lines = LineWriter::start("stderr", io::stderr(), QUEUE, WhenFull::Drop)?;
+/// Logs into a queue, which waits until [`Log::write`]: a daemon has no other thread while it has privileges.
+#[must_use]
+pub fn start(level: LevelFilter) -> Log {
+    let lines = LineWriter::new(QUEUE, WhenFull::Drop);
     logger(level, Pipe { lines: lines.clone(), announced: 0 }).init();
-    Ok(Log(lines))
+    Log { lines, written: Cell::new(false) }
+}
+
+impl Log {
+    /// Starts the thread that writes, unless it was started before.
+    pub fn write(&self) -> io::Result<()> {
+        if self.written.get() {
+            return Ok(());
+        }
+        self.lines.write("stderr", io::stderr())?;
+        self.written.set(true);
+        Ok(())
+    }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // Nobody may be reading any more.
-        let _ = self.0.finish(SHUTDOWN_TIMEOUT);
+        // Without a thread nothing can be waited for; nor may anybody be reading any more.
+        if self.write().is_ok() {
+            let _ = self.lines.finish(SHUTDOWN_TIMEOUT);
+        }
     }
 }
 

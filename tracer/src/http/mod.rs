@@ -8,4 +8,4 @@ mod routes;
 mod server;
 
 pub(crate) use routes::Service;
-pub(crate) use server::{bind, serve};
+pub(crate) use server::{bind, start};

@@ -1,13 +1,14 @@
 //! The port, and what a connection to it may cost.
 
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, net, net::SocketAddr, sync::Arc, thread, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use log::{debug, warn};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
+    runtime,
     task::AbortHandle,
     time::{sleep, timeout},
 };
@@ -43,8 +44,20 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-/// Serves until the task is dropped.
-pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>) {
+/// Serves on a thread of its own until the process ends.
+pub(crate) fn start(listener: net::TcpListener, service: Service) -> Result<()> {
+    let build = || runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = build().map_err(|error| explain(error, String::from("cannot start the runtime")))?;
+    let listener = {
+        let _entered = runtime.enter();
+        TcpListener::from_std(listener)?
+    };
+    let serve = move || runtime.block_on(serve(listener, Arc::new(service)));
+    thread::Builder::new().name(String::from("http")).spawn(serve).context("cannot start a thread")?;
+    Ok(())
+}
+
+async fn serve(listener: TcpListener, service: Arc<Service>) {
     let mut open = VecDeque::<AbortHandle>::with_capacity(MAX_CONNECTIONS);
     let mut told = false;
     loop {
