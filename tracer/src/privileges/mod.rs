@@ -4,6 +4,8 @@
 mod capabilities;
 mod files;
 mod system_calls;
+#[cfg(test)]
+mod tests;
 mod user;
 
 use anyhow::{Context as _, Result};

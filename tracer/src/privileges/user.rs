@@ -17,6 +17,9 @@ pub(super) fn become_user(user: &str, keep_capabilities: bool) -> Result<()> {
         return Ok(());
     }
     let (uid, gid) = resolve(user)?;
+    if uid.is_root() {
+        return Ok(());
+    }
     let change = || {
         prctl::set_keepcaps(keep_capabilities)?;
         setgroups(&[gid])?;

@@ -40,6 +40,7 @@ impl Recorder {
         let mut header = serde_json::to_vec(header)?;
         header.push(b'\n');
         recorder.write(&header).with_context(|| format!("cannot write the recording {}", path.display()))?;
+        recorder.flush();
         Ok(recorder)
     }
 
