@@ -1,24 +1,27 @@
 //! The daemon: assembles sources, core and sinks, lets them run until it is told to stop, and lets what is under way come
-//! out. The event loop has its own thread; here HTTP and signals are waited for.
+//! out. The event loop and HTTP have threads of their own; here the end is waited for.
 
-use std::sync::Arc;
+use std::net::TcpListener;
 
 use anyhow::{Context, Result};
+use aya::Ebpf;
 use log::info;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{runtime::Runtime, sync::mpsc};
 use tracer_core::{Engine, decode::KernelFacts};
 
 use crate::{
     clock,
     config::DaemonOptions,
-    event_loop::EventLoop,
-    http::{self, Scrapes, Service},
-    kernel::{Tracer, preflight},
+    event_loop::{EventLoop, Running},
+    http::{self, Scrapes, Server, Service},
+    kernel::Tracer,
     last_turn::LastTurn,
+    log::Log,
     pipeline::Pipeline,
+    privileges,
     sinks::{
-        metrics::{HostMetrics, HostSources},
-        recording::Recorder,
+        metrics::{HostMetrics, HostSources, OwnProcess},
+        recording::NewRecording,
     },
     sources::recording::Header,
     writer::WhenFull,
@@ -27,50 +30,68 @@ use crate::{
 /// Queries that may wait; one more is refused.
 const MAX_QUERIES: usize = 16;
 
-/// Traces this host, and serves what it finds on `listener`, until `shutdown` ends.
-pub(crate) async fn run(
-    options: DaemonOptions,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()>,
-) -> Result<()> {
-    let address = listener.local_addr().context("cannot tell which port is open")?;
-    let Tracer { programs, ring, counters, diagnostics, reasons, report, loaded, requests } =
-        Tracer::start(&options.load)?;
-    let started = clock::now();
-    let facts = KernelFacts { jiffy: clock::jiffy(), reasons, watched_since: started };
-    let header = Header::of_this_machine(kernel_release(), &facts);
-    let recorder = options.sinks.record.as_ref();
-    let recorder = recorder.map(|(path, limit)| Recorder::create(path, *limit, &header)).transpose()?;
-    // Before any other thread is started: capabilities belong to threads.
-    preflight::drop_privileges()?;
-    let (requests, marks) = requests.unzip();
-    let (mut pipeline, exposition) = Pipeline::start(
-        Engine::new(facts, options.engine),
-        &options.sinks,
-        WhenFull::Drop,
-        clock::wall_clock(),
-    )
-    .context("cannot start a thread")?;
-    (pipeline.marks, pipeline.recorder) = (marks, recorder);
-    let (queries, asked) = mpsc::channel(MAX_QUERIES);
-    let sources = HostSources { counters, loaded, requests, queries: queries.clone() };
-    let host = HostMetrics::new(&pipeline.metrics, exposition, sources, &report, kernel_release())?;
-    let last_turn = LastTurn::new(started);
-    let service = Service { scrapes: Scrapes::start(host), report, queries, last_turn: last_turn.clone() };
-    let mut events = EventLoop { ring, pipeline, queries: asked, diagnostics, last_turn }.start()?;
-    let server = tokio::spawn(http::serve(listener, Arc::new(service)));
-    info!("tracing TCP resets, http://{address}/");
-
-    tokio::select! {
-        ended = events.ended() => return ended,
-        () = shutdown => {}
-    }
-    // Detach first: what is in the ring then is all there will be.
-    drop(programs);
-    let ended = events.stop().await;
-    server.abort();
-    ended
+/// What runs.
+pub(crate) struct Daemon {
+    programs: Ebpf,
+    events: Running,
+    server: Server,
 }
+
+impl Daemon {
+    /// Traces this host, and serves what it finds on `listener`.
+    pub(crate) fn start(options: DaemonOptions, listener: TcpListener, log: &Log) -> Result<Self> {
+        let address = listener.local_addr().context("cannot tell which port is open")?;
+        let Tracer { programs, ring, counters, diagnostics, reasons, report, loaded, requests } =
+            Tracer::start(&options.load)?;
+        let started = clock::now();
+        let facts = KernelFacts { jiffy: clock::jiffy(), reasons, watched_since: started };
+        let header = Header::of_this_machine(kernel_release(), &facts);
+        let recording = options.sinks.record.as_ref();
+        let recording =
+            recording.map(|(path, limit)| NewRecording::create(path, *limit, &header)).transpose()?;
+        let process = OwnProcess::open();
+        // Threads inherit what is left: none was started before.
+        privileges::give_up(&options.privileges)?;
+        log.write().context(NO_THREAD)?;
+        let (requests, marks) = requests.unzip();
+        let (mut pipeline, exposition) = Pipeline::start(
+            Engine::new(facts, options.engine),
+            &options.sinks,
+            WhenFull::Drop,
+            clock::wall_clock(),
+        )
+        .context(NO_THREAD)?;
+        pipeline.marks = marks;
+        pipeline.recorder = recording.map(NewRecording::start).transpose().context(NO_THREAD)?;
+        let (queries, asked) = mpsc::channel(MAX_QUERIES);
+        let sources = HostSources { counters, loaded, requests, process, queries: queries.clone() };
+        let host = HostMetrics::new(&pipeline.metrics, exposition, sources, &report, kernel_release())?;
+        let last_turn = LastTurn::new(started);
+        let turning = last_turn.clone();
+        let events = EventLoop { ring, pipeline, queries: asked, diagnostics, last_turn: turning }.start()?;
+        let server =
+            http::start(listener, || Service { scrapes: Scrapes::start(host), report, queries, last_turn })?;
+        info!("tracing TCP resets, http://{address}/");
+        Ok(Self { programs, events, server })
+    }
+
+    /// Runs until `shutdown` ends, or the event loop fails.
+    pub(crate) fn run(mut self, runtime: &Runtime, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let ended = runtime.block_on(async {
+            tokio::select! {
+                ended = self.events.ended() => return ended,
+                () = shutdown => {}
+            }
+            // Detach first: what is in the ring then is all there will be.
+            drop(self.programs);
+            self.events.stop().await
+        });
+        self.server.stop();
+        ended
+    }
+}
+
+const NO_THREAD: &str = "cannot start a thread";
 
 fn kernel_release() -> String {
     nix::sys::utsname::uname()

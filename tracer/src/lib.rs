@@ -13,6 +13,7 @@ mod kernel;
 mod last_turn;
 pub mod log;
 pub mod pipeline;
+pub mod privileges;
 mod query;
 mod server_labels;
 pub mod sinks;

@@ -2,6 +2,7 @@
 //! how many.
 
 use std::{
+    cell::Cell,
     io::{self, Write},
     time::{Duration, Instant},
 };
@@ -21,21 +22,38 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(300);
 const OWN: &str = "tracer";
 
 /// Keeps the log going; dropped, it waits a moment for the last lines.
-pub struct Log(Writer);
+pub struct Log {
+    lines: Writer,
+    written: Cell<bool>,
+}
 
-/// Starts the writer and logs to it.
-pub fn start(level: LevelFilter) -> io::Result<Log> {
-    let lines =
-        Writer::start("stderr", io::stderr(), QUEUE, WhenFull::Drop, while_there_is_a_reader("stderr"))?;
+/// Logs into a queue, which waits until [`Log::write`]: a daemon has no other thread while it has privileges.
+#[must_use]
+pub fn start(level: LevelFilter) -> Log {
+    let lines = Writer::new(QUEUE, WhenFull::Drop);
     logger(level, Pipe { lines: lines.clone(), announced: 0 }).init();
-    Ok(Log(lines))
+    Log { lines, written: Cell::new(false) }
+}
+
+impl Log {
+    /// Starts the thread that writes, unless it was started before.
+    pub fn write(&self) -> io::Result<()> {
+        if self.written.get() {
+            return Ok(());
+        }
+        self.lines.spawn("stderr", io::stderr(), while_there_is_a_reader("stderr"))?;
+        self.written.set(true);
+        Ok(())
+    }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // Nobody may be reading any more.
-        self.0.close();
-        let _ = self.0.ended_by(Instant::now() + SHUTDOWN_TIMEOUT);
+        // Without a thread nothing can be waited for; nor may anybody be reading any more.
+        if self.write().is_ok() {
+            self.lines.close();
+            let _ = self.lines.ended_by(Instant::now() + SHUTDOWN_TIMEOUT);
+        }
     }
 }
 

@@ -11,8 +11,6 @@ use std::{
 
 use nix::libc::EBADF;
 
-use crate::kernel::preflight;
-
 /// How long after a write that failed it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -58,26 +56,37 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts a thread of this name that writes to `out`; at most `limit` entries wait for it. `failed` is told of every
-    /// write that fails.
-    pub fn start(
+    /// A queue of at most `limit` entries, which wait until [`Self::spawn`].
+    pub(crate) fn new(limit: usize, when_full: WhenFull) -> Self {
+        Self { queue: Arc::default(), limit, when_full }
+    }
+
+    /// Starts the thread of this name that writes to `out`. `failed` is told of every write that fails.
+    pub(crate) fn spawn(
+        &self,
         name: &str,
         mut out: impl Write + Send + 'static,
+        mut failed: impl FnMut(&io::Error) -> AfterError + Send + 'static,
+    ) -> io::Result<()> {
+        let queue = Arc::clone(&self.queue);
+        thread::Builder::new().name(name.to_owned()).spawn(move || {
+            queue.write_to(&mut out, &mut failed);
+            queue.end();
+        })?;
+        Ok(())
+    }
+
+    /// Both at once.
+    pub fn start(
+        name: &str,
+        out: impl Write + Send + 'static,
         limit: usize,
         when_full: WhenFull,
-        mut failed: impl FnMut(&io::Error) -> AfterError + Send + 'static,
+        failed: impl FnMut(&io::Error) -> AfterError + Send + 'static,
     ) -> io::Result<Self> {
-        let queue = Arc::new(Queue::default());
-        let entries = Arc::clone(&queue);
-        thread::Builder::new().name(name.to_owned()).spawn(move || {
-            // Capabilities belong to threads, and this one needs none.
-            if let Err(error) = preflight::drop_privileges() {
-                log::warn!("{error:#}");
-            }
-            entries.write_to(&mut out, &mut failed);
-            entries.end();
-        })?;
-        Ok(Self { queue, limit, when_full })
+        let writer = Self::new(limit, when_full);
+        writer.spawn(name, out, failed)?;
+        Ok(writer)
     }
 
     /// Queues the bytes that `write` appends as one entry; [`Self::flush`] tells the writer. Returns whether there was

@@ -10,4 +10,4 @@ mod server;
 
 pub(crate) use routes::Service;
 pub(crate) use scrapes::Scrapes;
-pub(crate) use server::{bind, serve};
+pub(crate) use server::{Server, bind, start};

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
+    net::{self, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use log::{debug, warn};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
+    runtime::{self, Runtime},
     task::{AbortHandle, yield_now},
     time::{sleep, timeout},
 };
@@ -29,6 +30,12 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a request's head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Threads: while one renders the metrics, the other accepts and answers.
+const THREADS: usize = 2;
+
+/// How long answers under way get at the end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// Connections open at once; one more takes the place of another, so that idle ones never keep a scrape out.
 pub(super) const MAX_CONNECTIONS: usize = 64;
 
@@ -39,20 +46,44 @@ const BACKLOG: u32 = 1024;
 const MAX_BUFFER: usize = 16 * 1024;
 
 /// Opens the port, before anything else is started.
-pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr) -> Result<net::TcpListener> {
     let open = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        socket.listen(BACKLOG)
+        socket.listen(BACKLOG)?.into_std()
     };
     open().map_err(|error| {
         explain(error, format!("cannot listen on {address}: choose another --port or --listen-address"))
     })
 }
 
-/// Serves until the task is dropped.
-pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>) {
+/// Starts the threads that serve, and on them `service`.
+pub(crate) fn start(listener: net::TcpListener, service: impl FnOnce() -> Service) -> Result<Server> {
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .map_err(|error| explain(error, String::from("cannot start the threads that serve HTTP")))?;
+    let inside = runtime.enter();
+    let listener = TcpListener::from_std(listener)?;
+    runtime.spawn(serve(listener, Arc::new(service())));
+    drop(inside);
+    Ok(Server(runtime))
+}
+
+/// The threads that serve.
+pub(crate) struct Server(Runtime);
+
+impl Server {
+    /// Closes the port and what is open. An answer that takes longer is left to the end of the process.
+    pub(crate) fn stop(self) {
+        self.0.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    }
+}
+
+async fn serve(listener: TcpListener, service: Arc<Service>) {
     let mut open = Open::default();
     let mut told = false;
     loop {

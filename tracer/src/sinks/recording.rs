@@ -2,8 +2,8 @@
 //! the events: records that find the queue full are dropped and counted.
 
 use std::{
-    fs::OpenOptions,
-    io::{ErrorKind, Write as _},
+    fs::{File, OpenOptions},
+    io::{self, ErrorKind, Write as _},
     os::unix::fs::OpenOptionsExt,
     path::Path,
     time::Instant,
@@ -19,19 +19,15 @@ use crate::{
 /// Records that may wait for the disk: 4 MiB.
 const QUEUE: usize = 16_384;
 
-/// Writes a recording. Its limit or the first error ends it, said once: a full disk must not end the tracing. What
-/// comes after that is counted.
-pub struct Recorder {
-    records: Writer,
-    /// Bytes that may still be queued; `None` once a record was too many.
-    left: Option<u64>,
-    /// Records that came after its end.
-    late: u64,
+/// A recording that has its header: to make the file takes rights that a daemon gives up before it starts a thread.
+pub struct NewRecording {
+    file: File,
+    /// Bytes that may still be written.
+    left: u64,
 }
 
-impl Recorder {
-    /// Creates the file, for its owner only and of `limit` bytes at most, and starts the thread that writes it. A file
-    /// that is there stays as it is.
+impl NewRecording {
+    /// Creates the file, for its owner only and of `limit` bytes at most. A file that is there stays as it is.
     pub fn create(path: &Path, limit: u64, header: &Header) -> Result<Self> {
         // Neither follows a link: a new file is one that had no name of any kind.
         let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
@@ -46,16 +42,34 @@ impl Recorder {
         };
         let mut header = serde_json::to_vec(header)?;
         header.push(b'\n');
-        let left = limit.checked_sub(header.len() as u64);
-        left.with_context(|| format!("--record-limit {limit} has no room for the recording's first line"))?;
+        let left = limit
+            .checked_sub(header.len() as u64)
+            .with_context(|| format!("--record-limit {limit} has no room for the recording's first line"))?;
         file.write_all(&header).with_context(|| format!("cannot write the recording {}", path.display()))?;
-        let records = Writer::start("recording", file, QUEUE, WhenFull::Drop, |error| {
-            log::error!("{THE_END}: {error}");
-            AfterError::End
-        });
-        Ok(Self { records: records.context("cannot start a thread")?, left, late: 0 })
+        Ok(Self { file, left })
     }
 
+    /// Starts the thread that writes the records.
+    pub fn start(self) -> io::Result<Recorder> {
+        let records = Writer::start("recording", self.file, QUEUE, WhenFull::Drop, |error| {
+            log::error!("{THE_END}: {error}");
+            AfterError::End
+        })?;
+        Ok(Recorder { records, left: Some(self.left), late: 0 })
+    }
+}
+
+/// Writes a recording. Its limit or the first error ends it, said once: a full disk must not end the tracing. What
+/// comes after that is counted.
+pub struct Recorder {
+    records: Writer,
+    /// Bytes that may still be queued; `None` once a record was too many.
+    left: Option<u64>,
+    /// Records that came after its end.
+    late: u64,
+}
+
+impl Recorder {
     /// Queues a record as it came from the ring; [`Self::flush`] tells the writer.
     pub fn record(&mut self, bytes: &[u8]) {
         let Some(left) = self.left else {
@@ -144,12 +158,12 @@ mod tests {
         symlink(path("file"), path("link")).unwrap();
         symlink(path("nowhere"), path("dangling")).unwrap();
         for name in ["file", "link", "dangling"] {
-            let refused = Recorder::create(&path(name), 1 << 20, &header()).err().unwrap().to_string();
+            let refused = NewRecording::create(&path(name), 1 << 20, &header()).err().unwrap().to_string();
             assert!(refused.contains("is there already"), "{name}: {refused}");
         }
         assert_eq!(fs::read_to_string(path("file")).unwrap(), "kept");
         assert!(!path("nowhere").exists());
-        Recorder::create(&path("new"), 1 << 20, &header()).unwrap();
+        NewRecording::create(&path("new"), 1 << 20, &header()).unwrap();
         assert_eq!(fs::metadata(path("new")).unwrap().permissions().mode() & 0o777, 0o600);
         fs::remove_dir_all(directory).unwrap();
     }
@@ -163,7 +177,8 @@ mod tests {
             [(0_u64, 3, 0), (99, 3, 0), (100, 1, 1), (100, 3, 1), (350, 3, 3), (350, 9, 3)]
         {
             let path = directory.join(format!("{limit}-{records}"));
-            let mut recorder = Recorder::create(&path, header_bytes + limit, &header()).unwrap();
+            let mut recorder =
+                NewRecording::create(&path, header_bytes + limit, &header()).unwrap().start().unwrap();
             for _ in 0..records {
                 recorder.record(&[7; 100]);
                 recorder.flush();
@@ -172,7 +187,7 @@ mod tests {
             assert_eq!(recorder.lost(), records - written, "{records} records, {limit} bytes");
             assert_eq!(fs::metadata(&path).unwrap().len(), header_bytes + 100 * written);
         }
-        assert!(Recorder::create(&directory.join("none"), 10, &header()).is_err());
+        assert!(NewRecording::create(&directory.join("none"), 10, &header()).is_err());
         fs::remove_dir_all(directory).unwrap();
     }
 }
