@@ -117,7 +117,8 @@ fn restricted() -> Vec<Restricted> {
         with(libc::SYS_clone, 0, bits(libc::CLONE_THREAD)),
         one_of(libc::SYS_prctl, 0, &[bits(libc::PR_SET_NAME)]),
         one_of(libc::SYS_ioctl, 1, &[PERF_EVENT_IOC_DISABLE]),
-        one_of(libc::SYS_fcntl, 1, &[bits(libc::F_DUPFD_CLOEXEC)]),
+        // How a runtime shares the pipe of signals, and how a folder is read.
+        one_of(libc::SYS_fcntl, 1, &[bits(libc::F_DUPFD_CLOEXEC), bits(libc::F_GETFL)]),
         // Its own end, when memory runs out.
         one_of(libc::SYS_tgkill, 0, &[u64::from(process::id())]),
     ]
