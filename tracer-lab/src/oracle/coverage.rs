@@ -31,8 +31,10 @@ impl Coverage {
             _ if self.request_lines.is_none() => false,
             // Its socket is gone.
             (_, "client", Some("time_wait" | "no_socket" | "listener")) => false,
-            // What a client's application handed over, or what its kernel may have to send again.
-            (_, "client", _) => self.request_lines == Some(true) || !acknowledged,
+            // What a client's application handed over; else what its kernel had still to send again when a RST came,
+            // of which a request in pieces need not be the first.
+            (_, "client", _) if self.request_lines == Some(true) => true,
+            (_, "client", _) => !acknowledged && line.ended_by == "rst" && line.cause != "early_close",
             // What the RST answers begins with the request.
             (Some("sent"), "server", Some("orphan_data" | "time_wait" | "no_socket")) => {
                 line.cause == "keepalive_race"
