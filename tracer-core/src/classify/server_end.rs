@@ -174,6 +174,7 @@ fn closed_unread(incident: &Incident, socket: &SocketSnapshot, context: Context<
         _ if nothing_read && traffic.sent == 0 => first_unread(incident, traffic, context),
         _ if traffic.sent == 0 => Cause::AwaitingResponse,
         _ if closed_on_last_word(traffic) => Cause::Unknown,
+        _ if closed_behind_answer(incident, traffic) => Cause::EarlyClose,
         _ if never_begun(traffic) => new_request_unread(incident, traffic, context),
         // Read in part, with nothing said to it.
         LastPayload::Remote if read_in_part(traffic) => Cause::AwaitingResponse,
@@ -182,6 +183,14 @@ fn closed_unread(incident: &Incident, socket: &SocketSnapshot, context: Context<
         LastPayload::Remote | LastPayload::Local => Cause::EarlyClose,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
+}
+
+/// Whether the server answered and closed one way within a moment, before the client had sent all of that request:
+/// whether it read some more of it does not matter.
+fn closed_behind_answer(incident: &Incident, traffic: &Traffic) -> bool {
+    incident.fin_by(Side::Local).is_some()
+        && continues(traffic)
+        && incident.at.since(traffic.last_sent) < IDLE
 }
 
 /// The first request of a connection lay unread: of one that a pool had kept, or of one whose server never came to it.

@@ -95,6 +95,8 @@ fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Find
         (false, size) if traffic.sent > 0 && size.is_none_or(|size| size <= LONGEST_LAST_WORD) => {
             Finding::Unclear
         }
+        // More of a request that was answered already, by a client that has its answer.
+        (false, _) if traffic.sent > 0 && server_end::continues(traffic) => Finding::Unclear,
         _ if !answers(traffic.sent, context) => Finding::Unclear,
         _ if is_stream(traffic.segments_received, traffic.segments_sent) => Finding::Unclear,
         (true, _) => Finding::Incident(Cause::ClientAbort),

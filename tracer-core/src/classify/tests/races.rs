@@ -232,6 +232,24 @@ fn a_long_request_right_behind_a_response_and_a_fin_is_a_new_one() {
 }
 
 #[test]
+fn a_server_that_closed_one_way_right_behind_its_answer_closed_early_whatever_it_read_then() {
+    let rest = change(in_state(TcpState::FinWait2, unread()), |s| {
+        s.traffic.last_sent = ms(2_996);
+        s.traffic.received_since_ack = Some(6_000);
+        (s.traffic.segments_received, s.traffic.segments_sent) = (7, 1);
+    });
+    let fin = Some(FirstFin::new(ms(2_999), Side::Local, &rest));
+    let close = |at, fin| Incident { at: ms(at), fin, ..closed("TCP_ABORT_ON_CLOSE", rest.clone()) };
+    for (what, incident, expected) in [
+        ("at once", close(3_010, fin), Cause::EarlyClose),
+        ("later", close(3_060, fin), Cause::AwaitingResponse),
+        ("without a FIN before", close(3_010, None), Cause::AwaitingResponse),
+    ] {
+        assert_eq!(classified(&incident).cause, expected, "{what}");
+    }
+}
+
+#[test]
 fn a_client_still_sending_when_the_answer_came_was_closed_on_early() {
     let uploading = change(client(), |s| {
         s.traffic.last_payload = LastPayload::Remote;

@@ -34,3 +34,27 @@ fn a_first_upload_that_is_cut_was_a_request_where_its_server_is_known_to_answer(
         assert_eq!(cut(segments, milliseconds, answers), cause, "{what}");
     }
 }
+
+#[test]
+fn a_client_that_closes_right_behind_an_answer_gave_nothing_up() {
+    // The server had answered each request; then the last one came 4 ms behind its answer, and the client's FIN with it.
+    let closed_by_client = |segments_received: u32, after_answer: u64| {
+        let socket = change(in_state(TcpState::LastAck, server()), |s| {
+            (s.traffic.segments_sent, s.traffic.segments_received) = (2, segments_received);
+            (s.traffic.last_sent, s.traffic.last_received) = (ms(1_000), ms(1_000 + after_answer));
+            s.traffic.last_payload = LastPayload::Remote;
+            (s.traffic.received, s.traffic.received_since_ack) = (9_000, Some(3_000));
+            s.peer_fin = true;
+        });
+        let at = ms(1_000 + after_answer);
+        let fin = Some(FirstFin::new(at, Side::Remote, &socket));
+        let ended = Incident { at, fin, ..incident(Ending::Fin { by: Side::Local, socket }) };
+        let context =
+            Context { facts: &facts(), policy: RacePolicy::default(), knowledge: Knowledge::default() };
+        classify(&ended, None, None, context).map(|verdict| verdict.cause)
+    };
+    let left = Some(Cause::AwaitingResponse);
+    for (segments, after_answer, cause) in [(5, 4, None), (5, 400, left), (3, 4, left)] {
+        assert_eq!(closed_by_client(segments, after_answer), cause, "{segments} segments, {after_answer} ms");
+    }
+}

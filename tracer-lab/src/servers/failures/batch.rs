@@ -19,6 +19,7 @@ use crate::servers::client::{Clients, join};
 use crate::servers::failures::front::{Front, Proxy, Walked};
 use crate::servers::failures::incident::Tracer;
 use crate::servers::failures::kind::{Break, Kind, Pause};
+use crate::servers::failures::remedy::Remedy;
 use crate::servers::failures::table::Row;
 use crate::servers::failures::upstream::{BACKLOG, KEEPS, Place, Speaks, Upstream};
 use crate::servers::failures::verdict::{Evidence, judge};
@@ -81,6 +82,13 @@ struct Running {
     proxy: Option<Proxy>,
 }
 
+impl Pair {
+    /// Whether it fails for idle timeouts, and whoever asks can follow what is advised.
+    fn is_remedied(&self) -> bool {
+        matches!(self.kind.pause, Pause::AroundTimeout) && self.front.has_idle_timeout()
+    }
+}
+
 impl Where {
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -110,18 +118,35 @@ impl Batch {
     pub(crate) fn run(&self, tracer: &Tracer) -> Result<Vec<Row>> {
         let [first, others @ ..] = self.pairs.as_slice() else { return Ok(Vec::new()) };
         step(&format!("{first} and {} more", others.len()));
-        run(tracer, &self.pairs, self.size, self.breaks())
+        let pairs: Vec<_> = self.pairs.iter().map(|pair| (*pair, None)).collect();
+        let mut rows = run(tracer, &pairs, self.size, self.breaks())?;
+        // Once more, with what was advised.
+        let remedied: Vec<_> = self
+            .pairs
+            .iter()
+            .zip(&rows)
+            .enumerate()
+            .filter(|(_, (pair, _))| pair.is_remedied())
+            .filter_map(|(index, (pair, row))| Some((index, (*pair, Some(row.remedy.clone()?)))))
+            .collect();
+        let (indices, pairs): (Vec<_>, Vec<_>) = remedied.into_iter().unzip();
+        if !pairs.is_empty() {
+            for (index, row) in indices.into_iter().zip(run(tracer, &pairs, self.size, self.breaks())?) {
+                rows[index].add_remedied(row);
+            }
+        }
+        Ok(rows)
     }
 }
 
-fn run(tracer: &Tracer, pairs: &[Pair], size: Size, breaks: Break) -> Result<Vec<Row>> {
+fn run(tracer: &Tracer, pairs: &[(Pair, Option<Remedy>)], size: Size, breaks: Break) -> Result<Vec<Row>> {
     let (net, directory) = (network(breaks)?, TempDir::new()?);
     let running = pairs
         .iter()
         .enumerate()
-        .map(|(number, pair)| {
+        .map(|(number, (pair, remedy))| {
             let directory = directory.path().join(number.to_string());
-            Running::start(&net, *pair, size, &directory)
+            Running::start(&net, *pair, remedy.clone(), size, &directory)
                 .with_context(|| format!("{} behind {}", pair.server.name(), pair.front))
         })
         .collect::<Result<Vec<_>>>()?;
@@ -175,7 +200,13 @@ fn network(breaks: Break) -> Result<Network> {
 }
 
 impl Running {
-    fn start(net: &Network, pair: Pair, size: Size, directory: &Path) -> Result<Self> {
+    fn start(
+        net: &Network,
+        pair: Pair,
+        remedy: Option<Remedy>,
+        size: Size,
+        directory: &Path,
+    ) -> Result<Self> {
         static REQUESTS: AtomicU64 = AtomicU64::new(1);
         let port = port();
         let endpoint = match pair.server {
@@ -208,6 +239,7 @@ impl Running {
             stagger: Plan::STAGGER,
             renews: false,
             first: REQUESTS.fetch_add(u64::from(size.walkers * rounds), Ordering::Relaxed),
+            remedy,
         };
         let proxy = {
             let directory = directory.join("front");

@@ -62,6 +62,11 @@ impl Library {
         }
     }
 
+    /// Whether our program sets what is advised: requests has no such option.
+    pub(crate) fn has_idle_timeout(self) -> bool {
+        matches!(self, Self::Agent | Self::Fetch | Self::Go)
+    }
+
     /// The command line, with the program in `directory`.
     fn words(self, directory: &Path) -> Result<Vec<String>> {
         let (interpreter, name, text) = match self {

@@ -49,6 +49,14 @@ pub(crate) struct Walked {
 }
 
 impl Front {
+    /// Whether it has a line, or an option, for how long it keeps idle connections.
+    pub(crate) fn has_idle_timeout(self) -> bool {
+        match self {
+            Self::Nginx | Self::HAProxy | Self::Raw => true,
+            Self::Client(library) => library.has_idle_timeout(),
+        }
+    }
+
     /// Starts it on `host` if it is a proxy, with a pool of its own for each walker.
     pub(crate) fn start(
         self,
@@ -157,12 +165,12 @@ impl fmt::Display for Front {
 
 fn through_nginx(endpoint: SocketAddr, speaks: Speaks, plan: &Plan, scripts: &Path) -> String {
     let mut text = String::new();
+    let keeps =
+        plan.remedy.as_ref().and_then(|remedy| remedy.line("nginx")).unwrap_or("keepalive_timeout 60s;");
     for walker in 0..plan.walkers {
         let server = plan.server;
-        let _ = writeln!(
-            text,
-            "upstream u{walker} {{ server {server} max_fails=0; keepalive 1; keepalive_timeout 60s; }}"
-        );
+        let _ =
+            writeln!(text, "upstream u{walker} {{ server {server} max_fails=0; keepalive 1;\n{keeps}\n}}");
     }
     let patience = plan.patience;
     let _ = writeln!(
@@ -214,8 +222,10 @@ frontend lab
     use_backend %[path,field(2,/)]
 "
     );
+    let keeps =
+        plan.remedy.as_ref().and_then(|remedy| remedy.line("HAProxy")).unwrap_or("pool-purge-delay 60s");
     for walker in 0..plan.walkers {
-        let _ = writeln!(text, "backend w{walker}\n    server s {} pool-purge-delay 60s", plan.server);
+        let _ = writeln!(text, "backend w{walker}\n    server s {} {keeps}", plan.server);
     }
     text
 }

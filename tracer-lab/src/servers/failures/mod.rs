@@ -11,6 +11,7 @@ mod incident;
 mod kind;
 mod loss;
 mod pairs;
+mod remedy;
 mod table;
 mod upstream;
 mod verdict;

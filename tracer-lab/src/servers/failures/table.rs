@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::servers::failures::batch::Pair;
 use crate::servers::failures::front::Walked;
 use crate::servers::failures::kind::{Kind, LATE, Pause};
+use crate::servers::failures::remedy::Remedy;
 use crate::servers::failures::verdict::Verdict;
 use crate::servers::failures::walk::Plan;
 
@@ -25,6 +26,10 @@ pub(crate) struct Row {
     verdict: Verdict,
     advice: Vec<String>,
     bad_advice: Vec<String>,
+    /// What its clients are told to change.
+    pub(crate) remedy: Option<Remedy>,
+    /// Requests that were lost once the advice was followed.
+    still: Option<usize>,
 }
 
 /// What came of all.
@@ -50,7 +55,17 @@ impl Row {
             verdict,
             advice: given.iter().map(short).collect(),
             bad_advice: given.iter().filter(is_bad).map(ToString::to_string).collect(),
+            remedy: Remedy::find(advice, plan.server),
+            still: None,
         }
+    }
+
+    /// With what came of the same pair once the advice was followed.
+    pub(crate) fn add_remedied(&mut self, remedied: Self) {
+        self.still = Some(remedied.verdict.failed);
+        self.verdict.wrong.extend(remedied.verdict.wrong);
+        self.verdict.missing.extend(remedied.verdict.missing);
+        self.verdict.extra.extend(remedied.verdict.extra);
     }
 
     fn faults(&self) -> [(&'static str, &[String]); 4] {
@@ -89,6 +104,8 @@ impl Table {
             [wrong, missing, extra, advice] == [0; 4],
             "{wrong} failures are told wrongly, {missing} are missing, {extra} are no failures, {advice} advice is wrong"
         );
+        let still = self.sum(|row| row.still.unwrap_or(0));
+        ensure!(still == 0, "{still} requests failed although the advice was followed");
         ensure!(self.broken.is_empty(), "not all could be tried: {}", self.broken.join("; "));
         ensure!(self.sum(|row| row.verdict.failed) > 0, "nothing failed: nothing is shown");
         Ok(())
@@ -103,7 +120,7 @@ impl fmt::Display for Table {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             out,
-            "{:<26} {:<30} {:>13} {:>8} {:>6} {:>6} {:>6} {:>5} {:>7} {:>5}  causes and advice",
+            "{:<26} {:<30} {:>13} {:>8} {:>6} {:>6} {:>6} {:>5} {:>7} {:>5} {:>7}  causes and advice",
             "what fails",
             "who asks whom",
             "rests",
@@ -113,13 +130,14 @@ impl fmt::Display for Table {
             "joined",
             "wrong",
             "missing",
-            "extra"
+            "extra",
+            "advised"
         )?;
         for row in &self.rows {
             let Verdict { failed, joined, wrong, missing, extra, causes } = &row.verdict;
             write!(
                 out,
-                "{:<26} {:<30} {:>13} {:>8} {:>6} {failed:>6} {joined:>6} {:>5} {:>7} {:>5}",
+                "{:<26} {:<30} {:>13} {:>8} {:>6} {failed:>6} {joined:>6} {:>5} {:>7} {:>5} {:>7}",
                 row.kind,
                 row.pair,
                 format!("{:.3}..{:.3}", row.rests[0], row.rests[1]),
@@ -127,7 +145,8 @@ impl fmt::Display for Table {
                 row.lines,
                 wrong.len(),
                 missing.len(),
-                extra.len()
+                extra.len(),
+                row.still.map_or_else(|| "-".to_owned(), |still| still.to_string())
             )?;
             let causes = causes.iter().map(|(cause, count)| format!("{cause}: {count}"));
             let told: Vec<_> = causes.chain(row.advice.iter().cloned()).collect();

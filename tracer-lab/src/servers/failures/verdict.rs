@@ -14,6 +14,9 @@ const TOGETHER: Duration = Duration::from_millis(1_500);
 /// What it is when a proxy took a request and closes without an answer, or with one that a reset destroys because the
 /// request was not all there.
 const DROPPED: &[&str] = &["awaiting_response", "early_close"];
+/// What the rest of a refused upload may be called that meets the close behind the answer: where it came at once, it may
+/// have been another request.
+const REST: &[&str] = &["early_close", "unknown"];
 /// What a race may be called where the server's application took the request all the same.
 const TAKEN: &str = "awaiting_response";
 
@@ -69,7 +72,7 @@ pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     }
     let refused = refused(evidence);
     for (incident, _) in evidence.incidents.iter().zip(&used).filter(|(_, used)| !**used) {
-        let is_refusal = incident.cause == "early_close" && refused.contains(&incident.ends()[0]);
+        let is_refusal = REST.contains(&incident.cause.as_str()) && refused.contains(&incident.ends()[0]);
         if incident.is_failure() && !is_refusal {
             verdict.extra.push(incident.line.clone());
         }

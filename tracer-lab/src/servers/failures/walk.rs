@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::servers::failures::remedy::Remedy;
 use crate::testbed::wait::let_pass;
 use crate::traffic::session::{Head, Session};
 
@@ -40,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) renews: bool,
     /// The number of the first request; those of a walker follow each other.
     pub(crate) first: u64,
+    /// What was advised, where it is followed.
+    pub(crate) remedy: Option<Remedy>,
 }
 
 /// How a request ended.
@@ -89,7 +92,13 @@ fn walk_alone(plan: &Plan, walker: u32, answers: &Mutex<Vec<Answer>>) {
         let got = ask(&mut session, plan, &path, action, &mut answer);
         (answer.at, answer.got) = (Instant::now(), got.map_err(|error| error.to_string()));
         answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
-        let_pass(Duration::from_secs_f64((plan.from + fastrand::f64() * (plan.to - plan.from)) / 1e3));
+        let rest = Duration::from_secs_f64((plan.from + fastrand::f64() * (plan.to - plan.from)) / 1e3);
+        let allowed = plan.remedy.as_ref().map_or(rest, |remedy| Duration::from_millis(remedy.closes));
+        let_pass(rest.min(allowed));
+        if allowed < rest {
+            session = None;
+            let_pass(rest.saturating_sub(allowed));
+        }
     }
 }
 
@@ -119,7 +128,10 @@ fn ask(
     };
     answer.begun = true;
     session.rest(&head)?;
-    if head.keeps() {
+    // An error to an upload comes before its end, and a proxy closes behind it, whatever it says. As clients do that
+    // look before they ask, this one opens another connection.
+    let refused = action.starts_with("upload") && head.status >= 400;
+    if head.keeps() && !refused {
         *kept = Some(session);
     }
     Ok(head.status)

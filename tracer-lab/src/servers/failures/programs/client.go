@@ -22,6 +22,7 @@ type Plan struct {
 	Actions           []string
 	Patience, Stagger int
 	First             int
+	Remedy            *struct{ Closes float64 }
 }
 
 type Loss struct {
@@ -38,7 +39,11 @@ func walk(plan Plan, walker int, losses *json.Encoder, printing *sync.Mutex) {
 	time.Sleep(milliseconds(float64(walker * plan.Stagger)))
 	patience := milliseconds(float64(plan.Patience))
 	dialer := net.Dialer{Timeout: patience}
-	transport := http.Transport{MaxConnsPerHost: 1, IdleConnTimeout: time.Minute, DialContext: dialer.DialContext}
+	keeps := time.Minute
+	if plan.Remedy != nil {
+		keeps = milliseconds(plan.Remedy.Closes)
+	}
+	transport := http.Transport{MaxConnsPerHost: 1, IdleConnTimeout: keeps, DialContext: dialer.DialContext}
 	client := http.Client{Transport: &transport, Timeout: patience}
 	for round := 0; round < plan.Rounds; round++ {
 		id := plan.First + walker*plan.Rounds + round

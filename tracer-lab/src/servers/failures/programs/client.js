@@ -52,10 +52,12 @@ async function withFetch(dispatcher, path) {
 
 async function walk(walker) {
   await pause(walker * plan.stagger);
-  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  const { closes } = plan.remedy ?? {};
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1, timeout: closes });
   // The server's own hint would keep the agent from trying what is tried here.
-  agent.keepSocketAlive = () => true;
-  const pools = library === 'fetch' && new (Pools())({ keepAliveTimeout: 60_000, connections: 1, connect: { timeout: plan.patience } });
+  agent.keepSocketAlive = (socket) => socket.setTimeout(closes ?? 0);
+  const keeps = { keepAliveTimeout: closes ?? 60_000, keepAliveMaxTimeout: closes ?? 600_000 };
+  const pools = library === 'fetch' && new (Pools())({ ...keeps, connections: 1, connect: { timeout: plan.patience } });
   for (let round = 0; round < plan.rounds; round++) {
     const id = plan.first + walker * plan.rounds + round;
     const action = plan.actions[round % plan.actions.length];
