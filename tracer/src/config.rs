@@ -88,6 +88,14 @@ pub struct Config {
     #[arg(long, env = "TRACER_RECORD_LIMIT", default_value_t = 1 << 30, value_name = "BYTES")]
     pub record_limit: u64,
 
+    /// User to become once the probes are attached, by name or number, where started as root
+    #[arg(long, env = "TRACER_USER", default_value = "nobody", value_name = "USER")]
+    pub user: String,
+
+    /// Go on, with a warning, where a privilege cannot be given up
+    #[arg(long, env = "TRACER_KEEP_PRIVILEGES")]
+    pub keep_privileges: bool,
+
     /// Diagnostics on stderr
     #[arg(long, env = "TRACER_LOG_LEVEL", default_value = "info", value_name = "LEVEL", ignore_case = true,
           value_parser = PossibleValuesParser::new(LEVELS).try_map(|level| level.parse::<LevelFilter>()))]

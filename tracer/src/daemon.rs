@@ -1,151 +1,97 @@
-//! The daemon: assembles sources, core and sinks, feeds them until it is told to stop, and lets what is under way come
-//! out.
+//! The daemon: assembles sources, core and sinks, lets them run until it is told to stop, and lets what is under way come
+//! out. The event loop and HTTP have threads of their own; here the end is waited for.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::net::TcpListener;
 
 use anyhow::{Context, Result};
-use aya_log::EbpfLogger;
-use log::{Log, info};
-use tokio::{
-    net::TcpListener,
-    sync::{Mutex, mpsc},
-    time::sleep,
-};
-use tracer_core::{Engine, decode::KernelFacts, model::KernelNs};
+use aya::Ebpf;
+use log::info;
+use tokio::{runtime::Runtime, sync::mpsc};
+use tracer_core::{Engine, decode::KernelFacts};
 
 use crate::{
     clock,
     config::DaemonOptions,
-    http::{self, Service},
-    kernel::{Tracer, preflight},
-    lines::WhenFull,
+    event_loop::{EventLoop, Running},
+    http::{self, Scrapes, Server, Service},
+    kernel::Tracer,
+    last_turn::LastTurn,
+    log::Log,
     pipeline::Pipeline,
-    query::Query,
+    privileges,
     sinks::{
-        metrics::{HostMetrics, HostSources},
-        recording::Recorder,
+        metrics::{HostMetrics, HostSources, OwnProcess},
+        recording::NewRecording,
     },
-    sources::{recording::Header, ring::Ring},
+    sources::recording::Header,
+    writer::WhenFull,
 };
-
-/// Records taken from the ring before what came of them is shown.
-const BATCH: usize = 1024;
-
-/// Batches taken before queries and signals get their turn, in a storm that never lets up.
-const MAX_BATCHES: usize = 64;
-
-/// Records that can wait are read at least this often.
-const TICK: Duration = Duration::from_secs(1);
-
-/// After something was found the ring is looked at again this soon: meanwhile the kernel side wakes nobody.
-const FOLLOW_UP: Duration = Duration::from_millis(100);
 
 /// Queries that may wait; one more is refused.
 const MAX_QUERIES: usize = 16;
 
-/// Traces this host, and serves what it finds on `listener`, until `shutdown` ends.
-pub(crate) async fn run(
-    options: DaemonOptions,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()>,
-) -> Result<()> {
-    let address = listener.local_addr().context("cannot tell which port is open")?;
-    let Tracer { programs, ring, counters, diagnostics, reasons, report, loaded, requests } =
-        Tracer::start(&options.load)?;
-    let started = clock::now();
-    let facts = KernelFacts { jiffy: clock::jiffy(), reasons, watched_since: started };
-    let header = Header::of_this_machine(kernel_release(), &facts);
-    let recorder = options.sinks.record.as_ref();
-    let recorder = recorder.map(|(path, limit)| Recorder::create(path, *limit, &header)).transpose()?;
-    // Before any other thread is started: capabilities belong to threads.
-    preflight::drop_privileges()?;
-    let (requests, marks) = requests.unzip();
-    let (mut pipeline, exposition) = Pipeline::start(
-        Engine::new(facts, options.engine),
-        &options.sinks,
-        WhenFull::Drop,
-        clock::wall_clock(),
-    )
-    .context("cannot start a thread")?;
-    (pipeline.marks, pipeline.recorder) = (marks, recorder);
-    let (queries, asked) = mpsc::channel(MAX_QUERIES);
-    let sources = HostSources { counters, loaded, requests, queries: queries.clone() };
-    let host = HostMetrics::new(&pipeline.metrics, exposition, sources, &report, kernel_release())?;
-    let service = Service { metrics: Mutex::new(host), report, queries };
-    let server = tokio::spawn(http::serve(listener, Arc::new(service)));
-    info!("tracing TCP resets, http://{address}/");
-
-    let mut daemon =
-        Daemon { ring: Ring::open(ring)?, pipeline, queries: asked, diagnostics, found: started };
-    daemon.feed_until(shutdown).await?;
-    // Detach first: what is in the ring then is all there will be.
-    drop(programs);
-    daemon.finish();
-    server.abort();
-    Ok(())
-}
-
-/// The task that owns the state, and what can wake it.
-struct Daemon {
-    ring: Ring,
-    pipeline: Pipeline,
-    queries: mpsc::Receiver<Query>,
-    diagnostics: Option<EbpfLogger<&'static dyn Log>>,
-    /// When there was last something in the ring.
-    found: KernelNs,
+/// What runs.
+pub(crate) struct Daemon {
+    programs: Ebpf,
+    events: Running,
+    server: Server,
 }
 
 impl Daemon {
-    async fn feed_until(&mut self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let mut shutdown = pin!(shutdown);
-        loop {
-            let now = clock::now();
-            let rest = if now.since(self.found) <= FOLLOW_UP { FOLLOW_UP } else { TICK };
-            let wait = self.pipeline.next_due().map_or(rest, |due| due.since(now).min(rest));
+    /// Traces this host, and serves what it finds on `listener`.
+    pub(crate) fn start(options: DaemonOptions, listener: TcpListener, log: &Log) -> Result<Self> {
+        let address = listener.local_addr().context("cannot tell which port is open")?;
+        let Tracer { programs, ring, counters, diagnostics, reasons, report, loaded, requests } =
+            Tracer::start(&options.load)?;
+        let started = clock::now();
+        let facts = KernelFacts { jiffy: clock::jiffy(), reasons, watched_since: started };
+        let header = Header::of_this_machine(kernel_release(), &facts);
+        let recording = options.sinks.record.as_ref();
+        let recording =
+            recording.map(|(path, limit)| NewRecording::create(path, *limit, &header)).transpose()?;
+        let process = OwnProcess::open();
+        // Threads inherit what is left: none was started before.
+        privileges::give_up(&options.privileges)?;
+        log.write().context(NO_THREAD)?;
+        let (requests, marks) = requests.unzip();
+        let (mut pipeline, exposition) = Pipeline::start(
+            Engine::new(facts, options.engine),
+            &options.sinks,
+            WhenFull::Drop,
+            clock::wall_clock(),
+        )
+        .context(NO_THREAD)?;
+        pipeline.marks = marks;
+        pipeline.recorder = recording.map(NewRecording::start).transpose().context(NO_THREAD)?;
+        let (queries, asked) = mpsc::channel(MAX_QUERIES);
+        let sources = HostSources { counters, loaded, requests, process, queries: queries.clone() };
+        let host = HostMetrics::new(&pipeline.metrics, exposition, sources, &report, kernel_release())?;
+        let last_turn = LastTurn::new(started);
+        let turning = last_turn.clone();
+        let events = EventLoop { ring, pipeline, queries: asked, diagnostics, last_turn: turning }.start()?;
+        let server =
+            http::start(listener, || Service { scrapes: Scrapes::start(host), report, queries, last_turn })?;
+        info!("tracing TCP resets, http://{address}/");
+        Ok(Self { programs, events, server })
+    }
+
+    /// Runs until `shutdown` ends, or the event loop fails.
+    pub(crate) fn run(mut self, runtime: &Runtime, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let ended = runtime.block_on(async {
             tokio::select! {
-                woken = self.ring.woken() => woken.context("the ring buffer broke")?,
-                Some(query) = self.queries.recv() => self.pipeline.answer(query, clock::now()),
-                () = sleep(wait) => {}
-                () = &mut shutdown => return Ok(()),
+                ended = self.events.ended() => return ended,
+                () = shutdown => {}
             }
-            if self.drain() {
-                self.found = clock::now();
-            }
-            self.diagnostics.iter_mut().for_each(EbpfLogger::flush);
-        }
-    }
-
-    /// Takes what is in the ring; true when there was something.
-    fn drain(&mut self) -> bool {
-        let mut some = false;
-        // Taken anew each time, so that a clock that was set is followed.
-        self.pipeline.clock = clock::wall_clock();
-        for _ in 0..MAX_BATCHES {
-            let taken = self.ring.drain(BATCH, |bytes| {
-                // What cannot be read is counted in there.
-                let _ = self.pipeline.record(bytes);
-            });
-            some |= taken > 0;
-            if taken < BATCH {
-                // Only an empty ring proves that nothing older than now is still to come.
-                self.pipeline.advance(clock::now());
-                break;
-            }
-            self.pipeline.publish();
-        }
-        // A storm that never lets up must not stop the advice.
-        for sentence in self.pipeline.review(clock::now()).into_iter().flat_map(|review| review.announced) {
-            info!("{sentence}");
-        }
-        some
-    }
-
-    fn finish(mut self) {
-        while self.drain() {}
-        self.pipeline.finish();
-        self.pipeline.stdout.finish();
+            // Detach first: what is in the ring then is all there will be.
+            drop(self.programs);
+            self.events.stop().await
+        });
+        self.server.stop();
+        ended
     }
 }
+
+const NO_THREAD: &str = "cannot start a thread";
 
 fn kernel_release() -> String {
     nix::sys::utsname::uname()

@@ -2,39 +2,58 @@
 //! how many.
 
 use std::{
-    fmt::Write as _,
+    cell::Cell,
     io::{self, Write},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use env_logger::{Builder, Target};
 use log::LevelFilter;
 
-use crate::lines::{LineWriter, WhenFull};
+use crate::writer::{WhenFull, Writer, while_there_is_a_reader};
 
 /// Lines that may wait for the reader.
 const QUEUE: usize = 1024;
 
 /// How long the last lines get to be written at the end.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The targets of this program's own crates, on both sides, begin like this.
 const OWN: &str = "tracer";
 
 /// Keeps the log going; dropped, it waits a moment for the last lines.
-pub struct Log(LineWriter);
+pub struct Log {
+    lines: Writer,
+    written: Cell<bool>,
+}
 
-/// Starts the writer and logs to it.
-pub fn start(level: LevelFilter) -> io::Result<Log> {
-    let lines = LineWriter::start("stderr", io::stderr(), QUEUE, WhenFull::Drop)?;
+/// Logs into a queue, which waits until [`Log::write`]: a daemon has no other thread while it has privileges.
+#[must_use]
+pub fn start(level: LevelFilter) -> Log {
+    let lines = Writer::new(QUEUE, WhenFull::Drop);
     logger(level, Pipe { lines: lines.clone(), announced: 0 }).init();
-    Ok(Log(lines))
+    Log { lines, written: Cell::new(false) }
+}
+
+impl Log {
+    /// Starts the thread that writes, unless it was started before.
+    pub fn write(&self) -> io::Result<()> {
+        if self.written.get() {
+            return Ok(());
+        }
+        self.lines.spawn("stderr", io::stderr(), while_there_is_a_reader("stderr"))?;
+        self.written.set(true);
+        Ok(())
+    }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // Nobody may be reading any more.
-        let _ = self.0.finish(SHUTDOWN_TIMEOUT);
+        // Without a thread nothing can be waited for; nor may anybody be reading any more.
+        if self.write().is_ok() {
+            self.lines.close();
+            let _ = self.lines.ended_by(Instant::now() + SHUTDOWN_TIMEOUT);
+        }
     }
 }
 
@@ -52,7 +71,7 @@ fn logger(level: LevelFilter, out: impl Write + Send + 'static) -> Builder {
 
 /// Takes whole lines, as `env_logger` writes them.
 struct Pipe {
-    lines: LineWriter,
+    lines: Writer,
     /// Lost lines that the log has announced.
     announced: u64,
 }
@@ -60,12 +79,12 @@ struct Pipe {
 impl Write for Pipe {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let lost = self.lines.dropped() - self.announced;
-        let queued = self.lines.print(|text| {
+        let queued = self.lines.push(|bytes| {
             if lost > 0 {
                 // To write into memory cannot fail.
-                let _ = writeln!(text, "{lost} lines of this log were lost: nobody read it");
+                let _ = writeln!(bytes, "{lost} lines of this log were lost: nobody read it");
             }
-            *text += String::from_utf8_lossy(line).trim_end_matches('\n');
+            bytes.extend(line);
         });
         if queued {
             self.announced += lost;
@@ -90,6 +109,7 @@ mod tests {
     use log::{Level, Log as _, Record};
 
     use super::*;
+    use crate::writer::AfterError;
 
     fn logged(level: LevelFilter, target: &str, of: Level) -> String {
         let (mut reader, out) = UnixStream::pair().unwrap();
@@ -132,7 +152,7 @@ mod tests {
     fn a_log_that_was_not_read_says_how_many_lines_it_lost() {
         const LINE: &str = "a line that nobody reads";
         let (reader, out) = UnixStream::pair().unwrap();
-        let lines = LineWriter::start("test", out, 10, WhenFull::Drop).unwrap();
+        let lines = Writer::start("test", out, 10, WhenFull::Drop, |_| AfterError::End).unwrap();
         let mut log = Pipe { lines: lines.clone(), announced: 0 };
         let mut written = 0;
         let mut write_until = |done: fn(&Pipe) -> bool| {
@@ -145,7 +165,8 @@ mod tests {
         let reader =
             thread::spawn(|| BufReader::new(reader).lines().map_while(Result::ok).collect::<Vec<_>>());
         write_until(|log| log.announced > 0);
-        while !lines.finish(SHUTDOWN_TIMEOUT) {}
+        lines.close();
+        while !lines.ended_by(Instant::now() + SHUTDOWN_TIMEOUT) {}
 
         let read = reader.join().unwrap();
         let sentence = format!("{} lines of this log were lost: nobody read it", log.announced);

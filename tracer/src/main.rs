@@ -27,9 +27,12 @@ fn main() -> ExitCode {
 
 fn run(flags: Config) -> Result<()> {
     // Until this returns: what was logged comes before the last word.
-    let _log = log::start(flags.log_level).context("cannot start a thread")?;
+    let log = log::start(flags.log_level);
     match flags.command {
-        Some(Command::Replay(replay)) => commands::replay::run(&replay),
-        None => commands::run::run(flags.into()),
+        Some(Command::Replay(replay)) => {
+            log.write().context("cannot start a thread")?;
+            commands::replay::run(&replay)
+        }
+        None => commands::run::run(flags.into(), &log),
     }
 }

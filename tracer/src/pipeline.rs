@@ -1,6 +1,6 @@
 //! From the ring's bytes to everything users see: the engine says what they mean, the sinks count, print and keep it.
 
-use std::io;
+use std::{io, time::Instant};
 
 use tracer_core::{
     Engine, Outcome,
@@ -13,7 +13,6 @@ use tracer_core::{
 use crate::{
     config::SinkOptions,
     kernel::requests::LateMarks,
-    lines::WhenFull,
     query::Query,
     sinks::{
         metrics::{Exposition, Metrics},
@@ -21,6 +20,7 @@ use crate::{
         recording::Recorder,
         stdout::Stdout,
     },
+    writer::WhenFull,
 };
 
 /// The engine, and where its outcomes go; one task owns it.
@@ -76,10 +76,6 @@ impl Pipeline {
     pub fn advance(&mut self, now: KernelNs) {
         self.engine.advance(now);
         self.publish();
-        if let Some(recorder) = &mut self.recorder {
-            recorder.flush();
-            self.metrics.count_records_lost(recorder.lost());
-        }
     }
 
     /// When [`Self::advance`] next has something to do.
@@ -105,10 +101,19 @@ impl Pipeline {
         }
     }
 
-    /// Passes on everything, at the end.
+    /// Passes on everything that is held, at the end.
     pub fn finish(&mut self) {
         self.engine.finish();
         self.publish();
+    }
+
+    /// Waits for those who write, until `deadline` at most where they must not be waited for.
+    pub fn close(&self, deadline: Instant) {
+        // All at once first, so that each has all the time there is.
+        self.stdout.close();
+        self.recorder.iter().for_each(Recorder::close);
+        self.stdout.finish(deadline);
+        self.recorder.iter().for_each(|recorder| recorder.finish(deadline));
     }
 
     /// Shows what has come out so far.
@@ -122,6 +127,10 @@ impl Pipeline {
         }
         self.stdout.flush();
         self.metrics.count_lines_lost(self.stdout.lost());
+        if let Some(recorder) = &self.recorder {
+            recorder.flush();
+            self.metrics.count_records_lost(recorder.lost());
+        }
         self.metrics.show_connections(self.engine.connections());
         self.metrics.publish();
     }

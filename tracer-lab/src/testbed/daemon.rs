@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use crate::testbed::checkpoint::{Checkpoint, Recorded};
 use crate::testbed::coverage::Coverage;
@@ -78,7 +79,13 @@ pub fn command_of(binary: &Path, wrapper: &[&str], flags: &[&str]) -> Command {
 
 /// A port that nobody uses.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    // Bound only: another thread's child has a copy until it runs its program, and one that listened would be in the
+    // daemon's way.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    let address = socket.local_addr()?.as_socket().context("a socket without a port")?;
+    Ok(address.port())
 }
 
 /// Runs a daemon that ends by itself.

@@ -5,6 +5,7 @@
 
 mod capabilities;
 mod confinement;
+mod event_loop;
 mod flood;
 mod http;
 mod labels;

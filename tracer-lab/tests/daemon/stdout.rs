@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tempfile::TempDir;
-use tracer_lab::testbed::wait::until;
+use tracer_lab::testbed::wait::{stretched, until};
 
 use crate::network::Network;
 use crate::turn;
@@ -19,6 +20,8 @@ use tracer_lab::testbed::scrape::Scrape;
 
 /// Refusals, each of which is a line for either end: far more than a pipe and the daemon's queue of 8192 lines hold.
 const MANY: usize = 10_000;
+/// A signal is obeyed within this.
+const PROMPT: Duration = Duration::from_secs(2);
 /// More than a pipe of 64 KiB holds.
 const SOME: usize = 800;
 
@@ -56,7 +59,9 @@ fn a_reader_that_never_reads_does_not_keep_the_daemon_from_ending() -> Result<()
     let _unread = daemon.stdout()?;
     network.refuse_many(SOME)?;
     missed(&daemon, SOME)?;
+    let began = Instant::now();
     let ended = daemon.end(Signal::SIGTERM)?;
+    assert!(began.elapsed() < stretched(PROMPT), "{:?} after SIGTERM: {ended:?}", began.elapsed());
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stderr.contains("stdout did not take the last lines"), "{ended:?}");
     Ok(())
@@ -77,6 +82,21 @@ fn a_daemon_without_a_stdout_works() -> Result<()> {
     let network = Network::new()?;
     let daemon = DaemonUnderTest::of(talkative(&["sh", "-c", "exec \"$@\" >&-", "sh"], &network))?;
     check_without_reader(daemon, &network)
+}
+
+#[test]
+fn a_full_disk_behind_stdout_is_told_once_and_ends_nothing() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let network = Network::new()?;
+    let daemon = DaemonUnderTest::of(talkative(&["sh", "-c", "exec \"$@\" >/dev/full", "sh"], &network))?;
+    network.refuse_many(SOME)?;
+    missed(&daemon, SOME)?;
+    let began = Instant::now();
+    let ended = daemon.end(Signal::SIGTERM)?;
+    assert!(began.elapsed() < stretched(PROMPT), "{:?} after SIGTERM: {ended:?}", began.elapsed());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.stderr.matches("No space left on device").count(), 1, "{ended:?}");
+    Ok(())
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn check(signal: Signal) -> Result<()> {
 }
 
 /// Numbers of the eBPF programs that a process holds.
-fn programs_of(pid: u32) -> Result<Vec<u32>> {
+pub(crate) fn programs_of(pid: u32) -> Result<Vec<u32>> {
     let mut programs = Vec::new();
     for descriptor in Path::new("/proc").join(pid.to_string()).join("fdinfo").read_dir()? {
         // One that was closed since the directory was read is no program.
@@ -84,7 +84,7 @@ fn programs_of(pid: u32) -> Result<Vec<u32>> {
 }
 
 /// Number and name of every eBPF program in the kernel.
-fn loaded() -> Result<Vec<(u32, String)>> {
+pub(crate) fn loaded() -> Result<Vec<(u32, String)>> {
     let mut programs = Vec::new();
     for program in loaded_programs() {
         // Other daemons come and go meanwhile.

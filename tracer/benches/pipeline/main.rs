@@ -12,8 +12,8 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use tracer::{
     clock,
     config::{EventFormat, SinkOptions},
-    lines::WhenFull,
     pipeline::Pipeline,
+    writer::WhenFull,
 };
 use tracer_core::{
     Engine, EngineOptions,

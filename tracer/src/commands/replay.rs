@@ -4,7 +4,7 @@ use std::{
     fmt,
     io::{self, Write as _},
     net::SocketAddr,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -18,9 +18,9 @@ use tracer_core::{
 
 use crate::{
     config::{Replay, SinkOptions},
-    lines::WhenFull,
     pipeline::Pipeline,
     sources::recording::{Recording, time_of},
+    writer::WhenFull,
 };
 
 /// Connections remembered while replaying: as many as a live tracer has by default.
@@ -48,7 +48,7 @@ pub fn run(replay: &Replay) -> Result<()> {
     let (mut pipeline, mut exposition) =
         Pipeline::start(engine, &sinks, WhenFull::Wait, clock).context("cannot start a thread")?;
     let replayed = feed(recording, &mut pipeline);
-    pipeline.stdout.finish();
+    pipeline.stdout.finish(Instant::now());
     if replay.metrics {
         let text = exposition.render([])?;
         io::stdout().write_all(text.as_bytes()).context("cannot print the metrics")?;

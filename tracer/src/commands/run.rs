@@ -3,7 +3,6 @@
 use std::future::pending;
 
 use anyhow::{Context, Result};
-use log::warn;
 use nix::sys::signal::Signal;
 use procfs::process::Process;
 use tokio::{
@@ -11,26 +10,20 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{config::DaemonOptions, daemon, descriptors::explain, http, kernel::preflight};
+use crate::{config::DaemonOptions, daemon::Daemon, descriptors::explain, http, log::Log};
 
 /// Traces until SIGINT, SIGTERM or SIGHUP.
-pub fn run(options: DaemonOptions) -> Result<()> {
-    let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+pub fn run(options: DaemonOptions, log: &Log) -> Result<()> {
+    // Without a thread of its own: none is started before the privileges are given up.
+    let runtime = runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_start(|| {
-            // Capabilities belong to threads: the worker never needs any but those for the counters.
-            if let Err(error) = preflight::drop_privileges() {
-                warn!("{error:#}");
-            }
-        })
         .build()
         .map_err(|error| explain(error, String::from("cannot start the runtime")))?;
-    runtime.block_on(async {
-        let stop = stop_signals()?;
-        let listener = http::bind(options.listen)?;
-        daemon::run(options, listener, stop).await
-    })
+    let inside = runtime.enter();
+    let shutdown = stop_signals()?;
+    let listener = http::bind(options.listen)?;
+    drop(inside);
+    Daemon::start(options, listener, log)?.run(&runtime, shutdown)
 }
 
 /// Ends when one of the signals that end the daemon comes.

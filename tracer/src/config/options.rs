@@ -6,7 +6,7 @@ use log::LevelFilter;
 use tracer_core::{EngineOptions, classify::RacePolicy, model::ServerPorts};
 
 use super::{Config, EventFormat};
-use crate::kernel::LoadOptions;
+use crate::{kernel::LoadOptions, privileges::PrivilegeOptions};
 
 /// What a daemon is to do.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct DaemonOptions {
     pub engine: EngineOptions,
     /// Where they go.
     pub sinks: SinkOptions,
+    /// What is given up once it has started.
+    pub privileges: PrivilegeOptions,
 }
 
 /// Where incidents go.
@@ -58,6 +60,7 @@ impl From<Config> for DaemonOptions {
                 max_series,
                 record: flags.record.map(|file| (file, flags.record_limit)),
             },
+            privileges: PrivilegeOptions { user: flags.user, go_on: flags.keep_privileges },
         }
     }
 }

@@ -3,34 +3,18 @@
 use std::io::{self, Write as _};
 
 use flate2::{Compression, write::GzEncoder};
-use hyper::{
-    StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue},
-};
+use hyper::header::{ACCEPT_ENCODING, HeaderMap};
 
-use super::response::{Answer, of_type};
-
-/// Text of this type, compressed where the request's headers allow it.
-pub(super) fn negotiated(headers: &HeaderMap, content_type: &'static str, text: String) -> Answer {
-    match accepts_gzip(headers).then(|| gzip(&text)) {
-        Some(Ok(bytes)) => {
-            let mut response = of_type(StatusCode::OK, content_type, bytes);
-            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            response
-        }
-        _ => of_type(StatusCode::OK, content_type, text),
-    }
-}
-
-fn gzip(text: &str) -> io::Result<Vec<u8>> {
+/// The bytes, compressed.
+pub(super) fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text.as_bytes())?;
+    encoder.write_all(bytes)?;
     encoder.finish()
 }
 
 /// Whether gzip is acceptable, and at least as welcome as no coding (RFC 9110, 12.5.3). Without the header nobody asks
 /// for it.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let [mut gzip, mut any, mut identity] = [None; 3];
     // Several lines of one header are one list; codings and parameters are compared without regard to case.
     let lines = headers.get_all(ACCEPT_ENCODING).into_iter().filter_map(|line| line.to_str().ok());
@@ -60,6 +44,8 @@ fn weighted(member: &str) -> Option<(&str, f32)> {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderValue;
+
     use super::*;
 
     #[test]

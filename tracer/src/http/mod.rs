@@ -5,7 +5,9 @@ mod page;
 mod parameters;
 mod response;
 mod routes;
+mod scrapes;
 mod server;
 
 pub(crate) use routes::Service;
-pub(crate) use server::{bind, serve};
+pub(crate) use scrapes::Scrapes;
+pub(crate) use server::{Server, bind, start};

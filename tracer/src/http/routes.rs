@@ -8,28 +8,31 @@ use hyper::{
     header::{ALLOW, HeaderValue},
 };
 use serde::Serialize;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tracer_core::classify::Ended;
 
 use super::{
-    encoding::negotiated,
     page, parameters,
     response::{Answer, of_type, plain},
+    scrapes::Scrapes,
 };
 use crate::{
+    clock,
     kernel::ProbeReport,
+    last_turn::LastTurn,
     query::{Filter, Query},
-    sinks::metrics::HostMetrics,
 };
 
 /// What the handlers can reach.
 pub(crate) struct Service {
-    /// The metrics, for one scrape at a time. The task that owns the state never waits for this.
-    pub metrics: Mutex<HostMetrics>,
+    /// The way to who renders the metrics.
+    pub scrapes: Scrapes,
     /// How the probes fared.
     pub report: ProbeReport,
     /// The way to the task that owns the state.
     pub queries: mpsc::Sender<Query>,
+    /// Whether that task still turns.
+    pub last_turn: LastTurn,
 }
 
 pub(super) async fn answer(request: Request<Incoming>, service: &Service) -> Result<Answer, Infallible> {
@@ -39,8 +42,8 @@ pub(super) async fn answer(request: Request<Incoming>, service: &Service) -> Res
         return Ok(refusal);
     }
     Ok(match request.uri().path() {
-        "/metrics" => metrics(&request, service).await,
-        "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
+        "/metrics" => service.scrapes.answer(request.headers()).await,
+        "/-/healthy" => healthy(&service.last_turn),
         "/-/ready" => ready(&service.report),
         "/api/v1/incidents" => incidents(&request, service, Filter::default()).await,
         "/api/v1/resets" => {
@@ -55,12 +58,13 @@ pub(super) async fn answer(request: Request<Incoming>, service: &Service) -> Res
     })
 }
 
-async fn metrics(request: &Request<Incoming>, service: &Service) -> Answer {
-    match service.metrics.lock().await.collect().await {
-        Ok(text) => negotiated(request.headers(), prometheus::TEXT_FORMAT, text),
-        Err(error) => {
-            plain(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot encode the metrics: {error}\n"))
-        }
+fn healthy(last_turn: &LastTurn) -> Answer {
+    match last_turn.standstill(clock::now()) {
+        None => plain(StatusCode::OK, "healthy\n"),
+        Some(still) => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the event loop has not turned for {} s: restart tracer\n", still.as_secs()),
+        ),
     }
 }
 

@@ -270,7 +270,7 @@ fn attach_all(programs: &mut Ebpf, btf: &Btf, options: &LoadOptions) -> Result<P
 fn loaded(programs: &Ebpf, report: &ProbeReport) -> Vec<Loaded> {
     let attached = report.probes.iter().filter(|probe| probe.attached());
     let fd = |name| Some(programs.program(name)?.fd().ok()?.as_fd().as_raw_fd());
-    attached.filter_map(|probe| Some(Loaded { name: probe.name, fd: fd(probe.name)? })).collect()
+    attached.filter_map(|probe| Some(Loaded::new(probe.name, fd(probe.name)?))).collect()
 }
 
 fn status(name: &'static str, required: bool, attached: Result<()>) -> ProbeStatus {

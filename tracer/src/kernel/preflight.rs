@@ -1,6 +1,6 @@
 //! What must be there before anything is loaded, each with a sentence that helps when it is not.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use caps::{CapSet, Capability};
 
 use super::{btf::Btf, refusal};
@@ -39,19 +39,4 @@ fn privileges() -> Result<()> {
         "loading eBPF programs needs {}: run as root, or grant both CAP_BPF and CAP_PERFMON",
         missing.join(" and ")
     );
-}
-
-/// Gives up every privilege that is not needed once the probes are attached; reading the counters needs
-/// `CAP_BPF` before 5.19. Must run before other threads start: capabilities belong to threads.
-pub(crate) fn drop_privileges() -> Result<()> {
-    let needed = [Capability::CAP_BPF];
-    let keep = |set| -> Result<_> {
-        let has = caps::read(None, set).context("cannot read the capabilities")?;
-        Ok(has.into_iter().filter(|capability| needed.contains(capability)).collect())
-    };
-    let effective = keep(CapSet::Effective)?;
-    let permitted = keep(CapSet::Permitted)?;
-    caps::set(None, CapSet::Effective, &effective).context("cannot drop capabilities")?;
-    caps::set(None, CapSet::Permitted, &permitted).context("cannot drop capabilities")?;
-    caps::clear(None, CapSet::Inheritable).context("cannot drop capabilities")
 }

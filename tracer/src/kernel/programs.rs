@@ -1,15 +1,25 @@
 //! What the kernel keeps about each loaded program: how often it ran, for how long, and how often it was passed
 //! over because it would have run on top of itself.
 
-use std::{fs, os::fd::RawFd, time::Duration};
+use std::{
+    fs::File,
+    os::{fd::RawFd, unix::fs::FileExt as _},
+    time::Duration,
+};
+
+use log::debug;
+
+/// More than the kernel has to say of a program.
+const MAX_FDINFO: usize = 4096;
 
 /// A loaded program.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Loaded {
     /// The probe's name.
     pub name: &'static str,
-    /// Its descriptor, open for as long as the probe is attached.
-    pub fd: RawFd,
+    /// What the kernel says of its descriptor: once privileges are given up a kernel before 5.14 opens it for nobody.
+    /// None without `/proc`.
+    numbers: Option<File>,
 }
 
 /// The kernel's numbers for one program (`bpf_prog_show_fdinfo`, `kernel/bpf/syscall.c`).
@@ -24,12 +34,20 @@ pub struct RunStats {
 }
 
 impl Loaded {
-    /// Reads the numbers; zeroes once the program is gone.
+    /// The program with this descriptor, which is open for as long as the probe is attached.
     #[must_use]
-    pub fn stats(&self) -> RunStats {
-        fs::read_to_string(format!("/proc/self/fdinfo/{}", self.fd))
-            .map(|text| parse(&text))
-            .unwrap_or_default()
+    pub fn new(name: &'static str, fd: RawFd) -> Self {
+        let numbers = File::open(format!("/proc/self/fdinfo/{fd}"));
+        let numbers = numbers.inspect_err(|error| debug!("cannot tell how often {name} runs: {error}")).ok();
+        Self { name, numbers }
+    }
+
+    /// Reads the numbers; none once the program is gone.
+    #[must_use]
+    pub fn stats(&self) -> Option<RunStats> {
+        let mut text = [0; MAX_FDINFO];
+        let length = self.numbers.as_ref()?.read_at(&mut text, 0).ok()?;
+        Some(parse(&String::from_utf8_lossy(&text[..length])))
     }
 }
 

@@ -1,33 +1,37 @@
-//! What the kernel side reports, written to a file as it is, for `tracer replay`.
+//! What the kernel side reports, written to a file as it is, for `tracer replay`. A disk that stands still never holds up
+//! the events: records that find the queue full are dropped and counted.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, BufWriter, ErrorKind, Write},
+    io::{self, ErrorKind, Write as _},
     os::unix::fs::OpenOptionsExt,
     path::Path,
+    time::Instant,
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::sources::recording::Header;
+use crate::{
+    sources::recording::Header,
+    writer::{AfterError, WhenFull, Writer},
+};
 
-/// Writes a recording. Its limit or the first error ends it, said once: a full disk must not end the tracing. What
-/// comes after that is counted.
-pub struct Recorder {
-    file: Option<BufWriter<File>>,
+/// Records that may wait for the disk: 4 MiB.
+const QUEUE: usize = 16_384;
+
+/// A recording that has its header: to make the file takes rights that a daemon gives up before it starts a thread.
+pub struct NewRecording {
+    file: File,
     /// Bytes that may still be written.
     left: u64,
-    /// Records that the operating system does not have yet.
-    buffered: u64,
-    lost: u64,
 }
 
-impl Recorder {
-    /// Creates the file, for its owner only and of `limit` bytes at most. One that is there stays as it is.
+impl NewRecording {
+    /// Creates the file, for its owner only and of `limit` bytes at most. A file that is there stays as it is.
     pub fn create(path: &Path, limit: u64, header: &Header) -> Result<Self> {
         // Neither follows a link: a new file is one that had no name of any kind.
         let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let file = match created {
+        let mut file = match created {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 bail!(
                     "{} is there already and stays as it is: name a new file for the recording",
@@ -36,59 +40,82 @@ impl Recorder {
             }
             other => other.with_context(|| format!("cannot create the recording {}", path.display()))?,
         };
-        let mut recorder = Self { file: Some(BufWriter::new(file)), left: limit, buffered: 0, lost: 0 };
         let mut header = serde_json::to_vec(header)?;
         header.push(b'\n');
-        // Whoever looks into the file from now on finds out what it is.
-        let written =
-            recorder.write(&header).and_then(|()| recorder.file.as_mut().map_or(Ok(()), BufWriter::flush));
-        written.with_context(|| format!("cannot write the recording {}", path.display()))?;
-        Ok(recorder)
+        let left = limit
+            .checked_sub(header.len() as u64)
+            .with_context(|| format!("--record-limit {limit} has no room for the recording's first line"))?;
+        file.write_all(&header).with_context(|| format!("cannot write the recording {}", path.display()))?;
+        Ok(Self { file, left })
     }
 
-    /// Adds a record as it came from the ring.
+    /// Starts the thread that writes the records.
+    pub fn start(self) -> io::Result<Recorder> {
+        let records = Writer::start("recording", self.file, QUEUE, WhenFull::Drop, |error| {
+            log::error!("{THE_END}: {error}");
+            AfterError::End
+        })?;
+        Ok(Recorder { records, left: Some(self.left), late: 0 })
+    }
+}
+
+/// Writes a recording. Its limit or the first error ends it, said once: a full disk must not end the tracing. What
+/// comes after that is counted.
+pub struct Recorder {
+    records: Writer,
+    /// Bytes that may still be queued; `None` once a record was too many.
+    left: Option<u64>,
+    /// Records that came after its end.
+    late: u64,
+}
+
+impl Recorder {
+    /// Queues a record as it came from the ring; [`Self::flush`] tells the writer.
     pub fn record(&mut self, bytes: &[u8]) {
-        if self.file.is_none() {
-            self.lost += 1;
+        let Some(left) = self.left else {
+            self.late += 1;
             return;
-        }
-        self.buffered += 1;
-        if let Err(error) = self.write(bytes) {
-            self.end(&error);
+        };
+        match left.checked_sub(bytes.len() as u64) {
+            None => {
+                log::error!("{THE_END}: it has reached --record-limit");
+                (self.left, self.late) = (None, self.late + 1);
+            }
+            left => {
+                if self.records.push(|queued| queued.extend(bytes)) {
+                    self.left = left;
+                }
+            }
         }
     }
 
-    /// Hands what was added to the operating system.
-    pub fn flush(&mut self) {
-        match self.file.as_mut().map_or(Ok(()), BufWriter::flush) {
-            Ok(()) => self.buffered = 0,
-            Err(error) => self.end(&error),
-        }
+    /// Lets the writer have what was queued.
+    pub fn flush(&self) {
+        self.records.flush();
     }
 
     /// Records that are not in the file, since the start.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.late + self.records.dropped()
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
-        self.left = self
-            .left
-            .checked_sub(bytes.len() as u64)
-            .ok_or_else(|| io::Error::other("it has reached --record-limit"))?;
-        file.write_all(bytes)
+    /// No more records will come.
+    pub fn close(&self) {
+        self.records.close();
     }
 
-    fn end(&mut self, reason: &io::Error) {
-        log::error!("the recording ends here, tracing goes on: {reason}");
-        // What the file has of them is not known; one that was too many is among them.
-        self.lost += self.buffered;
-        self.buffered = 0;
-        self.file = None;
+    /// Waits until all records are written, until `deadline` at most.
+    pub fn finish(&self, deadline: Instant) {
+        self.close();
+        if !self.records.ended_by(deadline) {
+            log::error!("the recording did not take the last records in time");
+        }
     }
 }
+
+/// What the log says of it.
+const THE_END: &str = "the recording ends here, tracing goes on";
 
 #[cfg(test)]
 mod tests {
@@ -96,6 +123,7 @@ mod tests {
         fs,
         os::unix::fs::{PermissionsExt as _, symlink},
         path::PathBuf,
+        time::Duration,
     };
 
     use tracer_core::{
@@ -130,12 +158,12 @@ mod tests {
         symlink(path("file"), path("link")).unwrap();
         symlink(path("nowhere"), path("dangling")).unwrap();
         for name in ["file", "link", "dangling"] {
-            let refused = Recorder::create(&path(name), 1 << 20, &header()).err().unwrap().to_string();
+            let refused = NewRecording::create(&path(name), 1 << 20, &header()).err().unwrap().to_string();
             assert!(refused.contains("is there already"), "{name}: {refused}");
         }
         assert_eq!(fs::read_to_string(path("file")).unwrap(), "kept");
         assert!(!path("nowhere").exists());
-        Recorder::create(&path("new"), 1 << 20, &header()).unwrap().flush();
+        NewRecording::create(&path("new"), 1 << 20, &header()).unwrap();
         assert_eq!(fs::metadata(path("new")).unwrap().permissions().mode() & 0o777, 0o600);
         fs::remove_dir_all(directory).unwrap();
     }
@@ -149,15 +177,17 @@ mod tests {
             [(0_u64, 3, 0), (99, 3, 0), (100, 1, 1), (100, 3, 1), (350, 3, 3), (350, 9, 3)]
         {
             let path = directory.join(format!("{limit}-{records}"));
-            let mut recorder = Recorder::create(&path, header_bytes + limit, &header()).unwrap();
+            let mut recorder =
+                NewRecording::create(&path, header_bytes + limit, &header()).unwrap().start().unwrap();
             for _ in 0..records {
                 recorder.record(&[7; 100]);
                 recorder.flush();
             }
+            recorder.finish(Instant::now() + Duration::from_secs(10));
             assert_eq!(recorder.lost(), records - written, "{records} records, {limit} bytes");
             assert_eq!(fs::metadata(&path).unwrap().len(), header_bytes + 100 * written);
         }
-        assert!(Recorder::create(&directory.join("none"), 10, &header()).is_err());
+        assert!(NewRecording::create(&directory.join("none"), 10, &header()).is_err());
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -17,7 +17,7 @@ use super::{
         SegmentsReceived, SegmentsSent,
     },
     family::{Family, Publisher, raise},
-    process::Process,
+    process::{OwnProcess, Process},
     requests::RequestSeries,
 };
 use crate::{
@@ -53,6 +53,8 @@ pub struct HostSources {
     pub loaded: Vec<Loaded>,
     /// What the kernel side counts of requests, if it does.
     pub requests: Option<RequestCounters>,
+    /// The process itself.
+    pub process: OwnProcess,
     /// The way to the task that owns the state.
     pub queries: mpsc::Sender<Query>,
 }
@@ -68,9 +70,9 @@ impl HostMetrics {
     ) -> prometheus::Result<Self> {
         let publisher = &metrics.publisher;
         describe(publisher, report, kernel);
-        let HostSources { counters, loaded, requests, queries } = sources;
+        let HostSources { counters, loaded, requests, process, queries } = sources;
         Ok(Self {
-            process: Process::register(&exposition.registry)?,
+            process: Process::register(&exposition.registry, process)?,
             exposition,
             counters,
             loaded,
@@ -97,7 +99,7 @@ impl HostMetrics {
     fn count_kernel_side(&mut self) {
         let mut counts = self.counters.read().inspect_err(|error| debug!("{error:#}")).ok();
         for program in &self.loaded {
-            let (probe, stats) = (program.name, program.stats());
+            let (probe, Some(stats)) = (program.name, program.stats()) else { continue };
             raise(self.probe_runs.with(ProbeRuns { probe }), stats.runs);
             raise(self.probe_misses.with(ProbeMisses { probe }), stats.misses);
             let seconds = self.probe_run_seconds.with(ProbeRunSeconds { probe });

@@ -31,6 +31,7 @@ use self::{
 pub use self::{
     exposition::Exposition,
     host::{HostMetrics, HostSources},
+    process::OwnProcess,
 };
 use crate::{
     query::Heard,
