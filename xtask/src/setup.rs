@@ -33,7 +33,8 @@ const TEST_SERVICES: [(Needed, &str); 3] = [
 ];
 
 /// Test programs in packages without a service.
-const TEST_PROGRAMS: [Needed; 6] = [
+const TEST_PROGRAMS: [Needed; 7] = [
+    Needed::new("mkfs.ext4", "e2fsprogs", "makes a disk that can be frozen"),
     Needed::new("apache2", "apache2-bin", WATCHED),
     Needed::new("gunicorn", "gunicorn", WATCHED),
     // One of its worker classes, with no program of its own.

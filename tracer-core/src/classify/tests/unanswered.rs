@@ -37,7 +37,7 @@ fn a_first_upload_that_is_cut_was_a_request_where_its_server_is_known_to_answer(
 
 #[test]
 fn a_client_that_closes_right_behind_an_answer_gave_nothing_up() {
-    // The server had answered each request; then the last one came 4 ms behind its answer, and the client's FIN with it.
+    // The server had answered each request; the last one came 4 ms behind its answer, and the client's FIN with it.
     let closed_by_client = |segments_received: u32, after_answer: u64| {
         let socket = change(in_state(TcpState::LastAck, server()), |s| {
             (s.traffic.segments_sent, s.traffic.segments_received) = (2, segments_received);
