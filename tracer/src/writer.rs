@@ -1,6 +1,6 @@
-//! Lines and records for a reader who may be slow or gone, or for a disk that may be. They wait in a bounded queue for a
-//! thread that writes them, so that whoever has them is never held up; each is written whole or not at all, and those
-//! that are not are counted.
+//! Lines and records for a reader who may be slow or gone, or for a disk that may be. They wait in a bounded queue for
+//! a thread that writes them, so that whoever has them is never held up; each is written whole or not at all, and
+//! those that are not are counted.
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -125,8 +125,8 @@ impl Writer {
         self.queue.changed.notify_all();
     }
 
-    /// Waits until a closed writer has ended, and returns whether it has; at most until `deadline` for a reader who must
-    /// not be waited for.
+    /// Waits until a closed writer has ended, and returns whether it has; at most until `deadline` for a reader who
+    /// must not be waited for.
     #[must_use]
     pub fn ended_by(&self, deadline: Instant) -> bool {
         let entries = self.queue.lock();

@@ -15,7 +15,7 @@ use tracer_lab::testbed::wait::{stretched, until};
 
 use crate::network::Network;
 use crate::turn;
-use tracer_lab::testbed::daemon::{DaemonUnderTest, command};
+use tracer_lab::testbed::daemon::{DaemonUnderTest, Ended, command};
 use tracer_lab::testbed::scrape::Scrape;
 
 /// Refusals, each of which is a line for either end: far more than a pipe and the daemon's queue of 8192 lines hold.
@@ -51,18 +51,24 @@ fn lines_that_a_slow_reader_misses_are_counted() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_reader_that_never_reads_does_not_keep_the_daemon_from_ending() -> Result<()> {
-    let Some(_turn) = turn::beside_others() else { return Ok(()) };
-    let network = Network::new()?;
-    let mut daemon = DaemonUnderTest::of(talkative(&[], &network))?;
-    let _unread = daemon.stdout()?;
+/// Ends a daemon that could not print some lines; nothing keeps it.
+fn ends_promptly(daemon: DaemonUnderTest, network: &Network) -> Result<Ended> {
     network.refuse_many(SOME)?;
     missed(&daemon, SOME)?;
     let began = Instant::now();
     let ended = daemon.end(Signal::SIGTERM)?;
     assert!(began.elapsed() < stretched(PROMPT), "{:?} after SIGTERM: {ended:?}", began.elapsed());
     assert_eq!(ended.code, Some(0), "{ended:?}");
+    Ok(ended)
+}
+
+#[test]
+fn a_reader_that_never_reads_does_not_keep_the_daemon_from_ending() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let network = Network::new()?;
+    let mut daemon = DaemonUnderTest::of(talkative(&[], &network))?;
+    let _unread = daemon.stdout()?;
+    let ended = ends_promptly(daemon, &network)?;
     assert!(ended.stderr.contains("stdout did not take the last lines"), "{ended:?}");
     Ok(())
 }
@@ -89,12 +95,7 @@ fn a_full_disk_behind_stdout_is_told_once_and_ends_nothing() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     let network = Network::new()?;
     let daemon = DaemonUnderTest::of(talkative(&["sh", "-c", "exec \"$@\" >/dev/full", "sh"], &network))?;
-    network.refuse_many(SOME)?;
-    missed(&daemon, SOME)?;
-    let began = Instant::now();
-    let ended = daemon.end(Signal::SIGTERM)?;
-    assert!(began.elapsed() < stretched(PROMPT), "{:?} after SIGTERM: {ended:?}", began.elapsed());
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let ended = ends_promptly(daemon, &network)?;
     assert_eq!(ended.stderr.matches("No space left on device").count(), 1, "{ended:?}");
     Ok(())
 }
