@@ -9,7 +9,7 @@ use std::{collections::HashSet, sync::LazyLock, time::Duration};
 use libfuzzer_sys::fuzz_target;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tracer_common::Record;
+use tracer_common::{Record, RecordWithLine};
 use tracer_core::{
     Engine, EngineOptions, Outcome,
     classify::{IncidentView, RacePolicy},
@@ -90,10 +90,10 @@ fn machine(recording: &[u8]) -> Machine {
 fuzz_target!(|bytes: &[u8]| {
     let Ok((options, records)) = Options::read_from_prefix(bytes) else { return };
     let records: Vec<_> = records
-        .chunks_exact(size_of::<Record>())
-        .map(|bytes| Record::read_from_bytes(bytes).expect("it has the size of a record"))
+        .chunks_exact(size_of::<RecordWithLine>())
+        .map(|bytes| RecordWithLine::read_from_bytes(bytes).expect("it has the size of a record"))
         .collect();
-    let Some(first) = records.first() else { return };
+    let Some(RecordWithLine { record: first, .. }) = records.first() else { return };
     let machine = &MACHINES[usize::from(options.machine) % MACHINES.len()];
     let records = rounds(options, &records);
     let said = || {
@@ -119,15 +119,16 @@ fn engine(options: Options, machine: &Machine, now: u64) -> Engine {
 }
 
 /// The records as often as they come, each time later and from other clients.
-fn rounds(options: Options, records: &[Record]) -> Vec<Record> {
+fn rounds(options: Options, records: &[RecordWithLine]) -> Vec<RecordWithLine> {
     let step = STEPS[usize::from(options.step) % STEPS.len()] * 1_000_000;
-    let (first, last) = (records[0], records[records.len() - 1]);
+    let (first, last) = (records[0].record, records[records.len() - 1].record);
     let length = last.at_ns.saturating_sub(first.at_ns).saturating_add(step);
     let round = |number: u16| {
         records.iter().map(move |record| {
-            let mut record = *record;
+            let mut whole = *record;
+            let record = &mut whole.record;
             if options.one_connection != 0 {
-                connect(&mut record, &first);
+                connect(record, &first);
             }
             let later = length.saturating_mul(number.into());
             for time in [&mut record.at_ns, &mut record.sent_ns, &mut record.read_ns] {
@@ -139,7 +140,7 @@ fn rounds(options: Options, records: &[Record]) -> Vec<Record> {
                 &mut record.remote_port
             };
             *client = client.wrapping_add(number);
-            record
+            whole
         })
     };
     (0..=u16::from(options.rounds) % 32).flat_map(round).take(MAX_RECORDS).collect()
@@ -156,13 +157,14 @@ fn connect(record: &mut Record, other: &Record) {
 }
 
 /// Returns all that was said.
-fn run(records: &[Record], engine: &mut Engine, clock: WallClock) -> Vec<Value> {
+fn run(records: &[RecordWithLine], engine: &mut Engine, clock: WallClock) -> Vec<Value> {
     let mut said = Vec::new();
     for record in records {
         // What makes no sense is refused, and counted.
         let _ = engine.record(record.as_bytes());
         check_all(engine, clock, &mut said);
-        for sentence in engine.review(KernelNs(record.at_ns)).into_iter().flat_map(|review| review.announced)
+        for sentence in
+            engine.review(KernelNs(record.record.at_ns)).into_iter().flat_map(|review| review.announced)
         {
             harmless(&sentence);
         }

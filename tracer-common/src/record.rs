@@ -81,7 +81,6 @@ pub struct Record {
     pub probes_out: u8,
     /// Keeps what follows aligned.
     pub padding: [u8; 3],
-    // What follows is not in older recordings, where it reads as 0: unknown.
     /// When the oldest segment in flight was sent, or the latest that was acknowledged: with payload or a FIN
     /// (`first_tx_mstamp`, `tcp_rate_skb_sent`, `net/ipv4/tcp_rate.c`); on the clock of `at_ns`, to the microsecond,
     /// and with pacing in the future.
@@ -92,8 +91,6 @@ pub struct Record {
     pub requests: u32,
     /// Keeps the size a multiple of 8.
     pub more_padding: u32,
-    /// The last request line of the connection a reset ended, while that is asked for.
-    pub request_line: RequestLine,
     /// When the application last read, on the clock of `at_ns`, to the microsecond; another read may have followed
     /// within an eighth of `rcv_rtt_us` (`rcvq_space.time`, `tcp_rcv_space_adjust`, `net/ipv4/tcp_input.c`).
     pub last_read_ns: u64,
@@ -111,13 +108,20 @@ pub struct Record {
     pub last_padding: [u8; 3],
 }
 
-/// The size of a record in the oldest recordings that can be read.
-pub const OLDEST_RECORD_BYTES: usize = 160;
+/// What the ring has where request lines are asked for. It is a record more often without: each line of the cache that
+/// is not written saves a wait for memory.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, Immutable, IntoBytes)]
+pub struct RecordWithLine {
+    /// The record.
+    pub record: Record,
+    /// The last request line of the connection that ended.
+    pub request_line: RequestLine,
+}
 
-const _: () = assert!(size_of::<Record>() == 280 && align_of::<Record>() == 8);
+const _: () = assert!(size_of::<Record>() == 208 && align_of::<Record>() == 8);
 
-/// A FIN: the first of a connection, ours (to `FIN_WAIT1`) or the peer's (to `CLOSE_WAIT`); or ours behind the peer's
-/// (to `LAST_ACK`) while a request is open.
+/// The first FIN of a connection, ours (to `FIN_WAIT1`) or the peer's (to `CLOSE_WAIT`).
 pub const KIND_FIN: u32 = 1;
 /// A socket reached CLOSE in a way that may still lead to a RST, or that left a request without an answer.
 pub const KIND_CLOSE: u32 = 2;

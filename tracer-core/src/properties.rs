@@ -7,7 +7,7 @@ use std::{
 };
 
 use proptest::prelude::*;
-use tracer_common::{Record, RequestLine};
+use tracer_common::{Record, RecordWithLine, RequestLine};
 
 use crate::{
     classify::{Cause, Ended, ExplainedIncident, IncidentView, RacePolicy, RequestRead},
@@ -123,7 +123,6 @@ fn kind() -> impl Strategy<Value = EventKind> {
     ];
     prop_oneof![
         (side, socket()).prop_map(|(by, socket)| EventKind::Fin { by, socket }),
-        socket().prop_map(|socket| EventKind::LastFin { socket }),
         (socket(), error).prop_map(|(socket, error)| EventKind::Close { socket, error }),
         socket().prop_map(|socket| EventKind::ReceiveReset { socket }),
         (reset, reason).prop_map(|(reset, reason)| EventKind::SendReset { reset, reason }),
@@ -133,7 +132,6 @@ fn kind() -> impl Strategy<Value = EventKind> {
 fn socket_of(kind: &mut EventKind) -> Option<&mut SocketSnapshot> {
     match kind {
         EventKind::Fin { socket, .. }
-        | EventKind::LastFin { socket }
         | EventKind::Close { socket, .. }
         | EventKind::ReceiveReset { socket }
         | EventKind::SendReset { reset: SendReset::Active(socket), .. }
@@ -354,7 +352,7 @@ proptest! {
 
     #[test]
     fn whole_records_of_any_content_run_through_everything(
-        mut records in prop::collection::vec(prop::collection::vec(any::<u8>(), size_of::<Record>()), 0..20),
+        mut records in prop::collection::vec(prop::collection::vec(any::<u8>(), size_of::<RecordWithLine>()), 0..20),
         shapes in prop::collection::vec((1_u8..5, 0_u8..4, 1_u8..13), 20),
     ) {
         let mut engine = engine(16, vec![]);
@@ -367,7 +365,7 @@ proptest! {
             put(offset_of!(Record, old_state), &[state]);
             put(offset_of!(Record, new_state), &[state]);
             put(offset_of!(Record, socket), &[socket]);
-            put(offset_of!(Record, request_line), &[0; size_of::<RequestLine>()]);
+            put(offset_of!(RecordWithLine, request_line), &[0; size_of::<RequestLine>()]);
             // What makes no sense is refused.
             let _ = engine.record(record);
             now += 1_000_000_000;

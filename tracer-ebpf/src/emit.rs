@@ -3,11 +3,12 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{macros::map, maps::RingBuf};
-use tracer_common::{Record, counter, map};
+use tracer_common::{Record, RecordWithLine, RequestLine, counter, map};
+use zerocopy::FromBytes;
 
 use crate::state::{
     clear,
-    constants::wake_bytes,
+    constants::{reads_request_lines, wake_bytes},
     counters::{count, counters},
 };
 
@@ -36,17 +37,44 @@ const WAKE_INTERVAL_NS: u64 = 50_000_000;
 /// Likewise, while the ring is filling.
 const FULL_WAKE_INTERVAL_NS: u64 = 1_000_000;
 
-/// Reserves a record, lets `fill` write it in place and submits it; a full ring is counted.
+/// Reserves a record, lets `fill` write it in place, and `line` the request line where lines are asked for, and submits
+/// it; a full ring is counted.
 #[inline(always)]
-pub fn emit(kind: u32, urgency: Urgency, now_ns: u64, fill: impl FnOnce(&mut Record)) {
-    let Some(mut entry) = EVENTS.reserve::<Record>(0) else {
+pub fn emit(
+    kind: u32,
+    urgency: Urgency,
+    now_ns: u64,
+    fill: impl FnOnce(&mut Record),
+    line: impl FnOnce(&mut RequestLine),
+) {
+    let begun = |record: &mut Record| {
+        record.kind = kind;
+        record.at_ns = now_ns;
+        fill(record);
+    };
+    if reads_request_lines() {
+        write::<RecordWithLine>(kind, urgency, now_ns, |entry| {
+            begun(&mut entry.record);
+            line(&mut entry.request_line);
+        });
+    } else {
+        write::<Record>(kind, urgency, now_ns, begun);
+    }
+}
+
+/// Writes an entry of the ring, of integers and byte arrays only.
+#[inline(always)]
+fn write<Entry: FromBytes + 'static>(
+    kind: u32,
+    urgency: Urgency,
+    now_ns: u64,
+    fill: impl FnOnce(&mut Entry),
+) {
+    let Some(mut entry) = EVENTS.reserve::<Entry>(0) else {
         count(counter::LOST + kind as usize);
         return;
     };
-    let record = zeroed(&mut entry);
-    record.kind = kind;
-    record.at_ns = now_ns;
-    fill(record);
+    fill(zeroed(&mut entry));
     entry.submit(if wakes(urgency, now_ns) { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP });
 }
 
@@ -68,8 +96,8 @@ fn wakes(urgency: Urgency, now_ns: u64) -> bool {
 
 /// Ring memory holds what was there before: clear it so that nothing stale reaches user space.
 #[inline(always)]
-fn zeroed(entry: &mut MaybeUninit<Record>) -> &mut Record {
-    // SAFETY: the entry is a `Record`, which is integers and byte arrays only: all zeroes is a valid value.
+fn zeroed<Entry: FromBytes>(entry: &mut MaybeUninit<Entry>) -> &mut Entry {
+    // SAFETY: all zeroes is a valid value of what can be made from any bytes; it is a whole number of words.
     unsafe {
         clear(entry.as_mut_ptr());
         entry.assume_init_mut()

@@ -45,7 +45,7 @@ impl Daemon {
             Tracer::start(&options.load)?;
         let started = clock::now();
         let facts = KernelFacts { jiffy: clock::jiffy(), reasons, watched_since: started };
-        let header = Header::of_this_machine(kernel_release(), &facts);
+        let header = Header::of_this_machine(kernel_release(), &facts, options.load.request_lines);
         let recording = options.sinks.record.as_ref();
         let recording =
             recording.map(|(path, limit)| NewRecording::create(path, *limit, &header)).transpose()?;

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use tracer_common::Record;
+use tracer_common::RecordWithLine;
 
 use crate::debian::{self, Needed};
 use crate::{process, workspace};
@@ -101,7 +101,7 @@ impl Target {
     fn max_len(self) -> usize {
         match self {
             Self::RequestLine => 512,
-            Self::Records => seeds::OPTIONS + 24 * size_of::<Record>(),
+            Self::Records => seeds::OPTIONS + 24 * size_of::<RecordWithLine>(),
         }
     }
 

@@ -8,8 +8,8 @@ mod snapshot;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use tracer_common::{
-    FLAG_SEGMENT, KIND_CLOSE, KIND_FIN, KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, Record, SOCKET_FULL,
-    SOCKET_LISTENER, SOCKET_NONE, SOCKET_TIME_WAIT,
+    FLAG_SEGMENT, KIND_CLOSE, KIND_FIN, KIND_RECEIVE_RESET, KIND_SEND_RESET, NO_REASON, Record, RequestLine,
+    SOCKET_FULL, SOCKET_LISTENER, SOCKET_NONE, SOCKET_TIME_WAIT,
 };
 use zerocopy::FromBytes as _;
 
@@ -29,7 +29,7 @@ const TCP_ACK: u8 = 0x10;
 /// Why a record of the ring was refused: counted, never fatal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// Not the size of a [`Record`].
+    /// Not the size of a [`Record`], with or without a [`RequestLine`] behind it.
     Size,
     /// A kind, address family, socket kind or state that this version does not know, or a combination of them that
     /// means nothing.
@@ -38,16 +38,19 @@ pub enum Malformed {
 
 /// Turns one ring entry into an event. `jiffy` is the running kernel's tick.
 pub(crate) fn decode(bytes: &[u8], jiffy: Jiffy) -> Result<Event, Malformed> {
-    let record = Record::read_from_bytes(bytes).map_err(|_| Malformed::Size)?;
-    event(&record, jiffy).ok_or(Malformed::Value)
+    let (record, line) = Record::read_from_prefix(bytes).map_err(|_| Malformed::Size)?;
+    let line = match line {
+        [] => RequestLine::NONE,
+        line => RequestLine::read_from_bytes(line).map_err(|_| Malformed::Size)?,
+    };
+    event(&record, &line, jiffy).ok_or(Malformed::Value)
 }
 
-fn event(record: &Record, jiffy: Jiffy) -> Option<Event> {
+fn event(record: &Record, line: &RequestLine, jiffy: Jiffy) -> Option<Event> {
     let kind = match (record.kind, record.socket) {
         (KIND_FIN, SOCKET_FULL) => {
             let socket = snapshot(record, jiffy)?;
             match TcpState::from_kernel(record.new_state)? {
-                TcpState::LastAck => EventKind::LastFin { socket },
                 TcpState::CloseWait => EventKind::Fin { by: Side::Remote, socket },
                 _ => EventKind::Fin { by: Side::Local, socket },
             }
@@ -64,7 +67,7 @@ fn event(record: &Record, jiffy: Jiffy) -> Option<Event> {
         },
         _ => return None,
     };
-    let request_line = request_line(&record.request_line)?;
+    let request_line = request_line(line)?;
     Some(Event { at: KernelNs(record.at_ns), flow: flow(record)?, request_line, kind })
 }
 

@@ -1,9 +1,9 @@
-use tracer_common::{BY_PEER, BY_US, FLAG_PEER_FIN, MAX_PATH, METHOD_NONE, METHOD_OTHER};
+use tracer_common::{BY_PEER, BY_US, FLAG_PEER_FIN, MAX_PATH, METHOD_NONE, METHOD_OTHER, RecordWithLine};
 
 use super::*;
 use crate::model::{LastPayload, Role, SocketSnapshot};
 
-const NONE: tracer_common::RequestLine = tracer_common::RequestLine::NONE;
+const NONE: RequestLine = RequestLine::NONE;
 
 fn jiffy() -> Jiffy {
     Jiffy::of_hz(250).unwrap()
@@ -33,9 +33,8 @@ fn zeroed() -> Record {
 }
 
 fn socket_of(record: &Record) -> SocketSnapshot {
-    match event(record, jiffy()).expect("a valid record").kind {
+    match without_line(record).expect("a valid record").kind {
         EventKind::Fin { socket, .. }
-        | EventKind::LastFin { socket }
         | EventKind::Close { socket, .. }
         | EventKind::ReceiveReset { socket, .. } => socket,
         EventKind::SendReset { reset, .. } => panic!("not about a socket: {reset:?}"),
@@ -48,30 +47,34 @@ fn changed(change: impl Fn(&mut Record)) -> Record {
     record
 }
 
-fn with_line(method: u8, path_len: u8, by: u8) -> Record {
-    changed(|record| {
-        record.kind = KIND_RECEIVE_RESET;
-        let path = [b'/'; MAX_PATH];
-        record.request_line = tracer_common::RequestLine { method, path_len, by, path, ..NONE };
-    })
+fn without_line(record: &Record) -> Option<Event> {
+    event(record, &NONE, jiffy())
+}
+
+fn with_line(method: u8, path_len: u8, by: u8) -> Option<Event> {
+    let path = [b'/'; MAX_PATH];
+    let line = RequestLine { method, path_len, by, path, ..NONE };
+    event(&changed(|record| record.kind = KIND_RECEIVE_RESET), &line, jiffy())
 }
 
 #[test]
 fn a_request_line_is_what_the_kernel_side_found() {
-    let line = |record| event(&record, jiffy()).expect("a valid record").request_line;
-    assert_eq!(line(with_line(METHOD_NONE, 0, 0)), None);
-    let found = line(with_line(METHOD_OTHER, 2, BY_PEER)).expect("there is one");
+    let line = |method, path_len, by| with_line(method, path_len, by).expect("a valid record").request_line;
+    assert_eq!(line(METHOD_NONE, 0, 0), None);
+    let found = line(METHOD_OTHER, 2, BY_PEER).expect("there is one");
     assert_eq!((found.method.name(), found.path.as_deref(), found.by), ("other", Some("//"), Side::Remote));
 }
 
 #[test]
 fn bytes_that_are_no_record_are_told_apart_from_records_that_make_no_sense() {
-    const SIZE: usize = size_of::<Record>();
-    for len in [0, 1, SIZE - 1, SIZE + 1, 2 * SIZE] {
+    const SIZES: [usize; 2] = [size_of::<Record>(), size_of::<RecordWithLine>()];
+    for len in [0, 1, SIZES[0] - 1, SIZES[0] + 1, SIZES[1] - 1, SIZES[1] + 1, 2 * SIZES[1]] {
         assert_eq!(decode(&vec![0; len], jiffy()), Err(Malformed::Size), "{len} bytes");
     }
-    assert_eq!(decode(&[0; SIZE], jiffy()), Err(Malformed::Value));
-    assert_eq!(decode(&[0xff; SIZE], jiffy()), Err(Malformed::Value));
+    for len in SIZES {
+        assert_eq!(decode(&vec![0; len], jiffy()), Err(Malformed::Value));
+        assert_eq!(decode(&vec![0xff; len], jiffy()), Err(Malformed::Value));
+    }
     for nonsense in [
         changed(|r| r.kind = 9),
         changed(|r| r.family = 1),
@@ -81,11 +84,11 @@ fn bytes_that_are_no_record_are_told_apart_from_records_that_make_no_sense() {
         changed(|r| (r.kind, r.socket) = (KIND_SEND_RESET, SOCKET_NONE)),
         changed(|r| (r.kind, r.socket) = (KIND_SEND_RESET, SOCKET_LISTENER)),
         changed(|r| (r.kind, r.socket) = (KIND_SEND_RESET, SOCKET_TIME_WAIT)),
-        with_line(11, 1, BY_US),
-        with_line(1, 65, BY_US),
-        with_line(1, 1, 0),
     ] {
-        assert_eq!(event(&nonsense, jiffy()), None, "{nonsense:?}");
+        assert_eq!(without_line(&nonsense), None, "{nonsense:?}");
+    }
+    for (method, path_len, by) in [(11, 1, BY_US), (1, 65, BY_US), (1, 1, 0)] {
+        assert_eq!(with_line(method, path_len, by), None, "{method} {path_len} {by}");
     }
 }
 
@@ -93,7 +96,7 @@ fn bytes_that_are_no_record_are_told_apart_from_records_that_make_no_sense() {
 fn only_a_connections_own_socket_resets_without_a_segment_to_answer() {
     for socket in [SOCKET_NONE, SOCKET_FULL, SOCKET_TIME_WAIT, SOCKET_LISTENER] {
         let kind = |flags| {
-            event(&changed(|r| (r.kind, r.socket, r.flags) = (KIND_SEND_RESET, socket, flags)), jiffy())
+            without_line(&changed(|r| (r.kind, r.socket, r.flags) = (KIND_SEND_RESET, socket, flags)))
         };
         let kind = |flags| kind(flags).map(|event| event.kind);
         let answers =

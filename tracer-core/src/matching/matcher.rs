@@ -79,7 +79,6 @@ impl Matcher {
         let seen = Seen { at, flow, request_line };
         match kind {
             EventKind::Fin { by, socket } => self.fin(seen, by, socket),
-            EventKind::LastFin { socket } => self.last_fin(seen, socket),
             EventKind::Close { socket, error: Some(silence) } => self.silent(seen, socket, silence),
             EventKind::Close { socket, error: None } => self.close(seen, socket),
             EventKind::ReceiveReset { socket } => self.received(Rst { seen, reason: None }, socket),
@@ -145,16 +144,6 @@ impl Matcher {
         };
         let socket = connection.update(socket);
         if unanswered {
-            without_rst(&mut self.held, connection, seen, Ending::Fin { by, socket });
-        }
-    }
-
-    /// Our FIN behind the peer's, with a request open: nothing more is to come.
-    fn last_fin(&mut self, seen: Seen, socket: SocketSnapshot) {
-        let connection = self.connections.touch(seen.flow, seen.at, |known| known.is(&socket));
-        let mut socket = connection.update(socket);
-        socket.state = TcpState::LastAck;
-        if let Some(by) = ended_by(connection.fin, &socket) {
             without_rst(&mut self.held, connection, seen, Ending::Fin { by, socket });
         }
     }

@@ -25,11 +25,6 @@ pub(crate) enum EventKind {
         /// The socket at that moment, its state the one before.
         socket: SocketSnapshot,
     },
-    /// Our FIN behind the peer's, while a request was open.
-    LastFin {
-        /// The socket at that moment, its state the one before.
-        socket: SocketSnapshot,
-    },
     /// The socket reached CLOSE; a time-wait mini-socket may live on.
     Close {
         /// The socket at that moment, its state the one before.
@@ -119,7 +114,7 @@ impl EventKind {
     /// The kind it is counted as.
     pub(crate) fn name(&self) -> EventName {
         match self {
-            Self::Fin { .. } | Self::LastFin { .. } => EventName::Fin,
+            Self::Fin { .. } => EventName::Fin,
             Self::Close { .. } => EventName::Close,
             Self::SendReset { .. } => EventName::SendReset,
             Self::ReceiveReset { .. } => EventName::ReceiveReset,
@@ -130,7 +125,6 @@ impl EventKind {
     pub(crate) fn role(&self) -> Option<Role> {
         match self {
             Self::Fin { socket, .. }
-            | Self::LastFin { socket }
             | Self::Close { socket, .. }
             | Self::ReceiveReset { socket }
             | Self::SendReset { reset: SendReset::Active(socket), .. }

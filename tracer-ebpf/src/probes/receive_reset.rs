@@ -1,6 +1,6 @@
 //! RST segments received.
 
-use tracer_common::{KIND_RECEIVE_RESET, NO_REASON, counter};
+use tracer_common::{KIND_RECEIVE_RESET, NO_REASON, Record, RequestLine, counter};
 
 use crate::{
     emit::{Urgency, emit},
@@ -30,14 +30,15 @@ pub fn received(sk: Typed, room: &mut Room) {
     if !server_ports::admit(|| sock::ports(sk)) {
         return;
     }
-    emit(KIND_RECEIVE_RESET, Urgency::Now, now, |record| {
+    let fill = |record: &mut Record| {
         record.reason = NO_REASON;
         record.old_state = sk_state;
         record.new_state = sk_state;
         record::connection(record, sk);
         record::requests::add_to(record, sk);
-        record::request_line::last(&mut record.request_line, room, sk.address(), 0);
-    });
+    };
+    let line = |line: &mut RequestLine| record::request_line::last(line, room, sk.address(), 0);
+    emit(KIND_RECEIVE_RESET, Urgency::Now, now, fill, line);
 }
 
 /// The states in which data for an orphan makes the kernel reset it.

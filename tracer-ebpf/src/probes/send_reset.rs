@@ -1,6 +1,6 @@
 //! RST segments sent.
 
-use tracer_common::{KIND_SEND_RESET, NO_REASON, counter};
+use tracer_common::{KIND_SEND_RESET, NO_REASON, Record, RequestLine, counter};
 
 use crate::{
     emit::{Urgency, emit},
@@ -33,7 +33,7 @@ pub fn sent(sk: u64, skb: u64, reason: u32, room: &mut Room) {
         return;
     }
     let sk_state = if sk == 0 { 0 } else { sock::state_of(sk) };
-    emit(KIND_SEND_RESET, Urgency::Now, now, |record| {
+    let fill = |record: &mut Record| {
         record.reason = reason;
         record.old_state = sk_state;
         record.new_state = sk_state;
@@ -50,8 +50,9 @@ pub fn sent(sk: u64, skb: u64, reason: u32, room: &mut Room) {
         if skb != 0 {
             record::segment(record, skb);
         }
-        record::request_line::last(&mut record.request_line, room, sk, skb);
-    });
+    };
+    let line = |line: &mut RequestLine| record::request_line::last(line, room, sk, skb);
+    emit(KIND_SEND_RESET, Urgency::Now, now, fill, line);
 }
 
 /// `tcp_v4_send_reset` or `tcp_v6_send_reset` was entered on a kernel whose tracepoint does not see them all:

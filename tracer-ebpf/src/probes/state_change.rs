@@ -3,7 +3,7 @@
 //!
 //! The side that closes first sends one, the other side one at most; one more follows where a request is open.
 
-use tracer_common::{KIND_CLOSE, KIND_FIN, counter};
+use tracer_common::{KIND_CLOSE, KIND_FIN, Record, RequestLine, counter};
 
 use super::payload_read;
 use crate::{
@@ -25,8 +25,7 @@ use crate::{
 pub fn state_changed(sk: u64, old: u8, new: u8) {
     // Most steps are of no interest: decide on the numbers before looking at the socket.
     // `close()` behind `shutdown()` steps from FIN_WAIT1 to FIN_WAIT1 (`tcp_close_state`, net/ipv4/tcp.c).
-    let ends =
-        matches!(new, state::FIN_WAIT1 | state::CLOSE_WAIT | state::LAST_ACK | state::CLOSE) && old != new;
+    let ends = matches!(new, state::FIN_WAIT1 | state::CLOSE_WAIT | state::CLOSE) && old != new;
     let begins = new == state::ESTABLISHED && (counts_requests() || reads_request_lines());
     if !ends && !begins {
         return;
@@ -39,10 +38,6 @@ pub fn state_changed(sk: u64, old: u8, new: u8) {
         state::ESTABLISHED => established(sk, old),
         state::FIN_WAIT1 => report::<KIND_FIN>(sk, old, new),
         state::CLOSE_WAIT if may_explain_a_reset(sk) || sock::request_open(sk, 0) => {
-            report::<KIND_FIN>(sk, old, new);
-        }
-        // What is not acknowledged yet may still meet a RST, or an ACK: either reports itself.
-        state::LAST_ACK if !sock::unfinished(sk) && sock::request_open(sk, 0) => {
             report::<KIND_FIN>(sk, old, new);
         }
         state::CLOSE if is_of_interest(sk, old) => report::<KIND_CLOSE>(sk, old, new),
@@ -62,7 +57,7 @@ fn established(sk: Typed, old: u8) {
 
 #[inline(always)]
 fn report<const KIND: u32>(sk: Typed, old: u8, new: u8) {
-    emit(KIND, Urgency::CanWait, clock::now_ns(), |record| {
+    let fill = |record: &mut Record| {
         record.old_state = old;
         record.new_state = new;
         record::connection(record, sk);
@@ -70,8 +65,9 @@ fn report<const KIND: u32>(sk: Typed, old: u8, new: u8) {
             record.error = sock::connect_error(sk);
         }
         record::requests::add_to(record, sk);
-        record::request_line::remembered(&mut record.request_line, sk.address());
-    });
+    };
+    let line = |line: &mut RequestLine| record::request_line::remembered(line, sk.address());
+    emit(KIND, Urgency::CanWait, clock::now_ns(), fill, line);
 }
 
 /// The peer closed first: its FIN is of interest when this end had sent nothing for a while (an idle close, with or

@@ -4,15 +4,13 @@ use tracer_common::{BY_PEER, BY_US, RequestLine};
 
 use crate::{
     kernel::payload,
-    state::{constants::reads_request_lines, prefixes::Room, request_lines},
+    state::{prefixes::Room, request_lines},
 };
 
 /// Fills in the last request line that this host's client sent on `sk`, however it ends.
 #[inline(always)]
 pub fn remembered(line: &mut RequestLine, sk: u64) {
-    if reads_request_lines()
-        && let Some(remembered) = request_lines::of(sk)
-    {
+    if let Some(remembered) = request_lines::of(sk) {
         *line = remembered.line();
     }
 }
@@ -21,9 +19,6 @@ pub fn remembered(line: &mut RequestLine, sk: u64) {
 /// is answered or 0.
 #[inline(always)]
 pub fn last(line: &mut RequestLine, room: &mut Room, sk: u64, skb: u64) {
-    if !reads_request_lines() {
-        return;
-    }
     let remembered = request_lines::of(sk);
     if let Some(remembered) = remembered
         && !remembered.is_superseded()

@@ -82,7 +82,7 @@ fn read(path: &Path) -> Result<Kind> {
     let mut recording = Recording::open(path)?;
     let mut records = Vec::new();
     while let Some(record) = recording.next_record()? {
-        records.push(record);
+        records.push(Bytes::try_from(record).context("it has request lines")?);
     }
     ensure!(!records.is_empty(), "{} is empty", path.display());
     let closes_in_good_order =

@@ -61,8 +61,8 @@ fn feed(mut recording: Recording<impl io::BufRead>, pipeline: &mut Pipeline) -> 
     let mut now = KernelNs::default();
     let ended = loop {
         match recording.next_record() {
-            Ok(Some(bytes)) => match pipeline.record(&bytes) {
-                Ok(()) => now = now.max(time_of(&bytes)),
+            Ok(Some(bytes)) => match pipeline.record(bytes) {
+                Ok(()) => now = now.max(time_of(bytes).unwrap_or_default()),
                 Err(_) => malformed += 1,
             },
             Ok(None) => break Ok(()),

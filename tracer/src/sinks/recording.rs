@@ -139,7 +139,7 @@ mod tests {
             reasons: Reasons::default(),
             watched_since: KernelNs::default(),
         };
-        Header::of_this_machine(String::from("6.18"), &facts)
+        Header::of_this_machine(String::from("6.18"), &facts, false)
     }
 
     /// A directory of this test's own.

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
-use tracer_common::{OLDEST_RECORD_BYTES, Record};
+use tracer_common::{Record, RecordWithLine};
 use tracer_core::{
     decode::{KernelFacts, Reasons},
     model::{Jiffy, KernelNs},
@@ -20,7 +20,10 @@ use tracer_core::{
 use crate::clock;
 
 /// What [`Header::format`] must be.
-const FORMAT: &str = "tracer recording 1";
+const FORMAT: &str = "tracer recording 2";
+
+/// What a record can be long: without a request line, and with one.
+const RECORD_BYTES: [usize; 2] = [size_of::<Record>(), size_of::<RecordWithLine>()];
 
 /// More than a header ever needs: what a file that is no recording may cost.
 const MAX_HEADER: u64 = 64 * 1024;
@@ -76,12 +79,12 @@ pub struct Header {
 }
 
 impl Header {
-    /// Describes this machine.
+    /// Describes this machine, and whether records have a request line behind them.
     #[must_use]
-    pub fn of_this_machine(kernel: String, facts: &KernelFacts) -> Self {
+    pub fn of_this_machine(kernel: String, facts: &KernelFacts, request_lines: bool) -> Self {
         Self {
             format: FORMAT.to_owned(),
-            record_bytes: size_of::<Record>(),
+            record_bytes: RECORD_BYTES[usize::from(request_lines)],
             byte_order: ByteOrder::NATIVE,
             architecture: ARCH.to_owned(),
             kernel,
@@ -112,12 +115,11 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// When the record was made.
+/// When a record was made; none if it is too short to tell.
 #[must_use]
-pub fn time_of(record: &[u8; size_of::<Record>()]) -> KernelNs {
-    let mut at = [0; size_of::<u64>()];
-    at.copy_from_slice(&record[offset_of!(Record, at_ns)..][..size_of::<u64>()]);
-    KernelNs(u64::from_ne_bytes(at))
+pub fn time_of(record: &[u8]) -> Option<KernelNs> {
+    let (at, _) = record.get(offset_of!(Record, at_ns)..)?.split_first_chunk()?;
+    Some(KernelNs(u64::from_ne_bytes(*at)))
 }
 
 /// Reads a recording.
@@ -125,6 +127,7 @@ pub struct Recording<R> {
     /// The machine it is from.
     pub header: Header,
     input: R,
+    record: Vec<u8>,
     records: u64,
 }
 
@@ -148,20 +151,16 @@ impl<R: BufRead> Recording<R> {
             "its numbers are stored as on {}, in another byte order than here: replay it on a machine like that",
             header.architecture
         );
-        ensure!(
-            (OLDEST_RECORD_BYTES..=size_of::<Record>()).contains(&header.record_bytes),
-            "its records are of another version of tracer"
-        );
-        Ok(Self { header, input, records: 0 })
+        ensure!(RECORD_BYTES.contains(&header.record_bytes), "its records are of another version of tracer");
+        let record = vec![0; header.record_bytes];
+        Ok(Self { header, input, record, records: 0 })
     }
 
-    /// The next record; `None` at the end. What its version did not know yet is 0. A file that ends within a record is
-    /// an error, after all whole ones.
-    pub fn next_record(&mut self) -> Result<Option<[u8; size_of::<Record>()]>> {
-        let mut bytes = [0; size_of::<Record>()];
+    /// The next record; `None` at the end. A file that ends within a record is an error, after all whole ones.
+    pub fn next_record(&mut self) -> Result<Option<&[u8]>> {
         let mut filled = 0;
-        while filled < self.header.record_bytes {
-            match self.input.read(&mut bytes[filled..self.header.record_bytes]) {
+        while filled < self.record.len() {
+            match self.input.read(&mut self.record[filled..]) {
                 Ok(0) if filled == 0 => return Ok(None),
                 Ok(0) => bail!("the recording is cut short after {} whole records", self.records),
                 Ok(count) => filled += count,
@@ -172,7 +171,7 @@ impl<R: BufRead> Recording<R> {
             }
         }
         self.records += 1;
-        Ok(Some(bytes))
+        Ok(Some(&self.record))
     }
 }
 
@@ -188,7 +187,7 @@ mod tests {
     fn header() -> Header {
         let jiffy = Jiffy::of_hz(250).unwrap();
         let facts = KernelFacts { jiffy, reasons: Reasons::default(), watched_since: KernelNs(7) };
-        Header::of_this_machine("6.18".into(), &facts)
+        Header::of_this_machine("6.18".into(), &facts, false)
     }
 
     fn file(records: usize, extra: usize) -> Vec<u8> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use tracer_common::{METHODS, Record};
+use tracer_common::{METHODS, RecordWithLine};
 
 use crate::workspace;
 
@@ -47,9 +47,9 @@ fn records(recording: &Path) -> Result<Vec<u8>> {
     let recorded = recorded.context("its header names no size of a record")?;
     let mut records = vec![0; OPTIONS];
     for record in bytes[end + 1..].chunks(recorded.max(1)) {
-        let whole = records.len() + size_of::<Record>();
+        let whole = records.len() + size_of::<RecordWithLine>();
         records.extend_from_slice(record);
-        // What its version did not know yet is 0.
+        // A request line of zeroes is none.
         records.resize(whole, 0);
     }
     Ok(records)

@@ -122,7 +122,7 @@ fn recorded_race() -> ExplainedIncident {
     };
     let mut engine = Engine::new(recording.header.facts().unwrap(), options);
     while let Some(record) = recording.next_record().unwrap() {
-        engine.record(&record).unwrap();
+        engine.record(record).unwrap();
     }
     engine.finish();
     let incident = |outcome| match outcome {
