@@ -75,7 +75,7 @@ impl Front {
             }
             Self::HAProxy => {
                 let file = directory.join("front.conf");
-                fs::write(&file, through_haproxy(endpoint, plan))?;
+                fs::write(&file, through_haproxy(endpoint, speaks, plan))?;
                 let words = ["haproxy", "-db", "-f", &file.display().to_string()].map(str::to_owned);
                 (words.to_vec(), directory.join(format!("{}.log", endpoint.port())))
             }
@@ -180,11 +180,12 @@ listen {endpoint};
 keepalive_timeout 60s;
 keepalive_requests 100000;"
     );
+    let scheme = if speaks == Speaks::Https { "https" } else { "http" };
     for walker in 0..plan.walkers {
         let _ = match speaks {
-            Speaks::Http | Speaks::Own => writeln!(
+            Speaks::Http | Speaks::Https | Speaks::Own => writeln!(
                 text,
-                "location /w{walker}/ {{ proxy_pass http://u{walker}; proxy_http_version 1.1;
+                "location /w{walker}/ {{ proxy_pass {scheme}://u{walker}; proxy_http_version 1.1;
 proxy_set_header Connection \"\"; proxy_next_upstream off; proxy_request_buffering off;
 proxy_connect_timeout {patience}ms; proxy_read_timeout {patience}ms; }}"
             ),
@@ -201,7 +202,7 @@ fastcgi_param SCRIPT_FILENAME {}/answer.php; fastcgi_read_timeout {patience}ms; 
     text
 }
 
-fn through_haproxy(endpoint: SocketAddr, plan: &Plan) -> String {
+fn through_haproxy(endpoint: SocketAddr, speaks: Speaks, plan: &Plan) -> String {
     let patience = plan.patience;
     let mut text = format!(
         "global
@@ -224,8 +225,9 @@ frontend lab
     );
     let keeps =
         plan.remedy.as_ref().and_then(|remedy| remedy.line("HAProxy")).unwrap_or("pool-purge-delay 60s");
+    let tls = if speaks == Speaks::Https { "ssl verify none" } else { "" };
     for walker in 0..plan.walkers {
-        let _ = writeln!(text, "backend w{walker}\n    server s {} {keeps}", plan.server);
+        let _ = writeln!(text, "backend w{walker}\n    server s {} {tls} {keeps}", plan.server);
     }
     text
 }

@@ -11,6 +11,8 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     /// What the tracer may say of it.
     pub(crate) right: &'static [&'static str],
+    /// What it may say where nothing was lost.
+    pub(crate) spares: &'static [&'static str],
     /// What each walker asks for, again and again: the last part of the path.
     pub(crate) actions: &'static [&'static str],
     pub(crate) pause: Pause,
@@ -69,7 +71,8 @@ impl Pause {
 }
 
 const fn fails(name: &'static str, right: &'static [&'static str], actions: &'static [&'static str]) -> Kind {
-    Kind { name, right, actions, pause: SHORT, patience: 20_000, breaks: Break::Nothing, keeps: KEEPS * 1000 }
+    let (breaks, keeps) = (Break::Nothing, KEEPS * 1000);
+    Kind { name, right, spares: &[], actions, pause: SHORT, patience: 20_000, breaks, keeps }
 }
 
 const fn broken(name: &'static str, right: &'static [&'static str], breaks: Break) -> Kind {
@@ -81,6 +84,9 @@ pub(crate) const RACE: Kind =
     Kind { pause: Pause::AroundTimeout, ..fails("idle close", &["keepalive_race"], &["ok"]) };
 /// The same of a server whose event loop reads a request before its timer closes the connection all the same.
 pub(crate) const TAKEN_RACE: Kind = Kind { right: &["keepalive_race", "awaiting_response"], ..RACE };
+/// The same behind TLS, where a request may look like a last word, and a last word like a request.
+pub(crate) const TLS_RACE: Kind =
+    Kind { right: &["keepalive_race", "unknown"], spares: &["unknown"], ..RACE };
 /// The same, found out by a pool that has rested for longer: after a last word of the server, or without one.
 pub(crate) const LATE: Kind =
     Kind { pause: Pause::Between(1_400, 2_600), ..fails("session timed out", &["keepalive_race"], &["ok"]) };

@@ -55,6 +55,12 @@ struct Failure<'a> {
     at: Option<Instant>,
 }
 
+impl Failure<'_> {
+    fn is_told_by(&self, incident: &Incident) -> bool {
+        incident.is_failure() || self.right.contains(&incident.cause.as_str())
+    }
+}
+
 /// Judges what the tracer said of one server.
 pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     let mut verdict = Verdict::default();
@@ -73,7 +79,8 @@ pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     let refused = refused(evidence);
     for (incident, _) in evidence.incidents.iter().zip(&used).filter(|(_, used)| !**used) {
         let is_refusal = REST.contains(&incident.cause.as_str()) && refused.contains(&incident.ends()[0]);
-        if incident.is_failure() && !is_refusal {
+        let is_spared = evidence.kind.spares.contains(&incident.cause.as_str());
+        if incident.is_failure() && !is_refusal && !is_spared {
             verdict.extra.push(incident.line.clone());
         }
     }
@@ -113,7 +120,9 @@ fn nearest(evidence: &Evidence, failure: &Failure, known: &[Failure]) -> Option<
     let apart = |incident: &Incident| incident.at.max(at) - incident.at.min(at);
     let candidates = evidence.incidents.iter().filter(|incident| {
         let client = Some(incident.ends()[0]);
-        incident.role == "client" && known.iter().all(|other| other.client != client)
+        failure.is_told_by(incident)
+            && incident.role == "client"
+            && known.iter().all(|other| other.client != client)
     });
     let nearest = candidates.min_by_key(|incident| apart(incident))?;
     (apart(nearest) <= TOGETHER).then_some(nearest.ends()[0])
@@ -128,8 +137,7 @@ fn join(evidence: &Evidence, failure: &Failure, used: &mut [bool], verdict: &mut
             (if incident.role == "client" { &mut client } else { &mut server }).push(incident);
         }
     }
-    let is_told = |one: &&&Incident| one.is_failure() || failure.right.contains(&one.cause.as_str());
-    let told: Vec<_> = client.iter().filter(is_told).copied().collect();
+    let told: Vec<_> = client.iter().filter(|one| failure.is_told_by(one)).copied().collect();
     let [told] = told[..] else {
         let lines =
             || client.iter().chain(&server).map(|one| one.line.as_str()).collect::<Vec<_>>().join("\n    ");

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 
 type Plan struct {
 	Server            string
+	Tls               bool
 	Walkers, Rounds   int
 	From, To          float64
 	Actions           []string
@@ -44,14 +46,29 @@ func walk(plan Plan, walker int, losses *json.Encoder, printing *sync.Mutex) {
 		keeps = milliseconds(plan.Remedy.Closes)
 	}
 	transport := http.Transport{MaxConnsPerHost: 1, IdleConnTimeout: keeps, DialContext: dialer.DialContext}
+	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+	scheme := "http"
+	if plan.Tls {
+		scheme = "https"
+	}
+	say := func(id int, what string, port *int) {
+		printing.Lock()
+		defer printing.Unlock()
+		losses.Encode(Loss{id, what, port})
+	}
 	client := http.Client{Transport: &transport, Timeout: patience}
 	for round := 0; round < plan.Rounds; round++ {
 		id := plan.First + walker*plan.Rounds + round
-		url := fmt.Sprintf("http://%s/w%d/x%d/%s", plan.Server, walker, id, plan.Actions[round%len(plan.Actions)])
+		url := fmt.Sprintf("%s://%s/w%d/x%d/%s", scheme, plan.Server, walker, id, plan.Actions[round%len(plan.Actions)])
 		var port *int
+		sent := false
 		trace := httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
-			port = &got.Conn.LocalAddr().(*net.TCPAddr).Port
-		}}
+			// Without TLS the wire shows what was sent again.
+			if plan.Tls && sent {
+				say(id, "sent again", port)
+			}
+			port, sent = &got.Conn.LocalAddr().(*net.TCPAddr).Port, false
+		}, WroteRequest: func(wrote httptrace.WroteRequestInfo) { sent = wrote.Err == nil }}
 		request, _ := http.NewRequest("GET", url, nil)
 		answer, err := client.Do(request.WithContext(httptrace.WithClientTrace(request.Context(), &trace)))
 		if err == nil {
@@ -59,9 +76,7 @@ func walk(plan Plan, walker int, losses *json.Encoder, printing *sync.Mutex) {
 			answer.Body.Close()
 		}
 		if err != nil {
-			printing.Lock()
-			losses.Encode(Loss{id, err.Error(), port})
-			printing.Unlock()
+			say(id, err.Error(), port)
 		}
 		time.Sleep(milliseconds(plan.From + rand.Float64()*(plan.To-plan.From)))
 	}

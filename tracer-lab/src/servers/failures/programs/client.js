@@ -1,9 +1,9 @@
 // Walkers with Node's http.Agent or its fetch: each asks again and again on a connection of its own.
 // node client.js agent|fetch PLAN, where PLAN is JSON. Prints a line of JSON for each request that failed.
-const http = require('node:http');
 const { setTimeout: pause } = require('node:timers/promises');
 const [, , library, words] = process.argv;
 const plan = JSON.parse(words);
+const http = require(plan.tls ? 'node:https' : 'node:http');
 const [host, port] = plan.server.split(':');
 
 const PIECES = 33;
@@ -15,6 +15,7 @@ function withAgent(agent, path, uploads) {
   return new Promise((done) => {
     let local, failed;
     const options = { host, port, path, agent, method: uploads ? 'POST' : 'GET', timeout: plan.patience };
+    options.rejectUnauthorized = false;
     if (uploads) options.headers = { 'Content-Length': PIECES * PIECE.length };
     const request = http.request(options);
     const end = (error) => { failed = true; done({ error, local }); };
