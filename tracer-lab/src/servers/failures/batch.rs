@@ -172,9 +172,11 @@ fn run(tracer: &Tracer, pairs: &[(Pair, Option<Remedy>)], size: Size, breaks: Br
         let about: Vec<_> =
             incidents.iter().filter(|incident| ends.contains(&Some(incident.ends()[1]))).cloned().collect();
         let asked = connections.iter().filter(|(id, _)| one.plan.has(**id));
+        let asked = asked.chain(&walked.connections);
         let connections = asked.map(|(id, clients)| (*id, clients.clone())).collect();
         let evidence = Evidence {
             kind: one.pair.kind,
+            tls: one.plan.tls,
             walked,
             connections: &connections,
             taken: &taken(&one.files)?,

@@ -12,6 +12,7 @@ use crate::servers::failures::client::{self, Library};
 use crate::servers::failures::loss::{self, Loss};
 use crate::servers::failures::upstream::Speaks;
 use crate::servers::failures::walk::{Answer, Plan, walk};
+use crate::servers::failures::wire::Connections;
 use crate::testbed::host::Host;
 use crate::testbed::nginx;
 use crate::testbed::server::ServerProgram;
@@ -46,6 +47,8 @@ pub(crate) struct Walked {
     /// On connections to a proxy.
     pub(crate) refused_at_proxy: Vec<SocketAddr>,
     pub(crate) requests: usize,
+    /// On which connections requests went that the wire does not show.
+    pub(crate) connections: Connections,
 }
 
 impl Front {
@@ -139,6 +142,7 @@ impl Proxy {
             refused: refused(&answers).map(|answer| answer.id).collect(),
             refused_at_proxy: errors(&answers).filter_map(|answer| answer.client).collect(),
             requests: answers.len(),
+            connections: Connections::new(),
         })
     }
 }

@@ -11,8 +11,6 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     /// What the tracer may say of it.
     pub(crate) right: &'static [&'static str],
-    /// What it may say where nothing was lost.
-    pub(crate) spares: &'static [&'static str],
     /// What each walker asks for, again and again: the last part of the path.
     pub(crate) actions: &'static [&'static str],
     pub(crate) pause: Pause,
@@ -72,7 +70,7 @@ impl Pause {
 
 const fn fails(name: &'static str, right: &'static [&'static str], actions: &'static [&'static str]) -> Kind {
     let (breaks, keeps) = (Break::Nothing, KEEPS * 1000);
-    Kind { name, right, spares: &[], actions, pause: SHORT, patience: 20_000, breaks, keeps }
+    Kind { name, right, actions, pause: SHORT, patience: 20_000, breaks, keeps }
 }
 
 const fn broken(name: &'static str, right: &'static [&'static str], breaks: Break) -> Kind {
@@ -85,8 +83,7 @@ pub(crate) const RACE: Kind =
 /// The same of a server whose event loop reads a request before its timer closes the connection all the same.
 pub(crate) const TAKEN_RACE: Kind = Kind { right: &["keepalive_race", "awaiting_response"], ..RACE };
 /// The same behind TLS, where a request may look like a last word, and a last word like a request.
-pub(crate) const TLS_RACE: Kind =
-    Kind { right: &["keepalive_race", "unknown"], spares: &["unknown"], ..RACE };
+pub(crate) const TLS_RACE: Kind = Kind { right: &["keepalive_race", "unknown"], ..RACE };
 /// The same, found out by a pool that has rested for longer: after a last word of the server, or without one.
 pub(crate) const LATE: Kind =
     Kind { pause: Pause::Between(1_400, 2_600), ..fails("session timed out", &["keepalive_race"], &["ok"]) };
@@ -102,6 +99,9 @@ pub(crate) const RESET: Kind =
 pub(crate) const CUT: Kind = fails("answer cut by a reset", &["response_cut"], &["ok", "cut", "cut"]);
 pub(crate) const KILLED_WORKER: Kind =
     fails("worker killed", &["awaiting_response"], &["ok", "kill", "kill"]);
+/// Behind TLS, on a connection that had an answer: before, the last word of the handshake looks like one.
+pub(crate) const TLS_NO_ANSWER: Kind = Kind { actions: &["ok", "destroy"], ..NO_ANSWER };
+pub(crate) const TLS_RESET: Kind = Kind { actions: &["ok", "reset"], ..RESET };
 pub(crate) const WORKER_TIMEOUT: Kind = fails("worker timed out", &["awaiting_response"], &["ok", "hang"]);
 pub(crate) const GAVE_UP: Kind =
     Kind { patience: 1_000, ..fails("client gives up", &["client_abort"], &["ok", "hang"]) };

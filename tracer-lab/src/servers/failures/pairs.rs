@@ -10,24 +10,25 @@ use crate::servers::failures::kind::Kind;
 use crate::servers::failures::upstream as servers;
 use crate::servers::failures::upstream::{Speaks, Upstream};
 
-const FRONTS: [Front; 7] = [
+const FRONTS: [Front; 8] = [
     Front::Nginx,
     Front::HAProxy,
     Front::Client(Library::Agent),
     Front::Client(Library::Fetch),
+    Front::Client(Library::Axios),
     Front::Client(Library::Requests),
     Front::Client(Library::Httpx),
     Front::Client(Library::Aiohttp),
 ];
 /// What sends requests again that met a close, on connections that a break of the network ends as well.
-const RETRIES: [Front; 1] = [Front::Client(Library::Go)];
+const RETRIES: [Front; 2] = [Front::Client(Library::Go), Front::Client(Library::Java)];
 const PLAIN: [Front; 1] = [Front::Raw];
 
 /// Those that are small, and here for other tests.
 const FAST_SERVERS: [&Upstream; 5] =
     [&servers::NODE, &servers::APACHE, &servers::NGINX, &servers::HAPROXY, &servers::GEVENT];
 /// Those that keep connections.
-const SERVERS: [&Upstream; 13] = [
+const SERVERS: [&Upstream; 14] = [
     &servers::NODE,
     &servers::APACHE,
     &servers::NGINX,
@@ -40,23 +41,24 @@ const SERVERS: [&Upstream; 13] = [
     &servers::TORNADO,
     &servers::AIOHTTP,
     &servers::JDK,
+    &servers::TOMCAT,
     &servers::GO,
 ];
 
 /// Those behind TLS, and who asks them.
 const TLS_SERVERS: [&Upstream; 4] =
     [&servers::NODE_TLS, &servers::NGINX_TLS, &servers::HAPROXY_TLS, &servers::GO_TLS];
-const TLS_FRONTS: [Front; 6] = [
+const TLS_FRONTS: [Front; 5] = [
     Front::Nginx,
     Front::HAProxy,
     Front::Client(Library::Agent),
     Front::Client(Library::Requests),
     Front::Client(Library::Httpx),
-    Front::Client(Library::Go),
 ];
+const TLS_RETRIES: [Front; 1] = [Front::Client(Library::Go)];
 const TLS_OTHERS: [(&Kind, Where); 4] = [
-    (&kinds::NO_ANSWER, Where::Software(&servers::NODE_TLS)),
-    (&kinds::RESET, Where::Software(&servers::NODE_TLS)),
+    (&kinds::TLS_NO_ANSWER, Where::Software(&servers::NODE_TLS)),
+    (&kinds::TLS_RESET, Where::Software(&servers::NODE_TLS)),
     (&kinds::KILLED_WORKER, Where::Software(&servers::SYNC_TLS)),
     (&kinds::WORKER_TIMEOUT, Where::Software(&servers::SYNC_TLS)),
 ];
@@ -100,7 +102,8 @@ pub(crate) fn batches() -> Vec<Batch> {
     let asking = [&fronts[..], &RETRIES].concat();
     let mut batches: Vec<_> = asking.iter().map(|front| batch(races(&SERVERS, &[*front]), 12, 24)).collect();
     batches.extend(asking.iter().map(|front| batch(of(&OTHERS, &[*front]), 6, 6)));
-    batches.extend(TLS_FRONTS.iter().map(|front| batch(races(&TLS_SERVERS, &[*front]), 12, 12)));
+    let asking = [&TLS_FRONTS[..], &TLS_RETRIES].concat();
+    batches.extend(asking.iter().map(|front| batch(races(&TLS_SERVERS, &[*front]), 12, 12)));
     batches.push(batch(of(&TLS_OTHERS, &TLS_FRONTS), 6, 6));
     let mut rare = rare(&UPLOADERS);
     rare.extend(of(&[(&kinds::WORKER_TIMEOUT, FPM), (&kinds::LIMIT, FPM)], &[Front::Nginx]));

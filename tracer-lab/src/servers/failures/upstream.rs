@@ -138,10 +138,14 @@ pub(crate) const GTHREAD: Upstream =
 pub(crate) const SYNC: Upstream =
     http("gunicorn sync", "gunicorn", |place| place.gunicorn("--workers 8 --timeout 1"));
 
+/// Up to TLS 1.2: a newer server ends the handshake behind the first request, which nobody can tell from an answer.
 pub(crate) const SYNC_TLS: Upstream = https("gunicorn sync TLS", "gunicorn", |place| {
+    let settings = "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = tls\n[tls]\n";
+    let openssl = place.write("openssl.conf", &format!("{settings}MaxProtocol = TLSv1.2\n"))?;
     let files = place.directory.display();
     let tls = format!("--certfile {files}/cert.pem --keyfile {files}/cert.pem.key");
-    place.gunicorn(&format!("--workers 8 --timeout 1 {tls}"))
+    let gunicorn = place.gunicorn(&format!("--workers 8 --timeout 1 {tls}"))?;
+    Ok(format!("env OPENSSL_CONF={openssl} {gunicorn}"))
 });
 
 pub(crate) const UVICORN: Upstream = http("uvicorn", "uvicorn", |place| {
@@ -163,6 +167,15 @@ pub(crate) const JDK: Upstream = http("JDK HttpServer", "default-jdk-headless", 
         "-Djava.net.preferIPv4Stack=true -Dsun.net.httpserver.idleInterval={KEEPS} -Dsun.net.httpserver.clockTick=500"
     );
     Ok(format!("java {settings} {file} {}", place.words()))
+});
+
+/// It looks for idle connections once a second.
+pub(crate) const TOMCAT: Upstream = http("Tomcat", "libtomcat10-java", |place| {
+    let file = place.write("Tomcat.java", include_str!("programs/Tomcat.java"))?;
+    let parts = "catalina coyote util util-scan juli api jni servlet-api annotations-api jaspic-api";
+    let jars: Vec<_> = parts.split(' ').map(|part| format!("/usr/share/java/tomcat10-{part}.jar")).collect();
+    let (jars, words, files) = (jars.join(":"), place.words(), place.directory.display());
+    Ok(format!("java -Djava.net.preferIPv4Stack=true -cp {jars} {file} {words} {files}"))
 });
 
 pub(crate) const GO: Upstream = http("Go", "golang-go", go);

@@ -19,10 +19,13 @@ const DROPPED: &[&str] = &["awaiting_response", "early_close"];
 const REST: &[&str] = &["early_close", "unknown"];
 /// What a race may be called where the server's application took the request all the same.
 const TAKEN: &str = "awaiting_response";
+/// What may be said behind TLS where nothing was lost: a last word looks like a request.
+const UNDECIDED: &str = "unknown";
 
 /// Everything about one server.
 pub(crate) struct Evidence<'a> {
     pub(crate) kind: &'a Kind,
+    pub(crate) tls: bool,
     pub(crate) walked: &'a Walked,
     /// On which connections its requests went.
     pub(crate) connections: &'a Connections,
@@ -79,7 +82,7 @@ pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     let refused = refused(evidence);
     for (incident, _) in evidence.incidents.iter().zip(&used).filter(|(_, used)| !**used) {
         let is_refusal = REST.contains(&incident.cause.as_str()) && refused.contains(&incident.ends()[0]);
-        let is_spared = evidence.kind.spares.contains(&incident.cause.as_str());
+        let is_spared = evidence.tls && incident.cause == UNDECIDED;
         if incident.is_failure() && !is_refusal && !is_spared {
             verdict.extra.push(incident.line.clone());
         }
@@ -225,8 +228,14 @@ mod tests {
         }
         connections.insert(2, vec!["10.0.0.1:8".parse().unwrap()]);
         let taken = taken.iter().copied().collect();
-        let evidence =
-            Evidence { kind, walked: &walked, connections: &connections, taken: &taken, incidents };
+        let evidence = Evidence {
+            kind,
+            tls: false,
+            walked: &walked,
+            connections: &connections,
+            taken: &taken,
+            incidents,
+        };
         let verdict = judge(&evidence);
         [verdict.joined, verdict.wrong.len(), verdict.missing.len(), verdict.extra.len()]
     }

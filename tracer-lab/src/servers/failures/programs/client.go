@@ -1,5 +1,6 @@
 // Walkers with Go's net/http: each asks again and again on a connection of its own.
-// client PLAN, where PLAN is JSON. Prints a line of JSON for each request that failed.
+// client PLAN, where PLAN is JSON. Prints a line of JSON for each request that failed,
+// and behind TLS for each that was sent.
 package main
 
 import (
@@ -27,17 +28,18 @@ type Plan struct {
 	Remedy            *struct{ Closes float64 }
 }
 
-type Loss struct {
+type Line struct {
 	Id    int    `json:"id"`
-	Error string `json:"error"`
 	Port  *int   `json:"port"`
+	Error string `json:"error,omitempty"`
+	Sent  bool   `json:"sent"`
 }
 
 func milliseconds(number float64) time.Duration {
 	return time.Duration(number * float64(time.Millisecond))
 }
 
-func walk(plan Plan, walker int, losses *json.Encoder, printing *sync.Mutex) {
+func walk(plan Plan, walker int, lines *json.Encoder, printing *sync.Mutex) {
 	time.Sleep(milliseconds(float64(walker * plan.Stagger)))
 	patience := milliseconds(float64(plan.Patience))
 	dialer := net.Dialer{Timeout: patience}
@@ -51,24 +53,24 @@ func walk(plan Plan, walker int, losses *json.Encoder, printing *sync.Mutex) {
 	if plan.Tls {
 		scheme = "https"
 	}
-	say := func(id int, what string, port *int) {
+	say := func(line Line) {
 		printing.Lock()
 		defer printing.Unlock()
-		losses.Encode(Loss{id, what, port})
+		lines.Encode(line)
 	}
 	client := http.Client{Transport: &transport, Timeout: patience}
 	for round := 0; round < plan.Rounds; round++ {
 		id := plan.First + walker*plan.Rounds + round
 		url := fmt.Sprintf("%s://%s/w%d/x%d/%s", scheme, plan.Server, walker, id, plan.Actions[round%len(plan.Actions)])
 		var port *int
-		sent := false
 		trace := httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
-			// Without TLS the wire shows what was sent again.
-			if plan.Tls && sent {
-				say(id, "sent again", port)
+			port = &got.Conn.LocalAddr().(*net.TCPAddr).Port
+		}, WroteRequest: func(wrote httptrace.WroteRequestInfo) {
+			// Otherwise the wire shows it.
+			if plan.Tls && wrote.Err == nil {
+				say(Line{Id: id, Port: port, Sent: true})
 			}
-			port, sent = &got.Conn.LocalAddr().(*net.TCPAddr).Port, false
-		}, WroteRequest: func(wrote httptrace.WroteRequestInfo) { sent = wrote.Err == nil }}
+		}}
 		request, _ := http.NewRequest("GET", url, nil)
 		answer, err := client.Do(request.WithContext(httptrace.WithClientTrace(request.Context(), &trace)))
 		if err == nil {
@@ -76,7 +78,7 @@ func walk(plan Plan, walker int, losses *json.Encoder, printing *sync.Mutex) {
 			answer.Body.Close()
 		}
 		if err != nil {
-			say(id, err.Error(), port)
+			say(Line{Id: id, Port: port, Error: err.Error()})
 		}
 		time.Sleep(milliseconds(plan.From + rand.Float64()*(plan.To-plan.From)))
 	}
@@ -88,12 +90,12 @@ func main() {
 	if err := json.Unmarshal([]byte(os.Args[1]), &plan); err != nil {
 		panic(err)
 	}
-	losses, printing, walkers := json.NewEncoder(os.Stdout), sync.Mutex{}, sync.WaitGroup{}
+	lines, printing, walkers := json.NewEncoder(os.Stdout), sync.Mutex{}, sync.WaitGroup{}
 	for walker := 0; walker < plan.Walkers; walker++ {
 		walkers.Add(1)
 		go func(walker int) {
 			defer walkers.Done()
-			walk(plan, walker, losses, &printing)
+			walk(plan, walker, lines, &printing)
 		}(walker)
 	}
 	walkers.Wait()

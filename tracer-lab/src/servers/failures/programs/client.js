@@ -1,5 +1,5 @@
-// Walkers with Node's http.Agent or its fetch: each asks again and again on a connection of its own.
-// node client.js agent|fetch PLAN, where PLAN is JSON. Prints a line of JSON for each request that failed.
+// Walkers with Node's http.Agent, its fetch, or axios: each asks again and again on a connection of its own.
+// node client.js agent|fetch|axios PLAN, where PLAN is JSON. Prints a line of JSON for each request that failed.
 const { setTimeout: pause } = require('node:timers/promises');
 const [, , library, words] = process.argv;
 const plan = JSON.parse(words);
@@ -51,6 +51,23 @@ async function withFetch(dispatcher, path) {
   }
 }
 
+// With the same agent as Node's own client.
+async function withAxios(agent, path) {
+  try {
+    const options = { httpAgent: agent, timeout: plan.patience, validateStatus: null };
+    const { status } = await require('axios').get(`http://${plan.server}${path}`, options);
+    return { status };
+  } catch (error) {
+    return { error: `${error.code ?? ''} ${error.message}` };
+  }
+}
+
+const ask = {
+  agent: ({ agent }, path, uploads) => withAgent(agent, path, uploads),
+  fetch: ({ pools }, path) => withFetch(pools, path),
+  axios: ({ agent }, path) => withAxios(agent, path),
+}[library];
+
 async function walk(walker) {
   await pause(walker * plan.stagger);
   const { closes } = plan.remedy ?? {};
@@ -64,8 +81,7 @@ async function walk(walker) {
     const action = plan.actions[round % plan.actions.length];
     const path = `/w${walker}/x${id}/${action}`;
     const uploads = action.startsWith('upload');
-    const asked = pools ? withFetch(pools, path) : withAgent(agent, path, uploads);
-    const { error, local, status } = await asked;
+    const { error, local, status } = await ask({ agent, pools }, path, uploads);
     if (error) say(id, error, local);
     else if (status === 413) console.log(JSON.stringify({ id, refused: true, port: local ?? null }));
     await pause(plan.from + Math.random() * (plan.to - plan.from));
