@@ -96,10 +96,15 @@ impl Library {
         let file = file.display().to_string();
         Ok(match self {
             Self::Go => vec![go_program(&file, directory)?],
-            // In seconds.
-            Self::Java => {
-                vec![interpreter.to_owned(), "-Djdk.httpclient.keepalive.timeout=60".to_owned(), file]
-            }
+            // Idle connections are kept for so many seconds; a refusal is enough.
+            Self::Java => [
+                interpreter,
+                "-Djdk.httpclient.keepalive.timeout=60",
+                "-Djdk.httpclient.disableRetryConnect=true",
+                &file,
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             // Only Debian's own Node looks there.
             Self::Axios => ["env", "NODE_PATH=/usr/share/nodejs", interpreter, &file, self.word()]
                 .map(str::to_owned)
