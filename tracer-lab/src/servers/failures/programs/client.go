@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"net/http/httptrace"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,6 +37,22 @@ type Line struct {
 	Sent  bool   `json:"sent"`
 }
 
+// A connection that counts what is too long for a last word: Go says that it wrote a request before it does.
+type counted struct {
+	net.Conn
+	requests atomic.Int32
+}
+
+func (connection *counted) Write(bytes []byte) (int, error) {
+	written, err := connection.Conn.Write(bytes)
+	if err == nil && written > lastWord {
+		connection.requests.Add(1)
+	}
+	return written, err
+}
+
+const lastWord = 40
+
 func milliseconds(number float64) time.Duration {
 	return time.Duration(number * float64(time.Millisecond))
 }
@@ -43,11 +61,15 @@ func walk(plan Plan, walker int, lines *json.Encoder, printing *sync.Mutex) {
 	time.Sleep(milliseconds(float64(walker * plan.Stagger)))
 	patience := milliseconds(float64(plan.Patience))
 	dialer := net.Dialer{Timeout: patience}
+	dial := func(within context.Context, network, address string) (net.Conn, error) {
+		connection, err := dialer.DialContext(within, network, address)
+		return &counted{Conn: connection}, err
+	}
 	keeps := time.Minute
 	if plan.Remedy != nil {
 		keeps = milliseconds(plan.Remedy.Closes)
 	}
-	transport := http.Transport{MaxConnsPerHost: 1, IdleConnTimeout: keeps, DialContext: dialer.DialContext}
+	transport := http.Transport{MaxConnsPerHost: 1, IdleConnTimeout: keeps, DialContext: dial}
 	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	scheme := "http"
 	if plan.Tls {
@@ -63,12 +85,20 @@ func walk(plan Plan, walker int, lines *json.Encoder, printing *sync.Mutex) {
 		id := plan.First + walker*plan.Rounds + round
 		url := fmt.Sprintf("%s://%s/w%d/x%d/%s", scheme, plan.Server, walker, id, plan.Actions[round%len(plan.Actions)])
 		var port *int
-		trace := httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
-			port = &got.Conn.LocalAddr().(*net.TCPAddr).Port
-		}, WroteRequest: func(wrote httptrace.WroteRequestInfo) {
-			// Otherwise the wire shows it.
-			if plan.Tls && wrote.Err == nil {
+		// What went on each connection that it tried; without TLS the wire shows it.
+		var tried *counted
+		before := int32(0)
+		note := func() {
+			if tried != nil && tried.requests.Load() > before {
 				say(Line{Id: id, Port: port, Sent: true})
+			}
+		}
+		trace := httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+			note()
+			port = &got.Conn.LocalAddr().(*net.TCPAddr).Port
+			if plan.Tls {
+				tried = got.Conn.(*tls.Conn).NetConn().(*counted)
+				before = tried.requests.Load()
 			}
 		}}
 		request, _ := http.NewRequest("GET", url, nil)
@@ -77,6 +107,7 @@ func walk(plan Plan, walker int, lines *json.Encoder, printing *sync.Mutex) {
 			_, err = io.Copy(io.Discard, answer.Body)
 			answer.Body.Close()
 		}
+		note()
 		if err != nil {
 			say(Line{Id: id, Port: port, Error: err.Error()})
 		}
