@@ -37,6 +37,7 @@ pub(crate) enum Library {
     Go,
     /// The JDK's `HttpClient`.
     Java,
+    Grpc,
     /// Redis by a plain socket.
     Redis,
     Psycopg,
@@ -65,6 +66,7 @@ impl Library {
             Self::Aiohttp => "aiohttp",
             Self::Go => "Go",
             Self::Java => "Java",
+            Self::Grpc => "gRPC",
             Self::Redis => "redis",
             Self::Psycopg => "psycopg2",
             Self::Pymysql => "pymysql",
@@ -85,6 +87,7 @@ impl Library {
             Self::Requests | Self::Httpx | Self::Aiohttp => {
                 (PYTHON, "client.py", include_str!("programs/client.py"))
             }
+            Self::Grpc => (PYTHON, "rpc.py", include_str!("programs/rpc.py")),
             Self::Redis | Self::Psycopg | Self::Pymysql => {
                 (PYTHON, "database.py", include_str!("programs/database.py"))
             }

@@ -89,6 +89,11 @@ pub(crate) const LATE: Kind =
     Kind { pause: Pause::Between(1_400, 2_600), ..fails("session timed out", &["keepalive_race"], &["ok"]) };
 /// The same of a server that resets idle sessions: the client's host knows before the query, which never leaves.
 pub(crate) const LATE_RESET: Kind = Kind { right: &["after_response", "keepalive_race"], ..LATE };
+/// A server of HTTP/2 that says GOAWAY to connections that idle or are old.
+pub(crate) const GOAWAY: Kind = Kind {
+    pause: Pause::Between(400, 2_200),
+    ..fails("channel idle or old", &["keepalive_race", "unknown"], &["ok"])
+};
 /// A limit on requests that the server does not announce: the next request meets the close right behind an answer.
 pub(crate) const LIMIT: Kind =
     Kind { pause: Pause::Between(0, 0), ..fails("request limit", &["keepalive_race"], &["ok"]) };

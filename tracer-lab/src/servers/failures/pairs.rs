@@ -107,7 +107,7 @@ pub(crate) fn batches() -> Vec<Batch> {
     batches.push(batch(of(&TLS_OTHERS, &TLS_FRONTS), 6, 6));
     let mut rare = rare(&UPLOADERS);
     rare.extend(of(&[(&kinds::WORKER_TIMEOUT, FPM), (&kinds::LIMIT, FPM)], &[Front::Nginx]));
-    batches.extend([batch(rare, 10, 8), batch(databases(), 10, 8)]);
+    batches.extend([batch(rare, 10, 8), batch(own(), 10, 8)]);
     batches.extend(BREAKS.map(|one| batch(of(&[one], &fronts), 10, 2)));
     batches
 }
@@ -138,8 +138,10 @@ fn races(servers: &[&'static Upstream], fronts: &[Front]) -> Vec<Pair> {
     of(&races, fronts)
 }
 
-fn databases() -> Vec<Pair> {
-    let databases: [(&Kind, &Upstream, Library); 3] = [
+/// What speaks a language of its own.
+fn own() -> Vec<Pair> {
+    let own: [(&Kind, &Upstream, Library); 4] = [
+        (&kinds::GOAWAY, &servers::GRPC, Library::Grpc),
         (&kinds::LATE, &servers::REDIS, Library::Redis),
         (&kinds::LATE, &servers::POSTGRES, Library::Psycopg),
         (&kinds::LATE_RESET, &servers::MARIADB, Library::Pymysql),
@@ -149,7 +151,7 @@ fn databases() -> Vec<Pair> {
         server: Where::Software(server),
         front: Front::Client(library),
     };
-    databases.map(pair).to_vec()
+    own.map(pair).to_vec()
 }
 
 /// What only some can ask for.

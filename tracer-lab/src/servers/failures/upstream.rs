@@ -182,6 +182,14 @@ pub(crate) const GO: Upstream = http("Go", "golang-go", go);
 pub(crate) const GO_TLS: Upstream =
     https("Go TLS", "golang-go", |place| Ok(format!("{} {}", go(place)?, place.directory.display())));
 
+pub(crate) const GRPC: Upstream = Upstream {
+    speaks: Speaks::Own,
+    ..http("gRPC", "python3-grpcio", |place| {
+        let file = place.write("rpc.py", include_str!("programs/rpc.py"))?;
+        Ok(format!("{PYTHON} {file} serve {}", place.words()))
+    })
+};
+
 /// PHP's own process manager, over TCP; a script that takes longer than a second is killed.
 pub(crate) const FPM: Upstream = Upstream {
     name: "PHP-FPM",

@@ -19,7 +19,7 @@ const DROPPED: &[&str] = &["awaiting_response", "early_close"];
 const REST: &[&str] = &["early_close", "unknown"];
 /// What a race may be called where the server's application took the request all the same.
 const TAKEN: &str = "awaiting_response";
-const RACE: &str = "keepalive_race";
+pub(crate) const RACE: &str = "keepalive_race";
 /// What may be said behind TLS where nothing was lost: a last word looks like a request.
 const UNDECIDED: &str = "unknown";
 
