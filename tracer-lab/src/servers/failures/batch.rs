@@ -176,7 +176,7 @@ fn run(tracer: &Tracer, pairs: &[(Pair, Option<Remedy>)], size: Size, breaks: Br
         let connections = asked.map(|(id, clients)| (*id, clients.clone())).collect();
         let evidence = Evidence {
             kind: one.pair.kind,
-            tls: one.plan.tls,
+            is_opaque: one.pair.server.speaks().is_opaque(),
             walked,
             connections: &connections,
             taken: &taken(&one.files)?,

@@ -187,7 +187,7 @@ keepalive_requests 100000;"
     let scheme = if speaks == Speaks::Https { "https" } else { "http" };
     for walker in 0..plan.walkers {
         let _ = match speaks {
-            Speaks::Http | Speaks::Https | Speaks::Own => writeln!(
+            Speaks::Http | Speaks::Https | Speaks::Http2 | Speaks::Own => writeln!(
                 text,
                 "location /w{walker}/ {{ proxy_pass {scheme}://u{walker}; proxy_http_version 1.1;
 proxy_set_header Connection \"\"; proxy_next_upstream off; proxy_request_buffering off;

@@ -25,9 +25,18 @@ pub(crate) const PYTHON: &str = "/usr/bin/python3";
 pub(crate) enum Speaks {
     Http,
     Https,
+    /// With calls of gRPC.
+    Http2,
     FastCgi,
     /// A language of its own, with a client of its own.
     Own,
+}
+
+impl Speaks {
+    /// Whether a last word looks like a request: frames and records are of any length.
+    pub(crate) fn is_opaque(self) -> bool {
+        matches!(self, Self::Https | Self::Http2)
+    }
 }
 
 /// One software.
@@ -183,7 +192,7 @@ pub(crate) const GO_TLS: Upstream =
     https("Go TLS", "golang-go", |place| Ok(format!("{} {}", go(place)?, place.directory.display())));
 
 pub(crate) const GRPC: Upstream = Upstream {
-    speaks: Speaks::Own,
+    speaks: Speaks::Http2,
     ..http("gRPC", "python3-grpcio", |place| {
         let file = place.write("rpc.py", include_str!("programs/rpc.py"))?;
         Ok(format!("{PYTHON} {file} serve {}", place.words()))

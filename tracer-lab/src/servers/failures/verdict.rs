@@ -20,13 +20,14 @@ const REST: &[&str] = &["early_close", "unknown"];
 /// What a race may be called where the server's application took the request all the same.
 const TAKEN: &str = "awaiting_response";
 pub(crate) const RACE: &str = "keepalive_race";
-/// What may be said behind TLS where nothing was lost: a last word looks like a request.
+/// What may be said where nothing was lost, but a last word looks like a request.
 const UNDECIDED: &str = "unknown";
 
 /// Everything about one server.
 pub(crate) struct Evidence<'a> {
     pub(crate) kind: &'a Kind,
-    pub(crate) tls: bool,
+    /// Whether a last word looks like a request in what the server speaks.
+    pub(crate) is_opaque: bool,
     pub(crate) walked: &'a Walked,
     /// On which connections its requests went.
     pub(crate) connections: &'a Connections,
@@ -83,7 +84,7 @@ pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     let refused = refused(evidence);
     for (incident, _) in evidence.incidents.iter().zip(&used).filter(|(_, used)| !**used) {
         let is_refusal = REST.contains(&incident.cause.as_str()) && refused.contains(&incident.ends()[0]);
-        let is_spared = evidence.tls && incident.cause == UNDECIDED;
+        let is_spared = evidence.is_opaque && incident.cause == UNDECIDED;
         if incident.is_failure() && !is_refusal && !is_spared {
             verdict.extra.push(incident.line.clone());
         }
@@ -232,7 +233,7 @@ mod tests {
         let taken = taken.iter().copied().collect();
         let evidence = Evidence {
             kind,
-            tls: false,
+            is_opaque: false,
             walked: &walked,
             connections: &connections,
             taken: &taken,

@@ -1,4 +1,4 @@
-"""gRPC: a server whose connections end when they idle or are old, and walkers that call it, each on a channel of its own.
+"""gRPC: a server whose connections end when they idle or are old, and walkers that call it on a channel of their own.
 
 python3 rpc.py serve ADDRESS PORT prints each path; python3 rpc.py gRPC PLAN, where PLAN is JSON, prints a line of JSON
 for each call that failed.
