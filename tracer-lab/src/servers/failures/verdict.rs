@@ -109,21 +109,38 @@ fn failures<'a>(evidence: &'a Evidence) -> Vec<Failure<'a>> {
 
 /// The client of the incident that came at the time of a failure without a known connection, unless it is another's.
 fn nearest(evidence: &Evidence, failure: &Failure, known: &[Failure]) -> Option<SocketAddr> {
-    let at = failure.at?;
-    let apart = |incident: &Incident| incident.at.max(at) - incident.at.min(at);
+    failure.at?;
     let candidates = evidence.incidents.iter().filter(|incident| {
         let client = Some(incident.ends()[0]);
         incident.role == "client" && known.iter().all(|other| other.client != client)
     });
-    let nearest = candidates.min_by_key(|incident| apart(incident))?;
-    (apart(nearest) <= TOGETHER).then_some(nearest.ends()[0])
+    let nearest = candidates.min_by_key(|incident| apart(incident, failure.at))?;
+    (apart(nearest, failure.at) <= TOGETHER).then_some(nearest.ends()[0])
+}
+
+/// From one to the other; none where the application did not say when.
+fn apart(incident: &Incident, at: Option<Instant>) -> Duration {
+    at.map_or(Duration::ZERO, |at| incident.at.max(at) - incident.at.min(at))
+}
+
+/// Whether both are about one connection, if the client is the same.
+fn are_of_one(one: &Incident, other: &Incident) -> bool {
+    match (&one.connection, &other.connection) {
+        (Some(one), Some(other)) => one == other,
+        _ => apart(one, Some(other.at)) <= TOGETHER,
+    }
 }
 
 fn join(evidence: &Evidence, failure: &Failure, used: &mut [bool], verdict: &mut Verdict) {
     let what = format!("{} /x{} {:?}", failure.said, failure.id, failure.client);
+    let of_client = |incident: &Incident| Some(incident.ends()[0]) == failure.client;
+    let free =
+        evidence.incidents.iter().zip(&*used).filter(|(incident, used)| !**used && of_client(incident));
+    // A client's port may have been that of an earlier connection.
+    let first = free.map(|(incident, _)| incident).min_by_key(|incident| apart(incident, failure.at));
     let (mut client, mut server) = (Vec::new(), Vec::new());
     for (incident, used) in evidence.incidents.iter().zip(used) {
-        if Some(incident.ends()[0]) == failure.client {
+        if !*used && of_client(incident) && first.is_some_and(|first| are_of_one(first, incident)) {
             *used = true;
             (if incident.role == "client" { &mut client } else { &mut server }).push(incident);
         }
@@ -240,7 +257,11 @@ mod tests {
             assert_eq!(count(&RACE, true, &[], &incidents), expected, "{incidents:?}");
         }
         // The server's application says that it took it.
-        assert_eq!(count(&RACE, true, &[1], &[race]), [0, 1, 0, 0]);
+        assert_eq!(count(&RACE, true, &[1], std::slice::from_ref(&race)), [0, 1, 0, 0]);
+        // Another connection had the client's port before.
+        let of = |connection: &str| Incident { connection: Some(connection.into()), ..race.clone() };
+        assert_eq!(count(&RACE, true, &[], &[of("a"), of("b")]), [1, 0, 0, 1]);
+        assert_eq!(count(&RACE, true, &[], &[of("a"), of("a")]), [0, 1, 0, 0]);
     }
 
     #[test]

@@ -9,8 +9,8 @@ const failures = {
   destroy: (request) => request.socket.destroy(),
   reset: (request) => request.socket.resetAndDestroy(),
   cut: (request, response) => {
-    response.setHeader('Content-Length', 20_000).write('.'.repeat(10_000));
-    setTimeout(() => request.socket.resetAndDestroy(), 5);
+    const reset = () => request.socket.resetAndDestroy();
+    response.setHeader('Content-Length', 20_000).write('.'.repeat(10_000), reset);
   },
   hang: () => {},
   half: (request, response) => setTimeout(() => response.end('ok\n'), 100),
