@@ -112,6 +112,12 @@ fn classified(incident: &Incident) -> Verdict {
     classified_with(incident, RacePolicy::default(), Knowledge::default())
 }
 
+/// Of an end that may be no incident.
+fn cause_of(incident: &Incident, twin: Option<&Incident>, knowledge: Knowledge) -> Option<Cause> {
+    let context = Context { facts: &facts(), policy: RacePolicy::default(), knowledge };
+    classify(incident, twin, None, context).map(|verdict| verdict.cause)
+}
+
 fn classified_with(incident: &Incident, policy: RacePolicy, knowledge: Knowledge) -> Verdict {
     classify(incident, None, None, Context { facts: &facts(), policy, knowledge })
         .expect("a RST is an incident")

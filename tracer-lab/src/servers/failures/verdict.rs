@@ -14,8 +14,8 @@ const TOGETHER: Duration = Duration::from_millis(1_500);
 /// What it is when a proxy took a request and closes without an answer, or with one that a reset destroys because the
 /// request was not all there.
 const DROPPED: &[&str] = &["awaiting_response", "early_close"];
-/// What the rest of a refused upload may be called that meets the close behind the answer: where it came at once, it may
-/// have been another request.
+/// What the rest of a refused upload may be called that meets the close behind the answer: where it came at once, it
+/// may have been another request.
 const REST: &[&str] = &["early_close", "unknown"];
 /// What a race may be called where the server's application took the request all the same.
 const TAKEN: &str = "awaiting_response";
@@ -186,13 +186,9 @@ fn wrong(evidence: &Evidence, failure: &Failure, told: &Incident, server: &[&Inc
     }
     // A host that only has the address is no end of the connection.
     let server: Vec<_> = server.iter().filter(|incident| incident.role == "server").collect();
-    let names = |incident: &Incident| incident.connection.clone();
     match server[..] {
         [twin] if twin.cause != told.cause || twin.race != told.race => {
             Some(format!("the server's end says {}", twin.cause))
-        }
-        [twin] if names(twin).zip(names(told)).is_some_and(|(server, client)| server != client) => {
-            Some("two names for one connection".into())
         }
         [] | [_] => None,
         _ => Some(format!("the server's end tells {} times", server.len())),
