@@ -251,6 +251,18 @@ fn each_reset_is_called_by_its_first_matching_rule() {
         ),
         ("response-unread, server", received(server()), AfterResponse, None),
         (
+            "early: the client went on sending past an answer that it never read",
+            closed(
+                "TCP_ABORT_ON_CLOSE",
+                change(client(), |s| {
+                    (s.traffic.last_payload, s.traffic.last_received) = (LastPayload::Local, ms(980));
+                    (s.traffic.last_sent, s.traffic.received, s.traffic.unread) = (ms(1_000), 200, 200);
+                }),
+            ),
+            EarlyClose,
+            Some(Mechanism::UnreadClose),
+        ),
+        (
             "response-after-close: the response met a client that had closed",
             answered(request(1), time_wait, client()),
             ClientAbort,
