@@ -98,7 +98,8 @@ prop_compose! {
 prop_compose! {
     fn segment()(connection in 0_u32..2, ack in 0_u32..3, len in 0_u32..120, syn in any::<[bool; 2]>()) -> Segment {
         let base = connection * 1_000_000_000;
-        Segment { seq: base + RCV_NXT, ack: base + PAYLOAD_END + ack - 1, len, opening: syn[0], accepting: syn[1] && !syn[0] }
+        let (seq, ack) = (base + RCV_NXT, base + PAYLOAD_END + ack - 1);
+        Segment { seq, ack, len, opening: syn[0], accepting: syn[1] && !syn[0] }
     }
 }
 
@@ -323,7 +324,8 @@ proptest! {
     #[test]
     fn a_reset_of_nothing_known_claims_nothing_of_a_request(events in events()) {
         for reset in resets(&run(&events, &mut engine(1_000, vec![]))) {
-            let modest = [Cause::NoRequest, Cause::Refused, Cause::BacklogOverflow, Cause::StaleConnection, Cause::Unknown];
+            let modest =
+                [Cause::NoRequest, Cause::Refused, Cause::BacklogOverflow, Cause::StaleConnection, Cause::Unknown];
             let cause = reset.verdict.cause;
             let is_modest = reset.unmatched().is_none() || modest.contains(&cause);
             prop_assert!(is_modest, "{:?} for {:?}", cause, reset);

@@ -1,5 +1,5 @@
-//! The daemon: assembles sources, core and sinks, lets them run until it is told to stop, and lets what is under way come
-//! out. The event loop and HTTP have threads of their own; here the end is waited for.
+//! The daemon: assembles sources, core and sinks, lets them run until it is told to stop, and lets what is under way
+//! come out. The event loop and HTTP have threads of their own; here the end is waited for.
 
 use std::net::TcpListener;
 

@@ -1,5 +1,5 @@
-//! The event loop: a thread that reads the ring and owns the state, with a runtime of its own. What others do, HTTP above
-//! all, neither takes its turn nor its wake-ups.
+//! The event loop: a thread that reads the ring and owns the state, with a runtime of its own. What others do, HTTP
+//! above all, neither takes its turn nor its wake-ups.
 
 use std::{
     pin::pin,

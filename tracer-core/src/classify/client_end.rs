@@ -193,6 +193,7 @@ fn did_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         {
             Cause::Unknown
         }
+        LastPayload::Local if sent_past_answer(traffic, context.facts.jiffy) => Cause::EarlyClose,
         _ if traffic.unread > 0 => Cause::ClientAbort,
         LastPayload::Local
             if incident.state() == Some(TcpState::CloseWait) || incident.fin_by(Side::Remote).is_some() =>
@@ -206,6 +207,13 @@ fn did_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         LastPayload::Unknown if read_the_answer(incident, traffic) => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
+}
+
+/// Whether this client was still sending its only request when the answer came, and has read none of it.
+fn sent_past_answer(traffic: &Traffic, jiffy: Jiffy) -> bool {
+    traffic.unread > 0
+        && u64::from(traffic.unread) == traffic.received
+        && traffic.last_sent.since(traffic.last_received) > jiffy.length()
 }
 
 /// Whether what came within the tick of this client's only request must be its answer: up to the server's FIN, and all

@@ -104,8 +104,8 @@ fn path_forgets(server: &Server, known: &ServerProfile, path: &Forgets, suggeste
     let mut text = format!(
         "Something between {} and {} forgets connections that are idle for {} or less: {} found them reset, and the \
          server never closed one; others {alive}. A NAT, a firewall or a load balancer drops idle flows. Let clients \
-         keep idle connections for {idle} s at most, or send TCP keepalive probes sooner than that (`SO_KEEPALIVE` with \
-         `TCP_KEEPIDLE`). The server's timeout does not help.",
+         keep idle connections for {idle} s at most, or send TCP keepalive probes sooner than that (`SO_KEEPALIVE` \
+         with `TCP_KEEPIDLE`). The server's timeout does not help.",
         whose(server.role),
         server.endpoint,
         spoken(path.bound),

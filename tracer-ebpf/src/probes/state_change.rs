@@ -81,8 +81,8 @@ fn may_explain_a_reset(sk: Typed) -> bool {
 /// The step to CLOSE: it comes before the active reset that belongs to it, which then no longer shows the old state; or
 /// it is the end of a connection whose request was never answered, or of one that never came to be.
 ///
-/// Not of interest: closes in good order, those that leave a time-wait mini-socket (the FIN told all, and the
-/// mini-socket keeps its sequence numbers), and what a RST or `tcp_abort` ended, because that reports itself.
+/// Not of interest: listeners, closes in good order, those that leave a time-wait mini-socket (the FIN told all, and
+/// the mini-socket keeps its sequence numbers), and what a RST or `tcp_abort` ended, because that reports itself.
 #[inline(always)]
 fn is_of_interest(sk: Typed, old: u8) -> bool {
     const ECONNABORTED: u32 = 103;
@@ -90,7 +90,7 @@ fn is_of_interest(sk: Typed, old: u8) -> bool {
     const EPIPE: u32 = 32;
     const ECONNREFUSED: u32 = 111;
     match (old, sock::error(sk)) {
-        (_, ECONNABORTED | ECONNRESET | EPIPE) => false,
+        (state::LISTEN, _) | (_, ECONNABORTED | ECONNRESET | EPIPE) => false,
         (state::SYN_SENT, ECONNREFUSED) => !refused_by_rst(sk),
         // Given up: one of two parallel attempts that lost is not worth a word, one that heard nothing, or of an
         // error, is.

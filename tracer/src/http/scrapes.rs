@@ -1,5 +1,5 @@
-//! Renderings of the metrics. One is for all who wait for it: a flood of scrapes costs no more than one scrape at a time,
-//! and each shows what was counted until it was asked for.
+//! Renderings of the metrics. One is for all who wait for it: a flood of scrapes costs no more than one scrape at a
+//! time, and each shows what was counted until it was asked for.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,5 +1,5 @@
-//! What the kernel side reports, written to a file as it is, for `tracer replay`. A disk that stands still never holds up
-//! the events: records that find the queue full are dropped and counted.
+//! What the kernel side reports, written to a file as it is, for `tracer replay`. A disk that stands still never holds
+//! up the events: records that find the queue full are dropped and counted.
 
 use std::{
     fs::{File, OpenOptions},

@@ -23,9 +23,8 @@ fn with_short_requests(size: u32) -> SocketSnapshot {
     change(behind_tls(size), |s| s.traffic.received = 6 * u64::from(size) + 3)
 }
 
-fn cause_of(incident: &Incident, twin: Option<&Incident>) -> Option<&'static str> {
-    let context = Context { facts: &facts(), policy: RacePolicy::default(), knowledge: Knowledge::default() };
-    classify(incident, twin, None, context).map(|verdict| verdict.cause.name())
+fn name_of_cause(incident: &Incident, twin: Option<&Incident>) -> Option<&'static str> {
+    cause_of(incident, twin, Knowledge::default()).map(Cause::name)
 }
 
 fn by_fin(by: Side, fin: Option<FirstFin>, socket: SocketSnapshot) -> Incident {
@@ -36,7 +35,7 @@ fn by_fin(by: Side, fin: Option<FirstFin>, socket: SocketSnapshot) -> Incident {
 fn a_server_that_closes_behind_a_short_word_of_tls_left_no_request() {
     let closes = |socket: SocketSnapshot| {
         let fin = FirstFin::new(ms(3_002), Side::Local, &socket);
-        cause_of(&by_fin(Side::Local, Some(fin), socket), None)
+        name_of_cause(&by_fin(Side::Local, Some(fin), socket), None)
     };
     let lost = Some("awaiting_response");
     for (what, socket, cause) in [
@@ -52,8 +51,8 @@ fn a_server_that_closes_behind_a_short_word_of_tls_left_no_request() {
 
 #[test]
 fn a_server_that_resets_behind_a_short_word_of_tls_may_have_left_no_request() {
-    let resets = |socket: SocketSnapshot| cause_of(&closed("TCP_STATE", socket), None);
-    let reset_by_client = |socket: SocketSnapshot| cause_of(&received(socket), None);
+    let resets = |socket: SocketSnapshot| name_of_cause(&closed("TCP_STATE", socket), None);
+    let reset_by_client = |socket: SocketSnapshot| name_of_cause(&received(socket), None);
     for (what, cause, expected) in [
         ("read, then reset", resets(behind_tls(77)), "unknown"),
         ("a request, then reset", resets(behind_tls(101)), "awaiting_response"),
@@ -74,7 +73,7 @@ fn a_short_word_of_tls_that_lies_unread_is_no_request() {
                 s.traffic.last_payload = LastPayload::Local;
             }
         });
-        cause_of(&closed("TCP_ABORT_ON_CLOSE", socket), None)
+        name_of_cause(&closed("TCP_ABORT_ON_CLOSE", socket), None)
     };
     for (what, cause, expected) in [
         ("TLS read its head, and said its own", left(behind_tls(46), 41, true), "unknown"),
@@ -94,7 +93,7 @@ fn what_a_client_that_had_closed_left_unread_behind_tls_may_be_its_last_word_or_
             s.peer_fin = true;
         });
         let fin = Some(FirstFin::new(ms(3_001), Side::Remote, &socket));
-        cause_of(&Incident { fin, ..closed("TCP_ABORT_ON_CLOSE", socket) }, None)
+        name_of_cause(&Incident { fin, ..closed("TCP_ABORT_ON_CLOSE", socket) }, None)
     };
     assert_eq!(left(31), Some("after_response"), "an alert");
     assert_eq!(left(88), Some("unknown"));
@@ -114,7 +113,7 @@ fn what_answers_a_last_word_of_the_servers_did_not_race() {
         });
         let fin = FirstFin::new(ms(2_990), Side::Local, &before);
         let socket = in_state(TcpState::FinWait2, behind_tls(size));
-        cause_of(&by_fin(Side::Local, Some(fin), socket), None)
+        name_of_cause(&by_fin(Side::Local, Some(fin), socket), None)
     };
     assert_eq!(met(77, true), None, "GOAWAY and an alert");
     assert_eq!(met(200, true), Some("keepalive_race"));
@@ -143,9 +142,9 @@ fn both_ends_of_a_session_that_its_client_ends_say_nothing() {
     };
     for (size, cause) in [(77, None), (200, Some("awaiting_response"))] {
         let (client, server) = (half_closed(size), left(size));
-        assert_eq!(cause_of(&client, Some(&server)), cause, "{size}");
-        assert_eq!(cause_of(&server, Some(&client)), cause, "{size}");
-        assert_eq!(cause_of(&client, None), cause, "{size}, alone");
+        assert_eq!(name_of_cause(&client, Some(&server)), cause, "{size}");
+        assert_eq!(name_of_cause(&server, Some(&client)), cause, "{size}");
+        assert_eq!(name_of_cause(&client, None), cause, "{size}, alone");
     }
 }
 
@@ -159,9 +158,9 @@ fn what_a_client_makes_of_a_reset_behind_a_last_word_counts_only_if_it_is_no_los
             s.traffic.last_received = ms(milliseconds);
         }))
     };
-    assert_eq!(cause_of(&answered(3_001), None), Some("response_cut"));
-    assert_eq!(cause_of(&reset, Some(&answered(3_001))), Some("unknown"));
-    assert_eq!(cause_of(&reset, Some(&answered(1_010))), Some("after_response"));
+    assert_eq!(name_of_cause(&answered(3_001), None), Some("response_cut"));
+    assert_eq!(name_of_cause(&reset, Some(&answered(3_001))), Some("unknown"));
+    assert_eq!(name_of_cause(&reset, Some(&answered(1_010))), Some("after_response"));
 }
 
 #[test]
@@ -181,10 +180,10 @@ fn a_health_check_that_resets_behind_its_alert_lost_nothing_that_shows() {
         ("a request", resets(150, 1), "client_abort"),
         ("a request that was waited for", resets(0, 500), "client_abort"),
     ] {
-        assert_eq!(cause_of(&reset, None), Some(expected), "{what}");
+        assert_eq!(name_of_cause(&reset, None), Some(expected), "{what}");
     }
     let server = received(behind_tls(24));
-    assert_eq!(cause_of(&resets(24, 1), Some(&server)), Some("unknown"));
+    assert_eq!(name_of_cause(&resets(24, 1), Some(&server)), Some("unknown"));
 }
 
 #[test]

@@ -112,6 +112,12 @@ fn classified(incident: &Incident) -> Verdict {
     classified_with(incident, RacePolicy::default(), Knowledge::default())
 }
 
+/// Of an end that may be no incident.
+fn cause_of(incident: &Incident, twin: Option<&Incident>, knowledge: Knowledge) -> Option<Cause> {
+    let context = Context { facts: &facts(), policy: RacePolicy::default(), knowledge };
+    classify(incident, twin, None, context).map(|verdict| verdict.cause)
+}
+
 fn classified_with(incident: &Incident, policy: RacePolicy, knowledge: Knowledge) -> Verdict {
     classify(incident, None, None, Context { facts: &facts(), policy, knowledge })
         .expect("a RST is an incident")
@@ -244,6 +250,18 @@ fn each_reset_is_called_by_its_first_matching_rule() {
             Some(By::UnreadClose),
         ),
         ("response-unread, server", received(server()), AfterResponse, None),
+        (
+            "early: the client went on sending past an answer that it never read",
+            closed(
+                "TCP_ABORT_ON_CLOSE",
+                change(client(), |s| {
+                    (s.traffic.last_payload, s.traffic.last_received) = (LastPayload::Local, ms(980));
+                    (s.traffic.last_sent, s.traffic.received, s.traffic.unread) = (ms(1_000), 200, 200);
+                }),
+            ),
+            EarlyClose,
+            Some(Mechanism::UnreadClose),
+        ),
         (
             "response-after-close: the response met a client that had closed",
             answered(request(1), time_wait, client()),

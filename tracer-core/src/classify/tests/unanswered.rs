@@ -17,8 +17,7 @@ fn a_first_upload_that_is_cut_was_a_request_where_its_server_is_known_to_answer(
         let fin = Some(FirstFin::new(end, Side::Local, &socket));
         let ended = Incident { at: end, fin, ..incident(Ending::Fin { by: Side::Local, socket }) };
         let knowledge = Knowledge { answers, ..Knowledge::default() };
-        let context = Context { facts: &facts(), policy: RacePolicy::default(), knowledge };
-        classify(&ended, None, None, context).map(|verdict| verdict.cause)
+        cause_of(&ended, None, knowledge)
     };
     let lost = Some(Cause::AwaitingResponse);
     for (segments, milliseconds, answers, cause) in [
@@ -49,9 +48,7 @@ fn a_client_that_closes_right_behind_an_answer_gave_nothing_up() {
         let at = ms(1_000 + after_answer);
         let fin = Some(FirstFin::new(at, Side::Remote, &socket));
         let ended = Incident { at, fin, ..incident(Ending::Fin { by: Side::Local, socket }) };
-        let context =
-            Context { facts: &facts(), policy: RacePolicy::default(), knowledge: Knowledge::default() };
-        classify(&ended, None, None, context).map(|verdict| verdict.cause)
+        cause_of(&ended, None, Knowledge::default())
     };
     let left = Some(Cause::AwaitingResponse);
     for (segments, after_answer, cause) in [(5, 4, None), (5, 400, left), (3, 4, left)] {

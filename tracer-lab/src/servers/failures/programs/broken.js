@@ -13,8 +13,7 @@ const failures = {
   destroy: (request) => request.socket.destroy(),
   reset: (request) => reset(request.socket),
   cut: (request, response) => {
-    response.setHeader('Content-Length', 20_000).write('.'.repeat(10_000));
-    setTimeout(() => reset(request.socket), 5);
+    response.setHeader('Content-Length', 20_000).write('.'.repeat(10_000), () => reset(request.socket));
   },
   hang: () => {},
   half: (request, response) => setTimeout(() => response.end('ok\n'), 100),
