@@ -11,6 +11,8 @@ use crate::servers::failures::wire::Connections;
 
 /// How far the application's word and the tracer's may be apart where only their times tell which belong together.
 const TOGETHER: Duration = Duration::from_millis(1_500);
+/// Longer than the tracer holds an incident.
+const HELD: Duration = Duration::from_millis(200);
 /// What it is when a proxy took a request and closes without an answer, or with one that a reset destroys because the
 /// request was not all there.
 const DROPPED: &[&str] = &["awaiting_response", "early_close"];
@@ -128,7 +130,9 @@ fn nearest(evidence: &Evidence, failure: &Failure, known: &[Failure]) -> Option<
             && incident.role == "client"
             && known.iter().all(|other| other.client != client)
     });
-    let nearest = candidates.min_by_key(|incident| apart(incident, failure.at))?;
+    // What is undecided may be of a connection that lost nothing.
+    let later = |incident: &Incident| if incident.cause == UNDECIDED { HELD } else { Duration::ZERO };
+    let nearest = candidates.min_by_key(|incident| apart(incident, failure.at) + later(incident))?;
     (apart(nearest, failure.at) <= TOGETHER).then_some(nearest.ends()[0])
 }
 
