@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     matching::{FirstFin, IDLE, Incident, LastWord, may_be_last_word},
-    model::{KernelNs, Role, Side, Traffic},
+    model::{KernelNs, LastPayload, Role, Side, Traffic},
 };
 
 /// The longest that a client's last words come to: a `GOAWAY` or a QUIT, each in a TLS record, and an alert behind it.
@@ -12,6 +12,9 @@ pub(super) const LONGEST_LAST_WORD: u32 = 99;
 
 /// A `GOAWAY` and an alert of AES-GCM, each in a record: see `LAST_WORDS`. Plain requests can be as long.
 const GOAWAY_AND_ALERT: u32 = 77;
+
+/// What fits into one segment on any path.
+const ONE_SEGMENT: u32 = 1_200;
 
 /// What had passed before the payload that may be a last word.
 #[derive(Clone, Copy, Debug)]
@@ -116,11 +119,31 @@ pub(super) fn closed_on_last_word(traffic: &Traffic) -> bool {
     unread_last_word(traffic) && (may_be_last_word(traffic.unread) || read_in_part || answers)
 }
 
+/// Whether what a server sent last, just before `end`, may be its own last word: it crossed the unread payload, and
+/// hides since when the connection rested. Once it is acknowledged its size is not known: then it may be one behind TLS,
+/// where what lies unread is one segment, and no more had come than an answer to each explains.
+pub(super) fn servers_last_word_crossed(traffic: &Traffic, end: KernelNs) -> bool {
+    let may_be = match traffic.unacknowledged {
+        0 => {
+            Spoken::to_server(traffic, traffic.unread).is_handshake()
+                && traffic.unread <= ONE_SEGMENT
+                && traffic.segments_received <= traffic.segments_sent.saturating_add(1)
+        }
+        size => may_be_last_word(size),
+    };
+    may_be
+        && traffic.unread > 0
+        && traffic.last_payload != LastPayload::Remote
+        && end.since(traffic.last_sent) < IDLE
+}
+
 /// Whether this is a server's end that was reset on, or behind, what may be TLS' last word.
 pub(super) fn met_last_word(incident: &Incident) -> bool {
     incident.role == Some(Role::Server)
         && incident.socket().is_some_and(|socket| {
-            closed_on_last_word(&socket.traffic) || ended_behind_last_word(&socket.traffic, incident.at)
+            closed_on_last_word(&socket.traffic)
+                || ended_behind_last_word(&socket.traffic, incident.at)
+                || servers_last_word_crossed(&socket.traffic, incident.at)
         })
 }
 
