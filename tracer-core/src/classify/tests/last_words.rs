@@ -208,3 +208,108 @@ fn a_segment_without_payload_that_nobody_knows_lost_no_request() {
         assert_eq!(classified(&late).cause, expected, "{segment:?}");
     }
 }
+
+#[test]
+fn a_last_word_of_the_server_that_crosses_unread_payload_is_no_answer() {
+    // The server says `said` bytes, or what was acknowledged already, and closes a moment later.
+    let crossed = |said: u32, unread: u32, segments: u32| {
+        let socket = change(behind_tls(unread), |s| {
+            (s.traffic.unread, s.traffic.unacknowledged) = (unread, said);
+            s.traffic.segments_received = segments;
+            (s.traffic.last_sent, s.traffic.last_payload) = (ms(3_001), LastPayload::Local);
+        });
+        name_of_cause(&closed("TCP_ABORT_ON_CLOSE", socket), None)
+    };
+    for (what, cause, expected) in [
+        ("an alert", crossed(31, 130, 9), "unknown"),
+        ("an alert that was acknowledged, perhaps", crossed(0, 130, 7), "unknown"),
+        ("an answer", crossed(120, 130, 7), "early_close"),
+        ("an answer that was acknowledged, to an upload", crossed(0, 130, 14), "early_close"),
+        ("the same, to one in long pieces", crossed(0, 3_000, 7), "early_close"),
+    ] {
+        assert_eq!(cause, Some(expected), "{what}");
+    }
+}
+
+#[test]
+fn an_unread_request_that_came_behind_the_servers_last_word_and_fin_raced() {
+    let crossed = |rested_since: u64, came_later: u32| {
+        let said = change(behind_tls(0), |s| {
+            (s.traffic.last_received, s.traffic.last_sent) = (ms(rested_since), ms(3_000));
+            (s.traffic.last_payload, s.traffic.unacknowledged) = (LastPayload::Local, 31);
+        });
+        let fin = Some(FirstFin::new(ms(3_000), Side::Local, &said));
+        let socket = change(in_state(TcpState::FinWait1, behind_tls(130)), |s| {
+            (s.traffic.unread, s.traffic.unacknowledged) = (130, 31);
+            s.traffic.received = said.traffic.received + u64::from(came_later);
+            (s.traffic.last_sent, s.traffic.last_payload) = (ms(3_000), LastPayload::Local);
+        });
+        name_of_cause(&Incident { fin, ..closed("TCP_ABORT_ON_CLOSE", socket) }, None)
+    };
+    assert_eq!(crossed(1_000, 130), Some("keepalive_race"));
+    assert_eq!(crossed(1_000, 400), Some("unknown"), "some of it was read");
+    assert_eq!(crossed(2_990, 130), Some("unknown"), "it had not rested");
+}
+
+#[test]
+fn a_client_that_resets_on_the_servers_last_word_aborted_nothing() {
+    let said = |bytes: u32, rested: u64| {
+        change(behind_tls(0), |s| {
+            (s.traffic.last_received, s.traffic.last_sent) = (ms(3_000 - rested), ms(3_000));
+            (s.traffic.last_payload, s.traffic.unacknowledged) = (LastPayload::Local, bytes);
+        })
+    };
+    let with_fin = |by: Side, socket: SocketSnapshot| {
+        let fin = Some(FirstFin::new(ms(3_000), by, &socket));
+        name_of_cause(&Incident { fin, ..received(socket) }, None)
+    };
+    let idle_client = change(said(0, 1_000), |s| s.traffic.last_sent = ms(2_010));
+    let goaway = change(said(34, 1_000), |s| s.peer_fin = true);
+    let fin = Some(FirstFin::new(ms(2_999), Side::Remote, &idle_client));
+    for (what, cause, expected) in [
+        ("with its FIN", with_fin(Side::Local, said(24, 1_000)), "after_response"),
+        ("before its FIN", name_of_cause(&received(said(24, 1_000)), None), "unknown"),
+        ("behind the client's FIN", name_of_cause(&Incident { fin, ..received(goaway) }, None), "unknown"),
+        ("an answer, not a last word", name_of_cause(&received(said(400, 1_000)), None), "client_abort"),
+    ] {
+        assert_eq!(cause, Some(expected), "{what}");
+    }
+}
+
+#[test]
+fn what_tls_answers_to_a_killed_servers_fin_is_no_part_of_the_request() {
+    let killed = |len: u32| {
+        let left = change(behind_tls(135), |s| {
+            (s.traffic.segments_received, s.traffic.segments_sent) = (3, 2);
+            (s.traffic.last_sent, s.traffic.last_received) = (ms(2_990), ms(2_995));
+        });
+        let fin = Some(FirstFin::new(ms(3_000), Side::Local, &left));
+        let socket = change(SocketSnapshot { orphan: true, ..in_state(TcpState::FinWait2, left) }, |s| {
+            s.traffic.segments_received = 4;
+        });
+        let segment = Segment { len, ..request(1) };
+        let ending = Ending::Passive { segment, found: Found::Aborted(socket) };
+        name_of_cause(&Incident { fin, ..incident(ending) }, None)
+    };
+    assert_eq!(killed(31), Some("awaiting_response"));
+    assert_eq!(killed(300), Some("early_close"));
+}
+
+#[test]
+fn a_request_behind_a_handshake_that_lies_unread_raced_at_the_servers_age_and_is_unknown_elsewhere() {
+    // More segments came than were answered: a handshake took some.
+    let unread = change(behind_tls(130), |s| {
+        (s.traffic.segments_received, s.traffic.segments_sent) = (5, 3);
+        (s.traffic.unread, s.traffic.unread_sent_after_full_ack) = (130, true);
+        s.traffic.unread_is_fresh = true;
+    });
+    let age = ms(3_002).since(unread.traffic.last_sent);
+    let known = |age: Duration| Knowledge {
+        timeout: Some(Timeout { lower: age, upper: age, jitter: Duration::ZERO, samples: 20 }),
+        ..Knowledge::default()
+    };
+    let cause = |knowledge| cause_of(&closed("TCP_ABORT_ON_CLOSE", unread.clone()), None, knowledge);
+    assert!(matches!(cause(known(age)), Some(Cause::KeepaliveRace(_))));
+    assert_eq!(cause(known(age * 3)), Some(Cause::Unknown));
+    assert_eq!(cause(Knowledge::default()), Some(Cause::Unknown));
+}
