@@ -13,9 +13,6 @@ pub(super) const LONGEST_LAST_WORD: u32 = 99;
 /// A `GOAWAY` and an alert of AES-GCM, each in a record: see `LAST_WORDS`. Plain requests can be as long.
 const GOAWAY_AND_ALERT: u32 = 77;
 
-/// What fits into one segment on any path.
-const ONE_SEGMENT: u32 = 1_200;
-
 /// What had passed before the payload that may be a last word.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spoken {
@@ -58,6 +55,11 @@ impl Spoken {
         self.segments.0 >= 2 && self.bytes.0 >= HELLO && self.bytes.1 >= HELLO
     }
 
+    /// Whether it is a handshake rather than requests about as long as the last one, of `size` bytes.
+    pub(super) fn is_behind_tls(self, size: u32) -> bool {
+        self.is_handshake() && !self.is_alike(size)
+    }
+
     /// Whether the client had sent segments of just this length and no other: then this is one more such request.
     pub(super) fn is_of(self, size: u32) -> bool {
         self.bytes.0 > 0 && self.bytes.0 == u64::from(self.segments.0) * u64::from(size)
@@ -81,7 +83,7 @@ impl Spoken {
     }
 
     fn was_answered_behind_tls(self, size: u32) -> bool {
-        self.is_handshake() && self.segments.0 <= self.segments.1.saturating_add(1) && !self.is_alike(size)
+        self.is_behind_tls(size) && self.segments.0 <= self.segments.1.saturating_add(1)
     }
 
     /// Whether `size` bytes behind the server's `fin` may be no request, but what TLS says when it is closed: of an
@@ -120,21 +122,22 @@ pub(super) fn closed_on_last_word(traffic: &Traffic) -> bool {
 }
 
 /// Whether what a server sent last, just before `end`, may be its own last word: it crossed the unread payload, and
-/// hides since when the connection rested. Once it is acknowledged its size is not known: then it may be one behind TLS,
-/// where what lies unread is one segment, and no more had come than an answer to each explains.
+/// hides since when the connection rested. Once it is acknowledged only the client knows its size.
 pub(super) fn servers_last_word_crossed(traffic: &Traffic, end: KernelNs) -> bool {
-    let may_be = match traffic.unacknowledged {
-        0 => {
-            Spoken::to_server(traffic, traffic.unread).is_handshake()
-                && traffic.unread <= ONE_SEGMENT
-                && traffic.segments_received <= traffic.segments_sent.saturating_add(1)
-        }
-        size => may_be_last_word(size),
-    };
-    may_be
+    may_be_last_word(traffic.unacknowledged)
         && traffic.unread > 0
         && traffic.last_payload != LastPayload::Remote
         && end.since(traffic.last_sent) < IDLE
+}
+
+/// Whether this is a client's end that had not read what may be its server's last word behind TLS.
+pub(super) fn holds_last_word(incident: &Incident) -> bool {
+    let at_fin = incident.fin_by(Side::Remote).is_some_and(|fin| may_be_last_word(fin.unread));
+    incident.role == Some(Role::Client)
+        && incident.socket().is_some_and(|socket| {
+            let traffic = &socket.traffic;
+            (at_fin || may_be_last_word(traffic.unread)) && Spoken::by_client(traffic).is_handshake()
+        })
 }
 
 /// Whether this is a server's end that was reset on, or behind, what may be TLS' last word.

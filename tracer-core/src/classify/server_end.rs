@@ -203,8 +203,11 @@ fn closed_unread(incident: &Incident, socket: &SocketSnapshot, context: Context<
         _ if never_begun(traffic) => new_request_unread(incident, traffic, context),
         // Read in part, with nothing said to it.
         LastPayload::Remote if read_in_part(traffic) => Cause::AwaitingResponse,
+        // Perhaps read in part; or a request behind a handshake of TLS, which takes segments that nobody answers.
         LastPayload::Remote if traffic.unread_sent_after_full_ack => {
-            perhaps_begun(incident, traffic, context)
+            let rested = traffic.last_received.since(traffic.last_sent) >= IDLE;
+            let is_behind_tls = Spoken::to_server(traffic, traffic.unread).is_behind_tls(traffic.unread);
+            if rested && is_behind_tls { Cause::Unknown } else { Cause::AwaitingResponse }
         }
         LastPayload::Remote | LastPayload::Local => Cause::EarlyClose,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
@@ -256,20 +259,6 @@ pub(super) fn read_in_part(traffic: &Traffic) -> bool {
         && traffic.unacknowledged == 0
         && (traffic.received_since_ack.is_some_and(|received| received > traffic.unread)
             || traffic.read_behind_ack)
-}
-
-/// The unread payload was sent by a client that knew all of the response, but more segments had come than that explains:
-/// it may be the rest of a request, or a request behind a handshake of TLS.
-fn perhaps_begun(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
-    let rested = traffic.last_received.since(traffic.last_sent) >= IDLE;
-    let is_fresh = traffic.unread_is_fresh && closed_at_once(incident, traffic.last_received, context);
-    match () {
-        () if rested && is_fresh && context.knowledge.agrees(incident.at.since(traffic.last_sent)) => {
-            race(incident)
-        }
-        () if rested && Spoken::to_server(traffic, traffic.unread).is_handshake() => Cause::Unknown,
-        () => Cause::AwaitingResponse,
-    }
 }
 
 fn new_request_unread(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {

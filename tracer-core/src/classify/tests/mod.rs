@@ -14,7 +14,7 @@ use super::{
     verdict::{Verdict, classify},
 };
 use crate::{
-    keepalive::{Knowledge, Timeout},
+    keepalive::Knowledge,
     matching::{Ending, FirstFin, Found, Incident, Known, Unmatched},
     model::{LastPayload, Role, Segment, Side, SocketSnapshot, TcpState},
     testing::{
