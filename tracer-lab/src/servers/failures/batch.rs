@@ -84,6 +84,15 @@ struct Running {
 }
 
 impl Pair {
+    /// What it needs and is not here, of what is no Debian package.
+    pub(crate) fn lacks(&self) -> Option<String> {
+        match self.server {
+            Where::Software(upstream) if !upstream.is_installed() => Some(upstream.name.to_owned()),
+            _ if !self.front.is_installed() => Some(self.front.to_string()),
+            _ => None,
+        }
+    }
+
     /// Whether it fails for idle timeouts, and whoever asks can follow what is advised.
     fn is_remedied(&self) -> bool {
         matches!(self.kind.pause, Pause::AroundTimeout) && self.front.has_idle_timeout()

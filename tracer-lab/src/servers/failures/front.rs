@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::programs;
 use crate::servers::failures::client::{self, Library};
+use crate::servers::failures::envoy;
 use crate::servers::failures::loss::{self, Loss};
 use crate::servers::failures::proxy;
 use crate::servers::failures::upstream::Speaks;
@@ -58,7 +58,7 @@ impl Front {
     /// Whether it is here, of those that are no Debian packages.
     pub(crate) fn is_installed(self) -> bool {
         match self {
-            Self::Envoy => programs::find("envoy").is_some(),
+            Self::Envoy => envoy::is_installed(),
             Self::Client(library) => library.is_installed(),
             Self::Nginx | Self::HAProxy | Self::Raw => true,
         }
@@ -97,11 +97,8 @@ impl Front {
             }
             Self::Envoy => {
                 let log = directory.join("front.access");
-                fs::write(&file, proxy::envoy(endpoint, speaks, plan, &log))?;
-                let options =
-                    "--concurrency 1 --disable-hot-restart --log-level error --file-flush-interval-msec 20";
-                let words = ["envoy", "-c", &name].into_iter().chain(options.split(' '));
-                (words.map(str::to_owned).collect(), log)
+                fs::write(&file, envoy::in_front(endpoint, speaks, plan, &log))?;
+                (envoy::words(&file)?.split(' ').map(str::to_owned).collect(), log)
             }
             Self::Raw | Self::Client(_) => return Ok(None),
         };

@@ -6,6 +6,7 @@
 
 mod batch;
 mod client;
+mod envoy;
 mod front;
 mod incident;
 mod kind;
@@ -40,15 +41,13 @@ pub fn failures(fast: bool, only: &[String]) -> Result<Table> {
     let mut batches = if fast { fast_batches() } else { batches() };
     let named =
         |pair: &Pair| only.is_empty() || only.iter().any(|word| pair.to_string().contains(word.as_str()));
-    let pairs = batches.iter().flat_map(|batch| &batch.pairs);
     let lacking: BTreeSet<_> =
-        pairs.filter(|pair| !pair.front.is_installed()).map(|pair| pair.front.to_string()).collect();
-    for front in lacking {
-        step(&format!("{front} is not installed, so it is left out: see CONTRIBUTING.md"));
+        batches.iter().flat_map(|batch| &batch.pairs).filter_map(Pair::lacks).collect();
+    for name in lacking {
+        step(&format!("{name} is not installed, so it is left out: see CONTRIBUTING.md"));
     }
     for batch in &mut batches {
-        batch.pairs.retain(named);
-        batch.pairs.retain(|pair| pair.front.is_installed());
+        batch.pairs.retain(|pair| named(pair) && pair.lacks().is_none());
     }
     batches.retain(|batch| !batch.pairs.is_empty());
     // What breaks a network has one of its own, and mostly waits.

@@ -30,11 +30,12 @@ const PLAIN: [Front; 1] = [Front::Raw];
 const FAST_SERVERS: [&Upstream; 5] =
     [&servers::NODE, &servers::APACHE, &servers::NGINX, &servers::HAPROXY, &servers::GEVENT];
 /// Those that keep connections.
-const SERVERS: [&Upstream; 14] = [
+const SERVERS: [&Upstream; 15] = [
     &servers::NODE,
     &servers::APACHE,
     &servers::NGINX,
     &servers::HAPROXY,
+    &servers::ENVOY,
     &servers::LIGHTTPD,
     &servers::GEVENT,
     &servers::GTHREAD,

