@@ -46,9 +46,10 @@ pub fn ask(port: u16, request: &str) -> Result<Response> {
     stream.set_read_timeout(Some(stretched(TIMEOUT)))?;
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
+    let line = request.lines().next().unwrap_or("");
+    stream.read_to_end(&mut bytes).with_context(|| format!("no answer to {line}"))?;
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
-    let end = end.ok_or_else(|| anyhow!("no HTTP response to {}", request.lines().next().unwrap_or("")))?;
+    let end = end.ok_or_else(|| anyhow!("no HTTP response to {line}"))?;
     let body = bytes.split_off(end + 4);
     let head = String::from_utf8(bytes).context("HTTP headers that are not text")?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());

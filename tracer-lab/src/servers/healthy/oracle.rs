@@ -46,7 +46,6 @@ impl Oracle {
 
     /// Asks the tracer for its advice and its timeouts.
     pub(crate) fn poll(&mut self, tracer: &DaemonUnderTest) -> Result<()> {
-        self.looks += 1;
         let advice = tracer.json("/api/v1/advice")?;
         for (server, _) in self.truths {
             let name = server.to_string();
@@ -69,6 +68,7 @@ impl Oracle {
                 }
             }
         }
+        self.looks += 1;
         Ok(())
     }
 
