@@ -187,12 +187,11 @@ impl Matcher {
 
     fn passive(&mut self, rst: Rst, segment: Segment, found: SocketKind) {
         match found {
-            SocketKind::Connection(socket) => {
-                self.by_connection(rst, socket, |socket| Ending::Passive {
-                    segment,
-                    found: Found::Connection(socket),
-                });
-            }
+            SocketKind::Connection(socket) => self.by_connection(rst, socket, |socket| {
+                let closed = socket.state.fin_sent();
+                let segment = if closed { segment.from(socket.traffic.rcv_nxt) } else { segment };
+                Ending::Passive { segment, found: Found::Connection(socket) }
+            }),
             SocketKind::TimeWait { rcv_nxt } => {
                 self.update_from_time_wait(&rst, segment, rcv_nxt);
                 self.without_socket(rst, segment, Found::TimeWait);

@@ -141,6 +141,22 @@ fn a_request_that_brings_the_ack_of_the_fin_is_reset_without_a_false_receive() {
 }
 
 #[test]
+fn a_fin_that_overtakes_a_request_stands_for_it() {
+    let overtaking = |seq| Segment { seq, ..bare_ack() };
+    let met = |segment| {
+        let orphan = SocketKind::Connection(dead(orphan(TcpState::FinWait1)));
+        only([
+            at(3_000, fin(Side::Local, server())),
+            at(3_001, passive(orphan, segment, "TCP_ABORT_ON_DATA")),
+        ])
+    };
+    let reset = met(overtaking(RCV_NXT + 100));
+    assert_eq!(reset.payload(), Some(request(1)));
+    assert!(matches!(verdict(&reset).cause, Cause::KeepaliveRace(_)));
+    assert_eq!(met(overtaking(RCV_NXT)).payload(), None);
+}
+
+#[test]
 fn a_rst_that_an_orphan_really_received_stays_a_received_one() {
     let reset =
         only([at(3_000, fin(Side::Local, server())), at(3_050, received(orphan(TcpState::FinWait2)))]);

@@ -100,6 +100,19 @@ pub(crate) struct Segment {
     pub accepting: bool,
 }
 
+impl Segment {
+    /// The segment together with the payload before it that had not arrived: a FIN overtook it, and ends an orphan just
+    /// as that would have (`tcp_rcv_state_process`, net/ipv4/tcp_input.c).
+    #[must_use]
+    pub(crate) fn from(self, rcv_nxt: u32) -> Self {
+        let missing = self.seq.wrapping_sub(rcv_nxt);
+        if missing.cast_signed() <= 0 {
+            return self;
+        }
+        Self { seq: rcv_nxt, len: self.len.saturating_add(missing), ..self }
+    }
+}
+
 /// The kinds of events, as counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "they are explained at the event")]
