@@ -102,7 +102,7 @@ pub(crate) struct Segment {
 
 impl Segment {
     /// The segment together with the payload before it that had not arrived: a FIN overtook it, and ends an orphan just
-    /// as that would have (`tcp_rcv_state_process`, net/ipv4/tcp_input.c).
+    /// as that would have (`tcp_rcv_state_process`, `net/ipv4/tcp_input.c`).
     #[must_use]
     pub(crate) fn from(self, rcv_nxt: u32) -> Self {
         let missing = self.seq.wrapping_sub(rcv_nxt);
