@@ -19,6 +19,12 @@ use crate::{
 /// is as short.
 const SHORT: u32 = 16;
 
+/// Messages that are as long on average may be those of a protocol with such a last word; HTTP's are longer.
+const SHORT_MESSAGES: u64 = 64;
+
+/// So long a busy machine may keep a client from closing behind its last word. Whoever waits for an answer waits longer.
+const HELD_UP: Duration = Duration::from_secs(1);
+
 /// Payload that a client sends within this time of connecting is one request, not a stream.
 const ONE_REQUEST: Duration = Duration::from_secs(1);
 
@@ -89,10 +95,10 @@ fn crossed(incident: &Incident, size: u32, before: Spoken, fin: FirstFin, reuse:
 
 /// The client had closed, and the server closed as well without an answer.
 fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Finding {
-    let gave_up = fin.at.since(traffic.last_received) >= IDLE;
+    let waited = fin.at.since(traffic.last_received);
     let size = traffic.received_since_ack.or((fin.unread > 0).then_some(fin.unread));
-    match (gave_up, size) {
-        (false, Some(size)) if is_last_word(size, traffic) => Finding::Nothing,
+    match (waited >= IDLE, size) {
+        (_, Some(size)) if waited < HELD_UP && is_last_word(size, traffic) => Finding::Nothing,
         // Only a client that still waits shows that it was none.
         (false, size) if traffic.sent > 0 && size.is_none_or(|size| size <= LONGEST_LAST_WORD) => {
             Finding::Unclear
@@ -118,9 +124,10 @@ fn we_closed(incident: &Incident, traffic: &Traffic, fin: FirstFin, context: Con
         let left = matches!(incident.ending, Ending::Fin { by: Side::Remote, .. }) && !followed;
         return Finding::Incident(if left { Cause::AwaitingResponse } else { Cause::ClientAbort });
     }
+    let patience = if mean_sent(traffic) <= SHORT_MESSAGES { HELD_UP } else { IDLE };
     match () {
         // It closed together with its last payload: perhaps it expects no answer.
-        () if waited < IDLE => Finding::Unclear,
+        () if waited < patience => Finding::Unclear,
         () if !answers(traffic.received, context) => Finding::Unclear,
         () if is_stream(traffic.segments_sent, traffic.segments_received) => Finding::Unclear,
         () => Finding::Incident(Cause::ClientAbort),
@@ -141,8 +148,7 @@ fn we_were_left(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
         let reuse = reuse(client_end::before(traffic, Some(fin)), context.knowledge);
         return crossed(incident, size, Spoken::until_at_client(fin), fin, reuse);
     }
-    let mean = traffic.sent / u64::from(traffic.segments_sent.max(1));
-    if mean <= u64::from(SHORT) {
+    if mean_sent(traffic) <= u64::from(SHORT) {
         return Finding::Unclear;
     }
     match client_end::behind_servers_fin(incident, traffic, context) {
@@ -158,6 +164,11 @@ fn we_were_left(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
 /// Whether a client's payload of this size is its protocol's last word: TLS' only behind what the server said.
 fn is_last_word(size: u32, traffic: &Traffic) -> bool {
     size <= SHORT || (traffic.sent > 0 && may_be_last_word(size))
+}
+
+/// The mean length of the segments that this end sent.
+fn mean_sent(traffic: &Traffic) -> u64 {
+    traffic.sent / u64::from(traffic.segments_sent.max(1))
 }
 
 fn size_since(sent: u64, before: u64) -> u32 {

@@ -17,6 +17,8 @@ use crate::traffic::connection::Connection;
 const NOTIFY: [u8; CLOSE_NOTIFY_BYTES as usize] = [21; CLOSE_NOTIFY_BYTES as usize];
 /// Twice that, to the tracer, is not together.
 const TOGETHER: Duration = Duration::from_millis(10);
+/// Longer than a rest, shorter than a client's patience.
+const HELD_UP: Duration = Duration::from_millis(200);
 /// Too long for a last word.
 const REQUEST: [u8; 150] = [23; 150];
 
@@ -77,6 +79,12 @@ pub(crate) const ROWS: &[Scenario] = &[
         ..ROW
     },
     Scenario {
+        name: "quit-and-late-close",
+        says: "the client says QUIT, and something keeps it from closing for 200 ms",
+        run: quit_and_late_close,
+        ..ROW
+    },
+    Scenario {
         name: "goaway-and-close",
         says: "the client says GOAWAY, 17 bytes, and closes",
         run: |net| last_word_and_close(net, 17),
@@ -96,6 +104,18 @@ fn last_word_and_close(net: &Network, bytes: usize) -> Result<Connection<'_>> {
     connection.client_says(&word)?;
     connection.client_closes();
     connection.server_reads(&word)?;
+    connection.server_reads_the_end()?;
+    connection.server_closes();
+    Ok(connection)
+}
+
+fn quit_and_late_close(net: &Network) -> Result<Connection<'_>> {
+    let mut connection = idle_connection(net)?;
+    let word = [21; 6];
+    connection.client_says(&word)?;
+    connection.server_reads(&word)?;
+    let_pass(HELD_UP);
+    connection.client_closes();
     connection.server_reads_the_end()?;
     connection.server_closes();
     Ok(connection)

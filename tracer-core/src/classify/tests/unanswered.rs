@@ -94,3 +94,43 @@ fn a_client_that_goes_on_sending_behind_an_answer_was_not_left() {
     assert_eq!(left(12, 5), None);
     assert_eq!(left(2, 500), Some(Cause::AwaitingResponse));
 }
+
+#[test]
+fn a_client_that_a_busy_machine_keeps_from_closing_behind_its_last_word_gave_nothing_up() {
+    // The last `size` bytes leave at 3.000 s, the FIN so much later; the client had sent 600 bytes in five segments, or
+    // 160.
+    let at_client = |before: u64, waited: u64| {
+        let socket = change(client(), |s| {
+            (s.traffic.sent, s.traffic.segments_sent, s.traffic.unacknowledged) = (before + 5, 6, 0);
+            (s.traffic.segments_received, s.traffic.last_payload) = (5, LastPayload::Local);
+        });
+        closes(Side::Local, 3_000 + waited, socket)
+    };
+    let at_server = |size: u32, waited: u64| {
+        let socket = change(asked(), |s| {
+            (s.traffic.received, s.traffic.segments_received) = (600, 6);
+            (s.traffic.segments_sent, s.traffic.received_since_ack) = (5, Some(size));
+        });
+        closes(Side::Remote, 3_000 + waited, socket)
+    };
+    let gave_up = Some(Cause::ClientAbort);
+    for (what, cause, expected) in [
+        ("short messages", at_client(160, 200), None),
+        ("short messages, and it waited", at_client(160, 1_200), gave_up),
+        ("long ones", at_client(600, 200), gave_up),
+        ("Terminate", at_server(5, 200), None),
+        ("Terminate, and it waited", at_server(5, 1_200), gave_up),
+        ("a request", at_server(90, 200), gave_up),
+    ] {
+        assert_eq!(cause, expected, "{what}");
+    }
+}
+
+/// What it meant that this end, or its peer, closed at `at`, and that was all.
+fn closes(by: Side, at: u64, socket: SocketSnapshot) -> Option<Cause> {
+    let fin = Some(FirstFin::new(ms(at), by, &socket));
+    let state = if by == Side::Local { TcpState::FinWait1 } else { TcpState::LastAck };
+    let socket = SocketSnapshot { peer_fin: by == Side::Remote, ..in_state(state, socket) };
+    let ended = Incident { at: ms(at + 1), fin, ..incident(Ending::Fin { by: Side::Local, socket }) };
+    cause_of(&ended, None, Knowledge::default())
+}
