@@ -97,8 +97,10 @@ fn crossed(incident: &Incident, size: u32, before: Spoken, fin: FirstFin, reuse:
 fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Finding {
     let waited = fin.at.since(traffic.last_received);
     let size = traffic.received_since_ack.or((fin.unread > 0).then_some(fin.unread));
+    let are_short = mean(traffic.received, traffic.segments_received) <= SHORT_MESSAGES;
     match (waited >= IDLE, size) {
         (_, Some(size)) if waited < HELD_UP && is_last_word(size, traffic) => Finding::Nothing,
+        (true, None) if waited < HELD_UP && are_short => Finding::Unclear,
         // Only a client that still waits shows that it was none.
         (false, size) if traffic.sent > 0 && size.is_none_or(|size| size <= LONGEST_LAST_WORD) => {
             Finding::Unclear
@@ -124,7 +126,8 @@ fn we_closed(incident: &Incident, traffic: &Traffic, fin: FirstFin, context: Con
         let left = matches!(incident.ending, Ending::Fin { by: Side::Remote, .. }) && !followed;
         return Finding::Incident(if left { Cause::AwaitingResponse } else { Cause::ClientAbort });
     }
-    let patience = if mean_sent(traffic) <= SHORT_MESSAGES { HELD_UP } else { IDLE };
+    let are_short = mean(traffic.sent, traffic.segments_sent) <= SHORT_MESSAGES;
+    let patience = if are_short { HELD_UP } else { IDLE };
     match () {
         // It closed together with its last payload: perhaps it expects no answer.
         () if waited < patience => Finding::Unclear,
@@ -148,7 +151,7 @@ fn we_were_left(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
         let reuse = reuse(client_end::before(traffic, Some(fin)), context.knowledge);
         return crossed(incident, size, Spoken::until_at_client(fin), fin, reuse);
     }
-    if mean_sent(traffic) <= u64::from(SHORT) {
+    if mean(traffic.sent, traffic.segments_sent) <= u64::from(SHORT) {
         return Finding::Unclear;
     }
     match client_end::behind_servers_fin(incident, traffic, context) {
@@ -166,9 +169,9 @@ fn is_last_word(size: u32, traffic: &Traffic) -> bool {
     size <= SHORT || (traffic.sent > 0 && may_be_last_word(size))
 }
 
-/// The mean length of the segments that this end sent.
-fn mean_sent(traffic: &Traffic) -> u64 {
-    traffic.sent / u64::from(traffic.segments_sent.max(1))
+/// How long segments were on average.
+fn mean(bytes: u64, segments: u32) -> u64 {
+    bytes / u64::from(segments.max(1))
 }
 
 fn size_since(sent: u64, before: u64) -> u32 {
