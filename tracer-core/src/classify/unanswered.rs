@@ -22,8 +22,9 @@ const SHORT: u32 = 16;
 /// Messages that are as long on average may be those of a protocol with such a last word; HTTP's are longer.
 const SHORT_MESSAGES: u64 = 64;
 
-/// So long a busy machine may keep a client from closing behind its last word. Whoever waits for an answer waits longer.
-const HELD_UP: Duration = Duration::from_secs(1);
+/// So long a busy machine may keep a client from closing behind its last word. Whoever waits for an answer mostly waits
+/// longer.
+const HELD_UP: Duration = Duration::from_millis(250);
 
 /// Payload that a client sends within this time of connecting is one request, not a stream.
 const ONE_REQUEST: Duration = Duration::from_secs(1);
