@@ -1,13 +1,17 @@
 //! The daemon: assembles sources, core and sinks, lets them run until it is told to stop, and lets what is under way
 //! come out. The event loop and HTTP have threads of their own; here the end is waited for.
 
-use std::net::TcpListener;
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::MetadataExt as _,
+};
 
 use anyhow::{Context, Result};
 use aya::Ebpf;
 use log::info;
 use tokio::{runtime::Runtime, sync::mpsc};
-use tracer_core::{Engine, decode::KernelFacts};
+use tracer_core::{Engine, decode::KernelFacts, model::OwnServer};
 
 use crate::{
     clock,
@@ -39,8 +43,9 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Traces this host, and serves what it finds on `listener`.
-    pub(crate) fn start(options: DaemonOptions, listener: TcpListener, log: &Log) -> Result<Self> {
+    pub(crate) fn start(mut options: DaemonOptions, listener: TcpListener, log: &Log) -> Result<Self> {
         let address = listener.local_addr().context("cannot tell which port is open")?;
+        options.engine.own_server = own_server(address);
         let Tracer { programs, ring, counters, diagnostics, reasons, report, loaded, requests } =
             Tracer::start(&options.load)?;
         let started = clock::now();
@@ -92,6 +97,12 @@ impl Daemon {
 }
 
 const NO_THREAD: &str = "cannot start a thread";
+
+/// What is left out of the metrics; nothing where the namespace cannot be told.
+fn own_server(listens: SocketAddr) -> Option<OwnServer> {
+    let namespace = fs::metadata("/proc/self/ns/net").ok()?;
+    Some(OwnServer { netns: namespace.ino().try_into().ok()?, listens })
+}
 
 fn kernel_release() -> String {
     nix::sys::utsname::uname()

@@ -51,6 +51,8 @@ impl From<Config> for DaemonOptions {
             engine: EngineOptions {
                 race: RacePolicy { window: flags.race_window },
                 server_ports: ServerPorts::new(flags.server_ports),
+                // Known once it listens.
+                own_server: None,
                 max_closed_connections: size(flags.max_closed_connections),
                 max_servers: max_series,
             },
