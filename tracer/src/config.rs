@@ -12,7 +12,7 @@ use clap::{
 use log::LevelFilter;
 
 pub use address::ListenAddress;
-pub use options::{DaemonOptions, SinkOptions};
+pub use options::{DaemonOptions, SinkOptions, WebOptions};
 
 /// What `--log-level` can be.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -38,6 +38,14 @@ pub struct Config {
     /// Address to listen on; 0.0.0.0 or :: to be scraped from elsewhere
     #[arg(long, env = "TRACER_LISTEN_ADDRESS", default_value = "127.0.0.1", value_name = "ADDRESS")]
     pub listen_address: ListenAddress,
+
+    /// TLS, client certificates and passwords, in the format of Prometheus' exporter-toolkit
+    #[arg(long, env = "TRACER_WEB_CONFIG", value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
+
+    /// A name by which browsers may ask, beside addresses and localhost; repeat for more
+    #[arg(long = "web-host", env = "TRACER_WEB_HOST", value_delimiter = ',', value_name = "NAME")]
+    pub web_hosts: Vec<String>,
 
     /// How to print each incident on stdout
     #[arg(long, env = "TRACER_EVENTS", default_value = "text", value_name = "FORMAT")]

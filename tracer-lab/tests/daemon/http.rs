@@ -18,7 +18,7 @@ const METRICS: &str = "text/plain; version=0.0.4";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 fn request(daemon: &DaemonUnderTest, method: &str, path: &str, headers: &str) -> Result<Response> {
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: tracer\r\n{headers}\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
     ask(daemon.port, &request).with_context(|| format!("{method} {path}"))
 }
 

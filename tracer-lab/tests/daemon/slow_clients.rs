@@ -40,8 +40,8 @@ enum Then {
     Reads,
 }
 
-const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
-const RESETS: &[u8] = b"GET /api/v1/resets?limit=1000 HTTP/1.1\r\nHost: a\r\n\r\n";
+const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const RESETS: &[u8] = b"GET /api/v1/resets?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Clients whose requests are no good: what each does, what it says first, what then.
 const REQUESTS: [(&str, &[u8], Then); 9] = [
