@@ -1,6 +1,7 @@
 //! What every test stands on: hosts, networks, captures, the daemon under test, and ways to ask and to wait.
 
 pub(crate) mod capture;
+pub mod certificates;
 pub mod checkpoint;
 pub(crate) mod coverage;
 pub mod daemon;

@@ -1,0 +1,60 @@
+//! Certificates of an authority that exists as long as a test, and what else stands in a web configuration.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+
+use crate::programs;
+
+/// The bcrypt hash of [`PASSWORD`], at the lowest cost.
+pub const HASH: &str = "$2b$04$6ZH8UehT.NowzBpTcX2nA.h6f78zB4OVhEr7XCSHglu28Li8BQQ6W";
+/// The password of those who have one.
+pub const PASSWORD: &str = "password";
+
+/// A directory that every user can read, with an authority (`ca.pem`) and what it certified (`NAME.pem`, `NAME.key`).
+pub struct Certificates(TempDir);
+
+impl Certificates {
+    /// For each of these names: it stands for `NAME.example` and for this host's loopback.
+    pub fn of(names: &[&str]) -> Result<Self> {
+        let directory = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir()?;
+        openssl(directory.path(), "ca", &[])?;
+        for name in names {
+            let alternatives = format!("subjectAltName=DNS:{name}.example,DNS:localhost,IP:127.0.0.1");
+            let end = "basicConstraints=critical,CA:FALSE";
+            let by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", end, "-addext", &alternatives];
+            openssl(directory.path(), name, &by)?;
+        }
+        Ok(Self(directory))
+    }
+
+    /// A file in the directory.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Puts a file in the place of another, as deployments do.
+    pub fn replace(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let (new, file) = (self.file("new"), self.file(name));
+        fs::write(&new, text)?;
+        fs::rename(new, &file)?;
+        Ok(file)
+    }
+}
+
+fn openssl(directory: &Path, name: &str, more: &[&str]) -> Result<()> {
+    let key = format!("{name}.key");
+    let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -batch";
+    let mut openssl = Command::new("openssl");
+    openssl.args(words.split(' ')).args(["-keyout", &key, "-out", &format!("{name}.pem")]);
+    openssl.args(["-subj", &format!("/CN={name}")]).args(more).current_dir(directory).stderr(Stdio::null());
+    programs::run_quietly(&mut openssl).context("openssl (Debian package openssl) makes no certificate")?;
+    // The daemon reads it as a user who is not root.
+    fs::set_permissions(directory.join(key), Permissions::from_mode(0o644))?;
+    Ok(())
+}
