@@ -19,10 +19,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 type Stamp = Option<(u64, i64, i64, u64)>;
 
 impl Web {
-    /// The directories of the files, where others take their place; of symbolic links also those they lead to.
+    /// The directories of the files, where others take their place; of symbolic links also those they lead to. Not the
+    /// root, in which everything would be.
     pub(crate) fn directories(&self) -> BTreeSet<PathBuf> {
         let real = self.files.iter().filter_map(|file| fs::canonicalize(file).ok());
-        let parent = |file: PathBuf| file.parent().map(PathBuf::from);
+        let parent =
+            |file: PathBuf| file.parent().filter(|parent| parent.parent().is_some()).map(PathBuf::from);
         self.files.iter().cloned().chain(real).filter_map(parent).collect()
     }
 
@@ -184,6 +186,8 @@ mod tests {
         let web = Web::open(Some(&at("live/web.yml"))).unwrap();
         let real = fs::canonicalize(root.path()).unwrap();
         assert_eq!(web.directories(), [at("live"), real.join("archive")].into());
-        assert!(Web::open(None).unwrap().directories().is_empty());
+        let none = Web::open(None).unwrap();
+        assert!(none.directories().is_empty());
+        assert!(Web { files: vec![PathBuf::from("/web.yml")], ..none }.directories().is_empty());
     }
 }

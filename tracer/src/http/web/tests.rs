@@ -122,6 +122,17 @@ rate_limit:
 }
 
 #[test]
+fn the_readmes_example_can_be_used() {
+    let files = Files::new();
+    files.write("clients.pem", &files.read("ca.pem"));
+    let readme = include_str!("../../../../README.md");
+    let (_, example) = readme.split_once("```yaml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let settings = files.settings(&example.replace("$2y$10$...", HASH)).unwrap();
+    assert_eq!(settings.protection(), protection(true, true, true));
+}
+
+#[test]
 fn what_is_wrong_is_told_in_one_line_that_has_no_secret() {
     let files = Files::new();
     files.write("large.pem", &"x".repeat(2 << 20));
