@@ -97,7 +97,10 @@ fn is_port(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use hyper::http::request::Builder;
+    use std::fs;
+
+    use hyper::{header::AUTHORIZATION, http::request::Builder};
+    use tempfile::TempDir;
 
     use super::*;
     use crate::http::web::Web;
@@ -149,6 +152,35 @@ mod tests {
         assert_eq!(status(absolute).await, Some(421));
         // Nobody's browser sends such a one.
         assert_eq!(status(Request::get("/").version(Version::HTTP_10)).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_password_is_asked_for_and_more_requests_than_the_limit_are_refused() {
+        let directory = TempDir::new().unwrap();
+        let file = directory.path().join("web.yml");
+        let hash = bcrypt::hash("password", 4).unwrap();
+        let limit = "rate_limit: {interval: 1h, burst: 3}";
+        fs::write(&file, format!("basic_auth_users: {{anna: {hash}}}\n{limit}\n")).unwrap();
+        let settings = Web::open(Some(&file)).unwrap().current();
+        let [right, wrong] = ["Basic YW5uYTpwYXNzd29yZA==", "Basic YW5uYTpndWVzcw=="].map(Some);
+        for (authorization, status, header) in [
+            (right, None, None),
+            (wrong, Some(401), Some((WWW_AUTHENTICATE, "Basic realm=\"tracer\""))),
+            (None, Some(401), Some((WWW_AUTHENTICATE, "Basic realm=\"tracer\""))),
+            (right, Some(429), Some((RETRY_AFTER, "1"))),
+        ] {
+            let request = Request::get("/metrics").header(HOST, "localhost");
+            let request =
+                authorization.into_iter().fold(request, |request, it| request.header(AUTHORIZATION, it));
+            let refusal = refusal(&request.body(()).unwrap(), &settings, &[]).await;
+            assert_eq!(
+                refusal.as_ref().map(|refusal| refusal.status().as_u16()),
+                status,
+                "{authorization:?}"
+            );
+            let found = refusal.zip(header).map(|(refusal, (name, value))| refusal.headers()[name] == value);
+            assert_ne!(found, Some(false), "{authorization:?}");
+        }
     }
 
     #[tokio::test]

@@ -122,6 +122,24 @@ rate_limit:
 }
 
 #[test]
+fn what_strangers_can_do_is_warned_of() {
+    const OPEN: Option<&str> = Some("reads everything");
+    for (encrypted, certificate, password, expected) in [
+        (false, false, false, OPEN),
+        (true, false, false, OPEN),
+        (false, false, true, Some("unencrypted")),
+        (true, false, true, None),
+        (true, true, false, None),
+        (true, true, true, None),
+    ] {
+        let protection = protection(encrypted, certificate, password);
+        let warning = protection.warning();
+        assert_eq!(warning.is_some(), expected.is_some(), "{protection:?}: {warning:?}");
+        assert!(warning.zip(expected).is_none_or(|(warning, word)| warning.contains(word)), "{warning:?}");
+    }
+}
+
+#[test]
 fn the_readmes_example_can_be_used() {
     let files = Files::new();
     files.write("clients.pem", &files.read("ca.pem"));
