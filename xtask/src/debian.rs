@@ -12,7 +12,7 @@ use crate::{privilege, process};
 /// Something that must be here: a program, the Debian package it comes in, and what it is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Needed {
-    /// How `PATH` knows it.
+    /// How `PATH` knows it, or where a file of a library is.
     pub program: &'static str,
     /// What brings it.
     pub package: &'static str,
@@ -27,10 +27,11 @@ impl Needed {
         Self { program, package, purpose }
     }
 
-    /// Whether the program cannot be found.
+    /// Whether it cannot be found.
     #[must_use]
     pub(crate) fn is_missing(&self) -> bool {
-        process::find(self.program).is_none()
+        let file = Path::new(self.program);
+        if file.is_absolute() { !file.exists() } else { process::find(self.program).is_none() }
     }
 }
 

@@ -56,9 +56,12 @@ const SOFTWARE_SERVICES: [(Needed, &str); 5] = [
 ];
 
 /// The same in packages without a service. What is a library has no program of its own, and comes with its user's.
-const SOFTWARE_PROGRAMS: [Needed; 10] = [
+const SOFTWARE_PROGRAMS: [Needed; 13] = [
     Needed::new("go", "golang-go", FAILING),
     Needed::new("java", "default-jdk-headless", FAILING),
+    Needed::new("/usr/share/java/tomcat10-catalina.jar", "libtomcat10-java", FAILING),
+    Needed::new("/usr/share/nodejs/axios/package.json", "node-axios", FAILING),
+    Needed::new("/usr/lib/python3/dist-packages/grpc/__init__.py", "python3-grpcio", FAILING),
     Needed::new("uvicorn", "uvicorn", FAILING),
     Needed::new("waitress-serve", "python3-waitress", FAILING),
     Needed::new("httpx", "python3-httpx", FAILING),

@@ -1,4 +1,4 @@
-//! Certificates of an authority that exists as long as a test, and what else stands in a web configuration.
+//! Certificates for as long as a test, and what else stands in a web configuration.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -22,12 +22,17 @@ impl Certificates {
     /// For each of these names: it stands for `NAME.example` and for this host's loopback.
     pub fn of(names: &[&str]) -> Result<Self> {
         let directory = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir()?;
-        openssl(directory.path(), "ca", &[])?;
+        openssl(directory.path(), "ca.pem", "ca.key", &["-subj", "/CN=ca"])?;
         for name in names {
             let alternatives = format!("subjectAltName=DNS:{name}.example,DNS:localhost,IP:127.0.0.1");
             let end = "basicConstraints=critical,CA:FALSE";
+            let subject = format!("/CN={name}");
             let by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", end, "-addext", &alternatives];
-            openssl(directory.path(), name, &by)?;
+            let more = [&["-subj", subject.as_str()][..], &by].concat();
+            let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
+            openssl(directory.path(), &certificate, &key, &more)?;
+            // The daemon reads it as a user who is not root.
+            fs::set_permissions(directory.path().join(key), Permissions::from_mode(0o644))?;
         }
         Ok(Self(directory))
     }
@@ -47,14 +52,15 @@ impl Certificates {
     }
 }
 
-fn openssl(directory: &Path, name: &str, more: &[&str]) -> Result<()> {
-    let key = format!("{name}.key");
-    let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -batch";
+/// Makes `cert.pem` and its key in `directory`. `HAProxy` finds the key by its name.
+pub(crate) fn self_signed(directory: &Path) -> Result<()> {
+    openssl(directory, "cert.pem", "cert.pem.key", &["-subj", "/CN=lab"])
+}
+
+fn openssl(directory: &Path, certificate: &str, key: &str, more: &[&str]) -> Result<()> {
     let mut openssl = Command::new("openssl");
-    openssl.args(words.split(' ')).args(["-keyout", &key, "-out", &format!("{name}.pem")]);
-    openssl.args(["-subj", &format!("/CN={name}")]).args(more).current_dir(directory).stderr(Stdio::null());
-    programs::run_quietly(&mut openssl).context("openssl (Debian package openssl) makes no certificate")?;
-    // The daemon reads it as a user who is not root.
-    fs::set_permissions(directory.join(key), Permissions::from_mode(0o644))?;
-    Ok(())
+    let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -batch";
+    openssl.args(words.split(' ')).args(["-keyout", key, "-out", certificate]).args(more);
+    openssl.current_dir(directory).stderr(Stdio::null());
+    programs::run_quietly(&mut openssl).context("openssl (Debian package openssl) makes no certificate")
 }

@@ -37,7 +37,9 @@ impl ServerProgram {
             command.stdout(File::create(&log)?).stderr(File::options().append(true).open(&log)?);
             let mut process = Process::start(&mut command)?;
             process.until("the server to listen", Some(&log), || {
-                let table = fs::read_to_string("/proc/thread-self/net/tcp")?;
+                let mut table = fs::read_to_string("/proc/thread-self/net/tcp")?;
+                // Some serve IPv4 on a socket of IPv6.
+                table += &fs::read_to_string("/proc/thread-self/net/tcp6").unwrap_or_default();
                 Ok(is_listening(&table, endpoint.port()).then_some(()))
             })?;
             Ok(process)
@@ -64,7 +66,7 @@ fn descendants(process: u32) -> Result<Vec<i32>> {
     Ok(found)
 }
 
-/// Whether `/proc/net/tcp` has a listener at the port: to try to connect before there is one would be another reset.
+/// Whether such a table has a listener at the port: to try to connect before there is one would be another reset.
 fn is_listening(table: &str, port: u16) -> bool {
     table.lines().any(|line| {
         let mut words = line.split_whitespace().skip(1);

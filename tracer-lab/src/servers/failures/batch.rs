@@ -21,6 +21,7 @@ use crate::servers::failures::incident::Tracer;
 use crate::servers::failures::kind::{Break, Kind, Pause};
 use crate::servers::failures::remedy::Remedy;
 use crate::servers::failures::table::Row;
+use crate::servers::failures::tls;
 use crate::servers::failures::upstream::{BACKLOG, KEEPS, Place, Speaks, Upstream};
 use crate::servers::failures::verdict::{Evidence, judge};
 use crate::servers::failures::walk::Plan;
@@ -171,9 +172,11 @@ fn run(tracer: &Tracer, pairs: &[(Pair, Option<Remedy>)], size: Size, breaks: Br
         let about: Vec<_> =
             incidents.iter().filter(|incident| ends.contains(&Some(incident.ends()[1]))).cloned().collect();
         let asked = connections.iter().filter(|(id, _)| one.plan.has(**id));
+        let asked = asked.chain(&walked.connections);
         let connections = asked.map(|(id, clients)| (*id, clients.clone())).collect();
         let evidence = Evidence {
             kind: one.pair.kind,
+            is_opaque: one.pair.server.speaks().is_opaque(),
             walked,
             connections: &connections,
             taken: &taken(&one.files)?,
@@ -230,6 +233,7 @@ impl Running {
         let plan = Plan {
             client: net.client_address().ip(),
             server: endpoint,
+            tls: pair.server.speaks() == Speaks::Https,
             walkers: size.walkers,
             rounds,
             from,
@@ -255,6 +259,14 @@ impl Running {
         self.pair.front.walk(&self.plan, self.proxy.as_ref(), &directory)
     }
 
+    /// How long the server kept some idle connections.
+    fn idle_closes(&self) -> Result<Vec<Duration>> {
+        if self.plan.tls {
+            return tls::idle_closes(self.endpoint, SAMPLES);
+        }
+        Clients::spread(self.endpoint, Duration::from_secs(KEEPS.into())).make(SAMPLES, || ())
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
         self.upstream.as_ref().map_or(Ok(()), |upstream| upstream.signal(signal))
     }
@@ -264,8 +276,7 @@ impl Running {
 fn measured(net: &Network, running: Vec<Running>) -> Result<Vec<Running>> {
     let measure = |mut one: Running| {
         if matches!(one.pair.kind.pause, Pause::AroundTimeout) {
-            let clients = Clients::spread(one.endpoint, Duration::from_secs(KEEPS.into()));
-            let closes = net.client.enter(|| clients.make(SAMPLES, || ()))?;
+            let closes = net.client.enter(|| one.idle_closes())?;
             let [from, to] = one.pair.kind.pause.range(&range(&closes)?);
             one.plan = Plan { from, to, ..one.plan };
         }

@@ -28,11 +28,16 @@ pub(crate) enum Library {
     Agent,
     /// Node's `fetch`, which is undici.
     Fetch,
+    /// axios with Node's `http.Agent`.
+    Axios,
     Requests,
     Httpx,
     Aiohttp,
     /// Go's `net/http`.
     Go,
+    /// The JDK's `HttpClient`.
+    Java,
+    Grpc,
     /// Redis by a plain socket.
     Redis,
     Psycopg,
@@ -45,6 +50,9 @@ struct Line {
     id: u64,
     error: Option<String>,
     port: Option<u16>,
+    /// It went there, however it ended.
+    #[serde(default)]
+    sent: bool,
 }
 
 impl Library {
@@ -52,38 +60,58 @@ impl Library {
         match self {
             Self::Agent => "agent",
             Self::Fetch => "fetch",
+            Self::Axios => "axios",
             Self::Requests => "requests",
             Self::Httpx => "httpx",
             Self::Aiohttp => "aiohttp",
             Self::Go => "Go",
+            Self::Java => "Java",
+            Self::Grpc => "gRPC",
             Self::Redis => "redis",
             Self::Psycopg => "psycopg2",
             Self::Pymysql => "pymysql",
         }
     }
 
-    /// Whether our program sets what is advised: requests has no such option.
+    /// Whether our program sets what is advised: requests has no such option, Java counts in seconds.
     pub(crate) fn has_idle_timeout(self) -> bool {
-        matches!(self, Self::Agent | Self::Fetch | Self::Go)
+        matches!(self, Self::Agent | Self::Fetch | Self::Axios | Self::Go)
     }
 
     /// The command line, with the program in `directory`.
     fn words(self, directory: &Path) -> Result<Vec<String>> {
         let (interpreter, name, text) = match self {
-            Self::Agent | Self::Fetch => ("node", "client.js", include_str!("programs/client.js")),
+            Self::Agent | Self::Fetch | Self::Axios => {
+                ("node", "client.js", include_str!("programs/client.js"))
+            }
             Self::Requests | Self::Httpx | Self::Aiohttp => {
                 (PYTHON, "client.py", include_str!("programs/client.py"))
             }
+            Self::Grpc => (PYTHON, "rpc.py", include_str!("programs/rpc.py")),
             Self::Redis | Self::Psycopg | Self::Pymysql => {
                 (PYTHON, "database.py", include_str!("programs/database.py"))
             }
             Self::Go => ("go", "client.go", include_str!("programs/client.go")),
+            Self::Java => ("java", "Client.java", include_str!("programs/Client.java")),
         };
         let file = directory.join(name);
         fs::write(&file, text)?;
         let file = file.display().to_string();
         Ok(match self {
             Self::Go => vec![go_program(&file, directory)?],
+            // Idle connections are kept for so many seconds; a refusal is enough.
+            Self::Java => [
+                interpreter,
+                "-Djdk.httpclient.keepalive.timeout=60",
+                "-Djdk.httpclient.disableRetryConnect=true",
+                &file,
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            // Only Debian's own Node looks there.
+            Self::Axios => ["env", "NODE_PATH=/usr/share/nodejs", interpreter, &file, self.word()]
+                .map(str::to_owned)
+                .to_vec(),
             _ => vec![interpreter.to_owned(), file, self.word().to_owned()],
         })
     }
@@ -120,6 +148,7 @@ pub(crate) fn walk(library: Library, plan: &Plan, directory: &Path) -> Result<Wa
         let line = line?;
         let said: Line = serde_json::from_str(&line).with_context(|| format!("{library} printed: {line}"))?;
         match said.error {
+            None if said.sent => walked.connections.entry(said.id).or_default().extend(local(said.port)),
             None => walked.refused.push(said.id),
             Some(error) => {
                 walked.lines += 1;

@@ -12,6 +12,7 @@ use crate::servers::failures::client::{self, Library};
 use crate::servers::failures::loss::{self, Loss};
 use crate::servers::failures::upstream::Speaks;
 use crate::servers::failures::walk::{Answer, Plan, walk};
+use crate::servers::failures::wire::Connections;
 use crate::testbed::host::Host;
 use crate::testbed::nginx;
 use crate::testbed::server::ServerProgram;
@@ -46,6 +47,8 @@ pub(crate) struct Walked {
     /// On connections to a proxy.
     pub(crate) refused_at_proxy: Vec<SocketAddr>,
     pub(crate) requests: usize,
+    /// On which connections requests went that the wire does not show.
+    pub(crate) connections: Connections,
 }
 
 impl Front {
@@ -75,7 +78,7 @@ impl Front {
             }
             Self::HAProxy => {
                 let file = directory.join("front.conf");
-                fs::write(&file, through_haproxy(endpoint, plan))?;
+                fs::write(&file, through_haproxy(endpoint, speaks, plan))?;
                 let words = ["haproxy", "-db", "-f", &file.display().to_string()].map(str::to_owned);
                 (words.to_vec(), directory.join(format!("{}.log", endpoint.port())))
             }
@@ -139,6 +142,7 @@ impl Proxy {
             refused: refused(&answers).map(|answer| answer.id).collect(),
             refused_at_proxy: errors(&answers).filter_map(|answer| answer.client).collect(),
             requests: answers.len(),
+            connections: Connections::new(),
         })
     }
 }
@@ -180,11 +184,12 @@ listen {endpoint};
 keepalive_timeout 60s;
 keepalive_requests 100000;"
     );
+    let scheme = if speaks == Speaks::Https { "https" } else { "http" };
     for walker in 0..plan.walkers {
         let _ = match speaks {
-            Speaks::Http | Speaks::Own => writeln!(
+            Speaks::Http | Speaks::Https | Speaks::Http2 | Speaks::Own => writeln!(
                 text,
-                "location /w{walker}/ {{ proxy_pass http://u{walker}; proxy_http_version 1.1;
+                "location /w{walker}/ {{ proxy_pass {scheme}://u{walker}; proxy_http_version 1.1;
 proxy_set_header Connection \"\"; proxy_next_upstream off; proxy_request_buffering off;
 proxy_connect_timeout {patience}ms; proxy_read_timeout {patience}ms; }}"
             ),
@@ -201,7 +206,7 @@ fastcgi_param SCRIPT_FILENAME {}/answer.php; fastcgi_read_timeout {patience}ms; 
     text
 }
 
-fn through_haproxy(endpoint: SocketAddr, plan: &Plan) -> String {
+fn through_haproxy(endpoint: SocketAddr, speaks: Speaks, plan: &Plan) -> String {
     let patience = plan.patience;
     let mut text = format!(
         "global
@@ -224,8 +229,9 @@ frontend lab
     );
     let keeps =
         plan.remedy.as_ref().and_then(|remedy| remedy.line("HAProxy")).unwrap_or("pool-purge-delay 60s");
+    let tls = if speaks == Speaks::Https { "ssl verify none" } else { "" };
     for walker in 0..plan.walkers {
-        let _ = writeln!(text, "backend w{walker}\n    server s {} {keeps}", plan.server);
+        let _ = writeln!(text, "backend w{walker}\n    server s {} {tls} {keeps}", plan.server);
     }
     text
 }

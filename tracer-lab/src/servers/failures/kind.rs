@@ -69,7 +69,8 @@ impl Pause {
 }
 
 const fn fails(name: &'static str, right: &'static [&'static str], actions: &'static [&'static str]) -> Kind {
-    Kind { name, right, actions, pause: SHORT, patience: 20_000, breaks: Break::Nothing, keeps: KEEPS * 1000 }
+    let (breaks, keeps) = (Break::Nothing, KEEPS * 1000);
+    Kind { name, right, actions, pause: SHORT, patience: 20_000, breaks, keeps }
 }
 
 const fn broken(name: &'static str, right: &'static [&'static str], breaks: Break) -> Kind {
@@ -81,11 +82,18 @@ pub(crate) const RACE: Kind =
     Kind { pause: Pause::AroundTimeout, ..fails("idle close", &["keepalive_race"], &["ok"]) };
 /// The same of a server whose event loop reads a request before its timer closes the connection all the same.
 pub(crate) const TAKEN_RACE: Kind = Kind { right: &["keepalive_race", "awaiting_response"], ..RACE };
+/// The same behind TLS, where a request may look like a last word, and a last word like a request.
+pub(crate) const TLS_RACE: Kind = Kind { right: &["keepalive_race", "unknown"], ..RACE };
 /// The same, found out by a pool that has rested for longer: after a last word of the server, or without one.
 pub(crate) const LATE: Kind =
     Kind { pause: Pause::Between(1_400, 2_600), ..fails("session timed out", &["keepalive_race"], &["ok"]) };
 /// The same of a server that resets idle sessions: the client's host knows before the query, which never leaves.
 pub(crate) const LATE_RESET: Kind = Kind { right: &["after_response", "keepalive_race"], ..LATE };
+/// A server of HTTP/2 that says GOAWAY to connections that idle or are old.
+pub(crate) const GOAWAY: Kind = Kind {
+    pause: Pause::Between(400, 2_200),
+    ..fails("channel idle or old", &["keepalive_race", "unknown"], &["ok"])
+};
 /// A limit on requests that the server does not announce: the next request meets the close right behind an answer.
 pub(crate) const LIMIT: Kind =
     Kind { pause: Pause::Between(0, 0), ..fails("request limit", &["keepalive_race"], &["ok"]) };
@@ -96,6 +104,9 @@ pub(crate) const RESET: Kind =
 pub(crate) const CUT: Kind = fails("answer cut by a reset", &["response_cut"], &["ok", "cut", "cut"]);
 pub(crate) const KILLED_WORKER: Kind =
     fails("worker killed", &["awaiting_response"], &["ok", "kill", "kill"]);
+/// Behind TLS, on a connection that had an answer: before, the last word of the handshake looks like one.
+pub(crate) const TLS_NO_ANSWER: Kind = Kind { actions: &["ok", "destroy"], ..NO_ANSWER };
+pub(crate) const TLS_RESET: Kind = Kind { actions: &["ok", "reset"], ..RESET };
 pub(crate) const WORKER_TIMEOUT: Kind = fails("worker timed out", &["awaiting_response"], &["ok", "hang"]);
 pub(crate) const GAVE_UP: Kind =
     Kind { patience: 1_000, ..fails("client gives up", &["client_abort"], &["ok", "hang"]) };

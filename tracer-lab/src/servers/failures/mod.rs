@@ -13,6 +13,7 @@ mod loss;
 mod pairs;
 mod remedy;
 mod table;
+mod tls;
 mod upstream;
 mod verdict;
 mod walk;

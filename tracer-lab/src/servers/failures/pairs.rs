@@ -8,26 +8,27 @@ use crate::servers::failures::front::Front;
 use crate::servers::failures::kind as kinds;
 use crate::servers::failures::kind::Kind;
 use crate::servers::failures::upstream as servers;
-use crate::servers::failures::upstream::Upstream;
+use crate::servers::failures::upstream::{Speaks, Upstream};
 
-const FRONTS: [Front; 7] = [
+const FRONTS: [Front; 8] = [
     Front::Nginx,
     Front::HAProxy,
     Front::Client(Library::Agent),
     Front::Client(Library::Fetch),
+    Front::Client(Library::Axios),
     Front::Client(Library::Requests),
     Front::Client(Library::Httpx),
     Front::Client(Library::Aiohttp),
 ];
 /// What sends requests again that met a close, on connections that a break of the network ends as well.
-const RETRIES: [Front; 1] = [Front::Client(Library::Go)];
+const RETRIES: [Front; 2] = [Front::Client(Library::Go), Front::Client(Library::Java)];
 const PLAIN: [Front; 1] = [Front::Raw];
 
 /// Those that are small, and here for other tests.
 const FAST_SERVERS: [&Upstream; 5] =
     [&servers::NODE, &servers::APACHE, &servers::NGINX, &servers::HAPROXY, &servers::GEVENT];
 /// Those that keep connections.
-const SERVERS: [&Upstream; 13] = [
+const SERVERS: [&Upstream; 14] = [
     &servers::NODE,
     &servers::APACHE,
     &servers::NGINX,
@@ -40,7 +41,26 @@ const SERVERS: [&Upstream; 13] = [
     &servers::TORNADO,
     &servers::AIOHTTP,
     &servers::JDK,
+    &servers::TOMCAT,
     &servers::GO,
+];
+
+/// Those behind TLS, and who asks them.
+const TLS_SERVERS: [&Upstream; 4] =
+    [&servers::NODE_TLS, &servers::NGINX_TLS, &servers::HAPROXY_TLS, &servers::GO_TLS];
+const TLS_FRONTS: [Front; 5] = [
+    Front::Nginx,
+    Front::HAProxy,
+    Front::Client(Library::Agent),
+    Front::Client(Library::Requests),
+    Front::Client(Library::Httpx),
+];
+const TLS_RETRIES: [Front; 1] = [Front::Client(Library::Go)];
+const TLS_OTHERS: [(&Kind, Where); 4] = [
+    (&kinds::TLS_NO_ANSWER, Where::Software(&servers::NODE_TLS)),
+    (&kinds::TLS_RESET, Where::Software(&servers::NODE_TLS)),
+    (&kinds::KILLED_WORKER, Where::Software(&servers::SYNC_TLS)),
+    (&kinds::WORKER_TIMEOUT, Where::Software(&servers::SYNC_TLS)),
 ];
 
 /// Everything that fails without a race, on which server.
@@ -80,13 +100,16 @@ const BREAKS: [(&Kind, Where); 5] = [
 pub(crate) fn batches() -> Vec<Batch> {
     let fronts = [&FRONTS[..], &PLAIN].concat();
     let asking = [&fronts[..], &RETRIES].concat();
-    let races = asking.iter().map(|front| batch(races(&SERVERS, &[*front]), 12, 24));
-    let others = asking.iter().map(|front| batch(of(&OTHERS, &[*front]), 6, 6));
+    let mut batches: Vec<_> = asking.iter().map(|front| batch(races(&SERVERS, &[*front]), 12, 24)).collect();
+    batches.extend(asking.iter().map(|front| batch(of(&OTHERS, &[*front]), 6, 6)));
+    let asking = [&TLS_FRONTS[..], &TLS_RETRIES].concat();
+    batches.extend(asking.iter().map(|front| batch(races(&TLS_SERVERS, &[*front]), 12, 12)));
+    batches.push(batch(of(&TLS_OTHERS, &TLS_FRONTS), 6, 6));
     let mut rare = rare(&UPLOADERS);
     rare.extend(of(&[(&kinds::WORKER_TIMEOUT, FPM), (&kinds::LIMIT, FPM)], &[Front::Nginx]));
-    let breaks = BREAKS.map(|one| batch(of(&[one], &fronts), 10, 2));
-    let few = [batch(rare, 10, 8), batch(databases(), 10, 8)];
-    races.chain(others).chain(few).chain(breaks).collect()
+    batches.extend([batch(rare, 10, 8), batch(own(), 10, 8)]);
+    batches.extend(BREAKS.map(|one| batch(of(&[one], &fronts), 10, 2)));
+    batches
 }
 
 /// As many as fit into a minute or two.
@@ -106,13 +129,19 @@ const fn batch(pairs: Vec<Pair>, walkers: u32, rounds: u32) -> Batch {
 }
 
 fn races(servers: &[&'static Upstream], fronts: &[Front]) -> Vec<Pair> {
-    let kind = |server: &Upstream| if server.reads_first { &kinds::TAKEN_RACE } else { &kinds::RACE };
+    let kind = |server: &Upstream| match server.speaks {
+        Speaks::Https => &kinds::TLS_RACE,
+        _ if server.reads_first => &kinds::TAKEN_RACE,
+        _ => &kinds::RACE,
+    };
     let races: Vec<_> = servers.iter().map(|server| (kind(server), Where::Software(server))).collect();
     of(&races, fronts)
 }
 
-fn databases() -> Vec<Pair> {
-    let databases: [(&Kind, &Upstream, Library); 3] = [
+/// What speaks a language of its own.
+fn own() -> Vec<Pair> {
+    let own: [(&Kind, &Upstream, Library); 4] = [
+        (&kinds::GOAWAY, &servers::GRPC, Library::Grpc),
         (&kinds::LATE, &servers::REDIS, Library::Redis),
         (&kinds::LATE, &servers::POSTGRES, Library::Psycopg),
         (&kinds::LATE_RESET, &servers::MARIADB, Library::Pymysql),
@@ -122,7 +151,7 @@ fn databases() -> Vec<Pair> {
         server: Where::Software(server),
         front: Front::Client(library),
     };
-    databases.map(pair).to_vec()
+    own.map(pair).to_vec()
 }
 
 /// What only some can ask for.

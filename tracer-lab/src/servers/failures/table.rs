@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::servers::failures::batch::Pair;
 use crate::servers::failures::front::Walked;
-use crate::servers::failures::kind::{Kind, LATE, Pause};
+use crate::servers::failures::kind::Kind;
 use crate::servers::failures::remedy::Remedy;
-use crate::servers::failures::verdict::Verdict;
+use crate::servers::failures::verdict::{RACE, Verdict};
 use crate::servers::failures::walk::Plan;
 
 /// Of what is wrong, so much is printed for each pair.
@@ -74,9 +74,9 @@ impl Row {
     }
 }
 
-/// Whether a server's setting would have helped.
+/// Whether a setting would have helped.
 fn has_setting(kind: &Kind) -> bool {
-    matches!(kind.pause, Pause::AroundTimeout | Pause::Between(0, 0)) || kind.name == LATE.name
+    kind.right.contains(&RACE)
 }
 
 fn text(value: &Value) -> &str {

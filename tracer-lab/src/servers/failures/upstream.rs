@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::servers::databases;
 use crate::servers::failures::client::go_program;
-use crate::testbed::nginx;
+use crate::testbed::{certificates, nginx};
 
 /// What every server's keep-alive timeout is set to, in seconds. Some close later.
 pub(crate) const KEEPS: u32 = 1;
@@ -24,9 +24,19 @@ pub(crate) const PYTHON: &str = "/usr/bin/python3";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Speaks {
     Http,
+    Https,
+    /// With calls of gRPC.
+    Http2,
     FastCgi,
     /// A language of its own, with a client of its own.
     Own,
+}
+
+impl Speaks {
+    /// Whether a last word looks like a request: frames and records are of any length.
+    pub(crate) fn is_opaque(self) -> bool {
+        matches!(self, Self::Https | Self::Http2)
+    }
 }
 
 /// One software.
@@ -68,6 +78,14 @@ const fn http(
     }
 }
 
+const fn https(
+    name: &'static str,
+    package: &'static str,
+    configure: fn(&Place) -> Result<String>,
+) -> Upstream {
+    Upstream { speaks: Speaks::Https, ..http(name, package, configure) }
+}
+
 const fn database(
     name: &'static str,
     package: &'static str,
@@ -82,14 +100,11 @@ const fn database(
     }
 }
 
-pub(crate) const NGINX: Upstream = http("nginx", "nginx-light", |place| {
-    let directives = format!(
-        "server {{ listen {}; keepalive_timeout {KEEPS}s; access_log {}/taken.log combined; \
-         location / {{ return 200 ok; }} }}",
-        place.endpoint,
-        place.directory.display()
-    );
-    Ok(nginx::configure(place.directory, "nginx", &directives)?.join(" "))
+pub(crate) const NGINX: Upstream = http("nginx", "nginx-light", |place| nginx(place, ""));
+pub(crate) const NGINX_TLS: Upstream = https("nginx TLS", "nginx-light", |place| {
+    let files = place.directory.display();
+    let tls = format!(" ssl; ssl_certificate {files}/cert.pem; ssl_certificate_key {files}/cert.pem.key");
+    nginx(place, &tls)
 });
 
 pub(crate) const APACHE: Upstream = http("Apache event", "apache2-bin", |place| {
@@ -97,23 +112,9 @@ pub(crate) const APACHE: Upstream = http("Apache event", "apache2-bin", |place| 
     Ok(format!("apache2 -D FOREGROUND -f {file}"))
 });
 
-pub(crate) const HAPROXY: Upstream = http("HAProxy", "haproxy", |place| {
-    let configuration = format!(
-        "global
-    log stdout format raw local0
-frontend lab
-    mode http
-    log global
-    log-format %HP
-    bind {}
-    timeout client 100s
-    timeout http-request 10s
-    timeout http-keep-alive {KEEPS}s
-    http-request return status 200 content-type text/plain string ok
-",
-        place.endpoint
-    );
-    Ok(format!("haproxy -db -f {}", place.write("haproxy.conf", &configuration)?))
+pub(crate) const HAPROXY: Upstream = http("HAProxy", "haproxy", |place| haproxy(place, ""));
+pub(crate) const HAPROXY_TLS: Upstream = https("HAProxy TLS", "haproxy", |place| {
+    haproxy(place, &format!(" ssl crt {}/cert.pem", place.directory.display()))
 });
 
 pub(crate) const LIGHTTPD: Upstream = http("lighttpd", "lighttpd", |place| {
@@ -134,10 +135,9 @@ accesslog.filename = \"{files}/taken.log\"
 });
 
 /// Node, whose handlers fail as the path says.
-pub(crate) const NODE: Upstream = http("Node", "nodejs", |place| {
-    let file = place.write("broken.js", include_str!("programs/broken.js"))?;
-    Ok(format!("node {file} {} {}", place.words(), place.keeps))
-});
+pub(crate) const NODE: Upstream = http("Node", "nodejs", node);
+pub(crate) const NODE_TLS: Upstream =
+    https("Node https", "nodejs", |place| Ok(format!("{} {}", node(place)?, place.directory.display())));
 
 pub(crate) const GEVENT: Upstream =
     http("gunicorn gevent", "python3-gevent", |place| place.gunicorn("--worker-class gevent"));
@@ -146,6 +146,16 @@ pub(crate) const GTHREAD: Upstream =
 /// A worker that needs longer than a second is killed.
 pub(crate) const SYNC: Upstream =
     http("gunicorn sync", "gunicorn", |place| place.gunicorn("--workers 8 --timeout 1"));
+
+/// Up to TLS 1.2: a newer server ends the handshake behind the first request, which nobody can tell from an answer.
+pub(crate) const SYNC_TLS: Upstream = https("gunicorn sync TLS", "gunicorn", |place| {
+    let settings = "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = tls\n[tls]\n";
+    let openssl = place.write("openssl.conf", &format!("{settings}MaxProtocol = TLSv1.2\n"))?;
+    let files = place.directory.display();
+    let tls = format!("--certfile {files}/cert.pem --keyfile {files}/cert.pem.key");
+    let gunicorn = place.gunicorn(&format!("--workers 8 --timeout 1 {tls}"))?;
+    Ok(format!("env OPENSSL_CONF={openssl} {gunicorn}"))
+});
 
 pub(crate) const UVICORN: Upstream = http("uvicorn", "uvicorn", |place| {
     place.python_module("uvicorn", |address, port| {
@@ -168,10 +178,26 @@ pub(crate) const JDK: Upstream = http("JDK HttpServer", "default-jdk-headless", 
     Ok(format!("java {settings} {file} {}", place.words()))
 });
 
-pub(crate) const GO: Upstream = http("Go", "golang-go", |place| {
-    let source = place.write("upstream.go", include_str!("programs/upstream.go"))?;
-    Ok(format!("{} {}", go_program(&source, place.directory)?, place.endpoint))
+/// It looks for idle connections once a second.
+pub(crate) const TOMCAT: Upstream = http("Tomcat", "libtomcat10-java", |place| {
+    let file = place.write("Tomcat.java", include_str!("programs/Tomcat.java"))?;
+    let parts = "catalina coyote util util-scan juli api jni servlet-api annotations-api jaspic-api";
+    let jars: Vec<_> = parts.split(' ').map(|part| format!("/usr/share/java/tomcat10-{part}.jar")).collect();
+    let (jars, words, files) = (jars.join(":"), place.words(), place.directory.display());
+    Ok(format!("java -Djava.net.preferIPv4Stack=true -cp {jars} {file} {words} {files}"))
 });
+
+pub(crate) const GO: Upstream = http("Go", "golang-go", go);
+pub(crate) const GO_TLS: Upstream =
+    https("Go TLS", "golang-go", |place| Ok(format!("{} {}", go(place)?, place.directory.display())));
+
+pub(crate) const GRPC: Upstream = Upstream {
+    speaks: Speaks::Http2,
+    ..http("gRPC", "python3-grpcio", |place| {
+        let file = place.write("rpc.py", include_str!("programs/rpc.py"))?;
+        Ok(format!("{PYTHON} {file} serve {}", place.words()))
+    })
+};
 
 /// PHP's own process manager, over TCP; a script that takes longer than a second is killed.
 pub(crate) const FPM: Upstream = Upstream {
@@ -224,6 +250,9 @@ pub(crate) const OVERLOADED: Upstream = http("overloaded", "python3", |place| {
 impl Upstream {
     /// Its command line.
     pub(crate) fn words(&self, place: &Place) -> Result<Vec<String>> {
+        if self.speaks == Speaks::Https {
+            certificates::self_signed(place.directory)?;
+        }
         let line = match self.configure {
             Configure::Http(configure) => configure(place),
             Configure::Database(configure) => configure(place.endpoint, place.directory, KEEPS),
@@ -266,6 +295,45 @@ impl Place<'_> {
             self.directory.display()
         ))
     }
+}
+
+fn nginx(place: &Place, tls: &str) -> Result<String> {
+    let directives = format!(
+        "server {{ listen {}{tls}; keepalive_timeout {KEEPS}s; access_log {}/taken.log combined; \
+         location / {{ return 200 ok; }} }}",
+        place.endpoint,
+        place.directory.display()
+    );
+    Ok(nginx::configure(place.directory, "nginx", &directives)?.join(" "))
+}
+
+fn haproxy(place: &Place, tls: &str) -> Result<String> {
+    let configuration = format!(
+        "global
+    log stdout format raw local0
+frontend lab
+    mode http
+    log global
+    log-format %HP
+    bind {}{tls}
+    timeout client 100s
+    timeout http-request 10s
+    timeout http-keep-alive {KEEPS}s
+    http-request return status 200 content-type text/plain string ok
+",
+        place.endpoint
+    );
+    Ok(format!("haproxy -db -f {}", place.write("haproxy.conf", &configuration)?))
+}
+
+fn node(place: &Place) -> Result<String> {
+    let file = place.write("broken.js", include_str!("programs/broken.js"))?;
+    Ok(format!("node {file} {} {}", place.words(), place.keeps))
+}
+
+fn go(place: &Place) -> Result<String> {
+    let source = place.write("upstream.go", include_str!("programs/upstream.go"))?;
+    Ok(format!("{} {}", go_program(&source, place.directory)?, place.endpoint))
 }
 
 fn apache(place: &Place) -> String {

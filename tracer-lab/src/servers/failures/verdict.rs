@@ -11,6 +11,8 @@ use crate::servers::failures::wire::Connections;
 
 /// How far the application's word and the tracer's may be apart where only their times tell which belong together.
 const TOGETHER: Duration = Duration::from_millis(1_500);
+/// Longer than the tracer holds an incident.
+const HELD: Duration = Duration::from_millis(200);
 /// What it is when a proxy took a request and closes without an answer, or with one that a reset destroys because the
 /// request was not all there.
 const DROPPED: &[&str] = &["awaiting_response", "early_close"];
@@ -19,10 +21,15 @@ const DROPPED: &[&str] = &["awaiting_response", "early_close"];
 const REST: &[&str] = &["early_close", "unknown"];
 /// What a race may be called where the server's application took the request all the same.
 const TAKEN: &str = "awaiting_response";
+pub(crate) const RACE: &str = "keepalive_race";
+/// What may be said where nothing was lost, but a last word looks like a request.
+const UNDECIDED: &str = "unknown";
 
 /// Everything about one server.
 pub(crate) struct Evidence<'a> {
     pub(crate) kind: &'a Kind,
+    /// Whether a last word looks like a request in what the server speaks.
+    pub(crate) is_opaque: bool,
     pub(crate) walked: &'a Walked,
     /// On which connections its requests went.
     pub(crate) connections: &'a Connections,
@@ -55,6 +62,12 @@ struct Failure<'a> {
     at: Option<Instant>,
 }
 
+impl Failure<'_> {
+    fn is_told_by(&self, incident: &Incident) -> bool {
+        incident.is_failure() || self.right.contains(&incident.cause.as_str())
+    }
+}
+
 /// Judges what the tracer said of one server.
 pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     let mut verdict = Verdict::default();
@@ -73,7 +86,8 @@ pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     let refused = refused(evidence);
     for (incident, _) in evidence.incidents.iter().zip(&used).filter(|(_, used)| !**used) {
         let is_refusal = REST.contains(&incident.cause.as_str()) && refused.contains(&incident.ends()[0]);
-        if incident.is_failure() && !is_refusal {
+        let is_spared = evidence.is_opaque && incident.cause == UNDECIDED;
+        if incident.is_failure() && !is_refusal && !is_spared {
             verdict.extra.push(incident.line.clone());
         }
     }
@@ -112,9 +126,13 @@ fn nearest(evidence: &Evidence, failure: &Failure, known: &[Failure]) -> Option<
     failure.at?;
     let candidates = evidence.incidents.iter().filter(|incident| {
         let client = Some(incident.ends()[0]);
-        incident.role == "client" && known.iter().all(|other| other.client != client)
+        failure.is_told_by(incident)
+            && incident.role == "client"
+            && known.iter().all(|other| other.client != client)
     });
-    let nearest = candidates.min_by_key(|incident| apart(incident, failure.at))?;
+    // What is undecided may be of a connection that lost nothing.
+    let later = |incident: &Incident| if incident.cause == UNDECIDED { HELD } else { Duration::ZERO };
+    let nearest = candidates.min_by_key(|incident| apart(incident, failure.at) + later(incident))?;
     (apart(nearest, failure.at) <= TOGETHER).then_some(nearest.ends()[0])
 }
 
@@ -145,8 +163,7 @@ fn join(evidence: &Evidence, failure: &Failure, used: &mut [bool], verdict: &mut
             (if incident.role == "client" { &mut client } else { &mut server }).push(incident);
         }
     }
-    let is_told = |one: &&&Incident| one.is_failure() || failure.right.contains(&one.cause.as_str());
-    let told: Vec<_> = client.iter().filter(is_told).copied().collect();
+    let told: Vec<_> = client.iter().filter(|one| failure.is_told_by(one)).copied().collect();
     let [told] = told[..] else {
         let lines =
             || client.iter().chain(&server).map(|one| one.line.as_str()).collect::<Vec<_>>().join("\n    ");
@@ -173,7 +190,8 @@ fn wrong(evidence: &Evidence, failure: &Failure, told: &Incident, server: &[&Inc
     // Which of several attempts was taken, its path does not tell.
     let attempts = evidence.connections.get(&failure.id).map_or(1, Vec::len);
     let taken = evidence.taken.contains(&failure.id) && attempts == 1;
-    let right = |cause: &str| failure.right.contains(&cause) || (taken && cause == TAKEN);
+    let may_race = failure.right.contains(&RACE);
+    let right = |cause: &str| failure.right.contains(&cause) || (may_race && taken && cause == TAKEN);
     if !right(&told.cause) {
         return Some(format!("not {}", told.cause));
     }
@@ -204,7 +222,7 @@ fn refused(evidence: &Evidence) -> HashSet<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::servers::failures::kind::{RACE, REFUSED};
+    use crate::servers::failures::kind::{self, REFUSED};
     use crate::servers::failures::loss::Loss;
 
     const CLIENT: &str = "10.0.0.1:7";
@@ -230,8 +248,14 @@ mod tests {
         }
         connections.insert(2, vec!["10.0.0.1:8".parse().unwrap()]);
         let taken = taken.iter().copied().collect();
-        let evidence =
-            Evidence { kind, walked: &walked, connections: &connections, taken: &taken, incidents };
+        let evidence = Evidence {
+            kind,
+            is_opaque: false,
+            walked: &walked,
+            connections: &connections,
+            taken: &taken,
+            incidents,
+        };
         let verdict = judge(&evidence);
         [verdict.joined, verdict.wrong.len(), verdict.missing.len(), verdict.extra.len()]
     }
@@ -250,14 +274,14 @@ mod tests {
             (vec![harmless], [0, 0, 1, 0]),
             (vec![], [0, 0, 1, 0]),
         ] {
-            assert_eq!(count(&RACE, true, &[], &incidents), expected, "{incidents:?}");
+            assert_eq!(count(&kind::RACE, true, &[], &incidents), expected, "{incidents:?}");
         }
         // The server's application says that it took it.
-        assert_eq!(count(&RACE, true, &[1], std::slice::from_ref(&race)), [0, 1, 0, 0]);
+        assert_eq!(count(&kind::RACE, true, &[1], std::slice::from_ref(&race)), [0, 1, 0, 0]);
         // Another connection had the client's port before.
         let of = |connection: &str| Incident { connection: Some(connection.into()), ..race.clone() };
-        assert_eq!(count(&RACE, true, &[], &[of("a"), of("b")]), [1, 0, 0, 1]);
-        assert_eq!(count(&RACE, true, &[], &[of("a"), of("a")]), [0, 1, 0, 0]);
+        assert_eq!(count(&kind::RACE, true, &[], &[of("a"), of("b")]), [1, 0, 0, 1]);
+        assert_eq!(count(&kind::RACE, true, &[], &[of("a"), of("a")]), [0, 1, 0, 0]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub(crate) struct Plan {
     /// Where the walkers are.
     pub(crate) client: IpAddr,
     pub(crate) server: SocketAddr,
+    pub(crate) tls: bool,
     pub(crate) walkers: u32,
     pub(crate) rounds: u32,
     /// They rest for a number of milliseconds between these.

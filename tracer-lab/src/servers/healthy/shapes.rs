@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 use std::{fmt, thread};
@@ -12,10 +12,10 @@ use std::{fmt, thread};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::Value;
 
-use crate::programs;
 use crate::servers::databases;
 use crate::servers::endpoint;
 use crate::servers::failures::HARMLESS;
+use crate::testbed::certificates;
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::Network;
 use crate::testbed::nginx;
@@ -148,7 +148,7 @@ pub(crate) fn run(
 ) -> Result<Vec<Outcome>> {
     fs::write(directory.join("shapes.js"), JAVASCRIPT)?;
     fs::write(directory.join("shapes.py"), PYTHON)?;
-    certificate(directory)?;
+    certificates::self_signed(directory)?;
     let shapes = SHAPES.iter().filter(|shape| shape.small || !fast);
     let servers: Vec<_> = shapes
         .map(|shape| {
@@ -250,18 +250,10 @@ impl Place<'_> {
     }
 }
 
-fn certificate(directory: &Path) -> Result<()> {
-    let mut openssl = Command::new("openssl");
-    let words =
-        "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=lab -batch";
-    openssl.args(words.split(' ')).current_dir(directory).stderr(Stdio::null());
-    programs::run_quietly(&mut openssl).context("openssl (Debian package openssl) makes no certificate")
-}
-
 fn nginx_tls(place: &Place) -> Result<String> {
     let files = place.shared().display();
     let server = format!(
-        "server {{ listen {} ssl http2; ssl_certificate {files}/cert.pem; ssl_certificate_key {files}/key.pem;
+        "server {{ listen {} ssl http2; ssl_certificate {files}/cert.pem; ssl_certificate_key {files}/cert.pem.key;
 keepalive_timeout 1s; location / {{ return 200 ok; }} }}",
         place.server
     );

@@ -1,8 +1,11 @@
 // Walkers with Go's net/http: each asks again and again on a connection of its own.
-// client PLAN, where PLAN is JSON. Prints a line of JSON for each request that failed.
+// client PLAN, where PLAN is JSON. Prints a line of JSON for each request that failed,
+// and behind TLS for each that was sent.
 package main
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,11 +15,13 @@ import (
 	"net/http/httptrace"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 type Plan struct {
 	Server            string
+	Tls               bool
 	Walkers, Rounds   int
 	From, To          float64
 	Actions           []string
@@ -25,32 +30,76 @@ type Plan struct {
 	Remedy            *struct{ Closes float64 }
 }
 
-type Loss struct {
+type Line struct {
 	Id    int    `json:"id"`
-	Error string `json:"error"`
 	Port  *int   `json:"port"`
+	Error string `json:"error,omitempty"`
+	Sent  bool   `json:"sent"`
 }
+
+// A connection that counts what is too long for a last word: Go says that it wrote a request before it does.
+type counted struct {
+	net.Conn
+	requests atomic.Int32
+}
+
+func (connection *counted) Write(bytes []byte) (int, error) {
+	written, err := connection.Conn.Write(bytes)
+	if err == nil && written > lastWord {
+		connection.requests.Add(1)
+	}
+	return written, err
+}
+
+const lastWord = 40
 
 func milliseconds(number float64) time.Duration {
 	return time.Duration(number * float64(time.Millisecond))
 }
 
-func walk(plan Plan, walker int, losses *json.Encoder, printing *sync.Mutex) {
+func walk(plan Plan, walker int, lines *json.Encoder, printing *sync.Mutex) {
 	time.Sleep(milliseconds(float64(walker * plan.Stagger)))
 	patience := milliseconds(float64(plan.Patience))
 	dialer := net.Dialer{Timeout: patience}
+	dial := func(within context.Context, network, address string) (net.Conn, error) {
+		connection, err := dialer.DialContext(within, network, address)
+		return &counted{Conn: connection}, err
+	}
 	keeps := time.Minute
 	if plan.Remedy != nil {
 		keeps = milliseconds(plan.Remedy.Closes)
 	}
-	transport := http.Transport{MaxConnsPerHost: 1, IdleConnTimeout: keeps, DialContext: dialer.DialContext}
+	transport := http.Transport{MaxConnsPerHost: 1, IdleConnTimeout: keeps, DialContext: dial}
+	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+	scheme := "http"
+	if plan.Tls {
+		scheme = "https"
+	}
+	say := func(line Line) {
+		printing.Lock()
+		defer printing.Unlock()
+		lines.Encode(line)
+	}
 	client := http.Client{Transport: &transport, Timeout: patience}
 	for round := 0; round < plan.Rounds; round++ {
 		id := plan.First + walker*plan.Rounds + round
-		url := fmt.Sprintf("http://%s/w%d/x%d/%s", plan.Server, walker, id, plan.Actions[round%len(plan.Actions)])
+		url := fmt.Sprintf("%s://%s/w%d/x%d/%s", scheme, plan.Server, walker, id, plan.Actions[round%len(plan.Actions)])
 		var port *int
+		// What went on each connection that it tried; without TLS the wire shows it.
+		var tried *counted
+		before := int32(0)
+		note := func() {
+			if tried != nil && tried.requests.Load() > before {
+				say(Line{Id: id, Port: port, Sent: true})
+			}
+		}
 		trace := httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+			note()
 			port = &got.Conn.LocalAddr().(*net.TCPAddr).Port
+			if plan.Tls {
+				tried = got.Conn.(*tls.Conn).NetConn().(*counted)
+				before = tried.requests.Load()
+			}
 		}}
 		request, _ := http.NewRequest("GET", url, nil)
 		answer, err := client.Do(request.WithContext(httptrace.WithClientTrace(request.Context(), &trace)))
@@ -58,10 +107,9 @@ func walk(plan Plan, walker int, losses *json.Encoder, printing *sync.Mutex) {
 			_, err = io.Copy(io.Discard, answer.Body)
 			answer.Body.Close()
 		}
+		note()
 		if err != nil {
-			printing.Lock()
-			losses.Encode(Loss{id, err.Error(), port})
-			printing.Unlock()
+			say(Line{Id: id, Port: port, Error: err.Error()})
 		}
 		time.Sleep(milliseconds(plan.From + rand.Float64()*(plan.To-plan.From)))
 	}
@@ -73,12 +121,12 @@ func main() {
 	if err := json.Unmarshal([]byte(os.Args[1]), &plan); err != nil {
 		panic(err)
 	}
-	losses, printing, walkers := json.NewEncoder(os.Stdout), sync.Mutex{}, sync.WaitGroup{}
+	lines, printing, walkers := json.NewEncoder(os.Stdout), sync.Mutex{}, sync.WaitGroup{}
 	for walker := 0; walker < plan.Walkers; walker++ {
 		walkers.Add(1)
 		go func(walker int) {
 			defer walkers.Done()
-			walk(plan, walker, losses, &printing)
+			walk(plan, walker, lines, &printing)
 		}(walker)
 	}
 	walkers.Wait()

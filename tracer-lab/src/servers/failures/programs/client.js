@@ -1,9 +1,9 @@
-// Walkers with Node's http.Agent or its fetch: each asks again and again on a connection of its own.
-// node client.js agent|fetch PLAN, where PLAN is JSON. Prints a line of JSON for each request that failed.
-const http = require('node:http');
+// Walkers with Node's http.Agent, its fetch, or axios: each asks again and again on a connection of its own.
+// node client.js agent|fetch|axios PLAN, where PLAN is JSON. Prints a line of JSON for each request that failed.
 const { setTimeout: pause } = require('node:timers/promises');
 const [, , library, words] = process.argv;
 const plan = JSON.parse(words);
+const http = require(plan.tls ? 'node:https' : 'node:http');
 const [host, port] = plan.server.split(':');
 
 const PIECES = 33;
@@ -15,6 +15,7 @@ function withAgent(agent, path, uploads) {
   return new Promise((done) => {
     let local, failed;
     const options = { host, port, path, agent, method: uploads ? 'POST' : 'GET', timeout: plan.patience };
+    options.rejectUnauthorized = false;
     if (uploads) options.headers = { 'Content-Length': PIECES * PIECE.length };
     const request = http.request(options);
     const end = (error) => { failed = true; done({ error, local }); };
@@ -50,6 +51,23 @@ async function withFetch(dispatcher, path) {
   }
 }
 
+// With the same agent as Node's own client.
+async function withAxios(agent, path) {
+  try {
+    const options = { httpAgent: agent, timeout: plan.patience, validateStatus: null };
+    const { status } = await require('axios').get(`http://${plan.server}${path}`, options);
+    return { status };
+  } catch (error) {
+    return { error: `${error.code ?? ''} ${error.message}` };
+  }
+}
+
+const ask = {
+  agent: ({ agent }, path, uploads) => withAgent(agent, path, uploads),
+  fetch: ({ pools }, path) => withFetch(pools, path),
+  axios: ({ agent }, path) => withAxios(agent, path),
+}[library];
+
 async function walk(walker) {
   await pause(walker * plan.stagger);
   const { closes } = plan.remedy ?? {};
@@ -63,8 +81,7 @@ async function walk(walker) {
     const action = plan.actions[round % plan.actions.length];
     const path = `/w${walker}/x${id}/${action}`;
     const uploads = action.startsWith('upload');
-    const asked = pools ? withFetch(pools, path) : withAgent(agent, path, uploads);
-    const { error, local, status } = await asked;
+    const { error, local, status } = await ask({ agent, pools }, path, uploads);
     if (error) say(id, error, local);
     else if (status === 413) console.log(JSON.stringify({ id, refused: true, port: local ?? null }));
     await pause(plan.from + Math.random() * (plan.to - plan.from));

@@ -1,4 +1,5 @@
-// Go's own HTTP server, which keeps idle connections for a second and prints each path: upstream ADDRESS:PORT
+// Go's own HTTP server, which keeps idle connections for a second and prints each path:
+// upstream ADDRESS:PORT [DIRECTORY], where the directory has a certificate
 package main
 
 import (
@@ -14,5 +15,8 @@ func main() {
 		fmt.Fprintln(response, "ok")
 	}
 	server := http.Server{Addr: os.Args[1], Handler: http.HandlerFunc(answer), IdleTimeout: time.Second}
+	if len(os.Args) > 2 {
+		panic(server.ListenAndServeTLS(os.Args[2]+"/cert.pem", os.Args[2]+"/cert.pem.key"))
+	}
 	panic(server.ListenAndServe())
 }

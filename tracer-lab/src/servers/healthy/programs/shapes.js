@@ -9,7 +9,7 @@ const { once } = require('node:events');
 const { setTimeout: pause } = require('node:timers/promises');
 const [, , side, name, host, port, files, seconds] = process.argv;
 
-const tls = () => ({ key: fs.readFileSync(`${files}/key.pem`), cert: fs.readFileSync(`${files}/cert.pem`) });
+const tls = () => ({ key: fs.readFileSync(`${files}/cert.pem.key`), cert: fs.readFileSync(`${files}/cert.pem`) });
 const answer = (request, response) => response.end('ok\n');
 const KEEPS = 1000;
 const EVENTS = 5;
