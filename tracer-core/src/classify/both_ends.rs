@@ -3,7 +3,7 @@
 use super::{
     cause::{Cause, Crossing},
     client_end,
-    last_word::{Spoken, met_last_word},
+    last_word::{Spoken, holds_last_word, met_last_word},
     mechanism::{Ended, ended},
     request_read::{self, RequestRead},
     rules::{Context, Finding, finding},
@@ -82,6 +82,12 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
             if cause.crossing().is_some() =>
         {
             Some(cause)
+        }
+        // What the server takes for an answer, its client knows to be a last word.
+        (Finding::Incident(Cause::EarlyClose | Cause::ResponseCut), _)
+            if holds_last_word(first) || holds_last_word(second) =>
+        {
+            Some(Cause::Unknown)
         }
         (Finding::Incident(cause), _) if cause != Cause::Unknown => Some(cause),
         (_, Finding::Incident(cause)) | (Finding::Incident(cause), _) => Some(cause),

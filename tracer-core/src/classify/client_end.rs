@@ -78,6 +78,10 @@ fn was_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         LastPayload::Remote if said_last_word && traffic.unacknowledged > 0 => race(incident),
         // It was answered while it was still being sent.
         LastPayload::Remote if traffic.unsent > 0 || traffic.unacknowledged > 0 => Cause::EarlyClose,
+        // A last word of TLS behind a request, perhaps: its FIN says that nothing more was to come.
+        LastPayload::Remote if incident.peer_fin_arrived() && Spoken::by_client(traffic).is_handshake() => {
+            Cause::Unknown
+        }
         LastPayload::Remote if incident.at.since(traffic.last_received) < IDLE => Cause::ResponseCut,
         LastPayload::Remote => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
@@ -138,7 +142,18 @@ fn taken_before_fin(incident: &Incident, traffic: &Traffic, fin_at: KernelNs, co
     let at_its_age = traffic.received > 0
         && fin_at.since(traffic.last_sent) < IDLE
         && context.knowledge.agrees(fin_at.since(traffic.last_received));
-    if at_its_age { race(incident) } else { Cause::AwaitingResponse }
+    match () {
+        () if at_its_age => race(incident),
+        () if goes_on(traffic) => Cause::EarlyClose,
+        () => Cause::AwaitingResponse,
+    }
+}
+
+/// Whether this client sent right behind an answer, and more than one of each explains: more of what was answered.
+pub(super) fn goes_on(traffic: &Traffic) -> bool {
+    traffic.received > 0
+        && traffic.last_sent.since(traffic.last_received) < IDLE
+        && traffic.segments_sent > traffic.segments_received.saturating_add(1)
 }
 
 /// What had passed before the request that met the server's FIN: an unreported FIN came right behind a response.

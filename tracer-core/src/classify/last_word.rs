@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     matching::{FirstFin, IDLE, Incident, LastWord, may_be_last_word},
-    model::{KernelNs, Role, Side, Traffic},
+    model::{KernelNs, LastPayload, Role, Side, Traffic},
 };
 
 /// The longest that a client's last words come to: a `GOAWAY` or a QUIT, each in a TLS record, and an alert behind it.
@@ -55,6 +55,11 @@ impl Spoken {
         self.segments.0 >= 2 && self.bytes.0 >= HELLO && self.bytes.1 >= HELLO
     }
 
+    /// Whether it is a handshake rather than requests about as long as the last one, of `size` bytes.
+    pub(super) fn is_behind_tls(self, size: u32) -> bool {
+        self.is_handshake() && !self.is_alike(size)
+    }
+
     /// Whether the client had sent segments of just this length and no other: then this is one more such request.
     pub(super) fn is_of(self, size: u32) -> bool {
         self.bytes.0 > 0 && self.bytes.0 == u64::from(self.segments.0) * u64::from(size)
@@ -78,7 +83,7 @@ impl Spoken {
     }
 
     fn was_answered_behind_tls(self, size: u32) -> bool {
-        self.is_handshake() && self.segments.0 <= self.segments.1.saturating_add(1) && !self.is_alike(size)
+        self.is_behind_tls(size) && self.segments.0 <= self.segments.1.saturating_add(1)
     }
 
     /// Whether `size` bytes behind the server's `fin` may be no request, but what TLS says when it is closed: of an
@@ -116,11 +121,32 @@ pub(super) fn closed_on_last_word(traffic: &Traffic) -> bool {
     unread_last_word(traffic) && (may_be_last_word(traffic.unread) || read_in_part || answers)
 }
 
+/// Whether what a server sent last, just before `end`, may be its own last word: it crossed the unread payload, and
+/// hides since when the connection rested. Once it is acknowledged only the client knows its size.
+pub(super) fn servers_last_word_crossed(traffic: &Traffic, end: KernelNs) -> bool {
+    may_be_last_word(traffic.unacknowledged)
+        && traffic.unread > 0
+        && traffic.last_payload != LastPayload::Remote
+        && end.since(traffic.last_sent) < IDLE
+}
+
+/// Whether this is a client's end that had not read what may be its server's last word behind TLS.
+pub(super) fn holds_last_word(incident: &Incident) -> bool {
+    let at_fin = incident.fin_by(Side::Remote).is_some_and(|fin| may_be_last_word(fin.unread));
+    incident.role == Some(Role::Client)
+        && incident.socket().is_some_and(|socket| {
+            let traffic = &socket.traffic;
+            (at_fin || may_be_last_word(traffic.unread)) && Spoken::by_client(traffic).is_handshake()
+        })
+}
+
 /// Whether this is a server's end that was reset on, or behind, what may be TLS' last word.
 pub(super) fn met_last_word(incident: &Incident) -> bool {
     incident.role == Some(Role::Server)
         && incident.socket().is_some_and(|socket| {
-            closed_on_last_word(&socket.traffic) || ended_behind_last_word(&socket.traffic, incident.at)
+            closed_on_last_word(&socket.traffic)
+                || ended_behind_last_word(&socket.traffic, incident.at)
+                || servers_last_word_crossed(&socket.traffic, incident.at)
         })
 }
 

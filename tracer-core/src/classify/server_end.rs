@@ -4,8 +4,8 @@ use super::{
     cause::Cause,
     crossing::{Acknowledged, acknowledged},
     last_word::{
-        Spoken, answers_last_word, closed_on_last_word, ended_behind_last_word, is_prompt, peers_last_word,
-        servers_fin_behind_last_word, unread_last_word,
+        LONGEST_LAST_WORD, Spoken, answers_last_word, closed_on_last_word, ended_behind_last_word, is_prompt,
+        peers_last_word, servers_fin_behind_last_word, servers_last_word_crossed, unread_last_word,
     },
     reuse::{Before, Reuse, reuse},
     rules::{Context, closed_at_once, race},
@@ -42,11 +42,32 @@ fn was_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         LastPayload::Remote if servers_fin.is_some_and(|fin| fin.request_open) => Cause::AwaitingResponse,
         LastPayload::Remote if servers_fin.is_some() => crossed_half_close(incident, traffic, context),
         LastPayload::Remote => Cause::ClientAbort,
+        // The server's last word on an idle connection met a client that was closing it, or made it close.
+        LastPayload::Local if servers_fin.is_some_and(|fin| only_closed(fin, traffic)) => {
+            Cause::AfterResponse
+        }
+        LastPayload::Local if crossed_idle_close(incident, traffic) => Cause::Unknown,
         // The client's RST overtook a response that was still under way.
         LastPayload::Local if traffic.unacknowledged > 0 => Cause::ClientAbort,
         LastPayload::Local => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
+}
+
+/// Whether the server said its last word and closed after a rest, and nothing came from the client since.
+fn only_closed(fin: FirstFin, traffic: &Traffic) -> bool {
+    fin.last_word == LastWord::Said && !fin.request_open && traffic.received == fin.received
+}
+
+/// Whether what the server said last is as short as a last word, and its client waited for nothing: it had closed
+/// first, or it had rested behind TLS.
+fn crossed_idle_close(incident: &Incident, traffic: &Traffic) -> bool {
+    let size = traffic.unacknowledged;
+    let unprompted = traffic.last_sent.since(traffic.last_received) >= IDLE
+        && may_be_last_word(size)
+        && Spoken::to_server(traffic, 0).is_handshake();
+    let client_closed = incident.fin_by(Side::Remote).is_some_and(|fin| !fin.request_open);
+    unprompted || (client_closed && (1..=LONGEST_LAST_WORD).contains(&size))
 }
 
 /// A request crossed the FIN of a server that went on reading.
@@ -79,7 +100,7 @@ fn had_closed(incident: &Incident, traffic: &Traffic, segment: &Segment, context
         LastPayload::None if rested => race(incident),
         // It closed without an answer: to the first request, or to the one before.
         LastPayload::Remote if servers_fin_behind_last_word(traffic, fin) => Cause::Unknown,
-        LastPayload::None | LastPayload::Remote => unanswered(traffic, fin),
+        LastPayload::None | LastPayload::Remote => unanswered(traffic, segment, fin),
         // An alert that answers the close, or a last word of the client's own.
         _ if answers_close(incident, traffic, segment, fin) => Cause::AfterResponse,
         _ if Spoken::until_at_server(fin).may_answer_close(segment.len, fin) => Cause::Unknown,
@@ -114,10 +135,11 @@ fn answers_close(incident: &Incident, traffic: &Traffic, segment: &Segment, fin:
 }
 
 /// A request was open when the server closed, and had been read.
-fn unanswered(traffic: &Traffic, fin: FirstFin) -> Cause {
-    // It had answered, and read on.
+fn unanswered(traffic: &Traffic, segment: &Segment, fin: FirstFin) -> Cause {
+    // It had answered, and read on. TLS' answer to the close is no part of what it read.
     let waited = fin.at.since(traffic.last_received);
-    if traffic.sent > 0 && waited < IDLE && continues(traffic) {
+    let answers_close = Spoken::until_at_server(fin).may_answer_close(segment.len, fin);
+    if traffic.sent > 0 && waited < IDLE && continues(traffic) && !answers_close {
         Cause::EarlyClose
     } else {
         Cause::AwaitingResponse
@@ -175,15 +197,31 @@ fn closed_unread(incident: &Incident, socket: &SocketSnapshot, context: Context<
         _ if nothing_read && traffic.sent == 0 => first_unread(incident, traffic, context),
         _ if traffic.sent == 0 => Cause::AwaitingResponse,
         _ if closed_on_last_word(traffic) => Cause::Unknown,
+        _ if crossed_fin(incident, traffic, context) => race(incident),
+        _ if servers_last_word_crossed(traffic, incident.at) => Cause::Unknown,
         _ if closed_behind_answer(incident, traffic) => Cause::EarlyClose,
         _ if never_begun(traffic) => new_request_unread(incident, traffic, context),
         // Read in part, with nothing said to it.
         LastPayload::Remote if read_in_part(traffic) => Cause::AwaitingResponse,
-        // Perhaps read in part.
-        LastPayload::Remote if traffic.unread_sent_after_full_ack => Cause::AwaitingResponse,
+        // Perhaps read in part; or a request behind a handshake of TLS, which takes segments that nobody answers.
+        LastPayload::Remote if traffic.unread_sent_after_full_ack => {
+            let rested = traffic.last_received.since(traffic.last_sent) >= IDLE;
+            let is_behind_tls = Spoken::to_server(traffic, traffic.unread).is_behind_tls(traffic.unread);
+            if rested && is_behind_tls { Cause::Unknown } else { Cause::AwaitingResponse }
+        }
         LastPayload::Remote | LastPayload::Local => Cause::EarlyClose,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
+}
+
+/// Whether all of the unread payload came behind the server's FIN, and was a new request.
+fn crossed_fin(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> bool {
+    incident.fin_by(Side::Local).is_some_and(|fin| {
+        fin.rest() >= IDLE
+            && !fin.request_open
+            && traffic.received == fin.received + u64::from(traffic.unread)
+            && reuse(before(fin), context.knowledge) == Reuse::Shown
+    })
 }
 
 /// Whether the server answered and closed one way within a moment, before the client had sent all of that request:

@@ -79,6 +79,8 @@ fn crossed(incident: &Incident, size: u32, before: Spoken, fin: FirstFin, reuse:
     match reuse {
         _ if size <= SHORT && !before.is_of(size) => Finding::Nothing,
         _ if before.may_answer_close(size, fin) => Finding::Nothing,
+        // Right behind TLS' payload comes more than requests.
+        Reuse::Shown if fin.rest() < IDLE && before.is_handshake() => Finding::Unclear,
         Reuse::Shown => Finding::Incident(race(incident)),
         Reuse::Continues => Finding::Nothing,
         Reuse::NotShown => Finding::Unclear,
@@ -106,14 +108,16 @@ fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Find
 
 /// This client closed first: it gave up, or had closed one way and was left without an answer.
 fn we_closed(incident: &Incident, traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Finding {
+    let waited = fin.at.since(traffic.last_sent);
     if fin.half_closed {
-        if fin.last_word != LastWord::None || closed_behind_last_word(fin) {
+        if fin.last_word != LastWord::None || closed_behind_last_word(fin) || client_end::goes_on(traffic) {
             return Finding::Unclear;
         }
-        let left = matches!(incident.ending, Ending::Fin { by: Side::Remote, .. });
+        // A client that closes one way long after its request, and is followed at once, gave up.
+        let followed = waited >= IDLE && incident.at.since(fin.at) < IDLE;
+        let left = matches!(incident.ending, Ending::Fin { by: Side::Remote, .. }) && !followed;
         return Finding::Incident(if left { Cause::AwaitingResponse } else { Cause::ClientAbort });
     }
-    let waited = fin.at.since(traffic.last_sent);
     match () {
         // It closed together with its last payload: perhaps it expects no answer.
         () if waited < IDLE => Finding::Unclear,

@@ -346,11 +346,19 @@ impl Incident {
             _ => true,
         };
         match &self.ending {
-            Ending::Fin { .. } | Ending::Silent { .. } => true,
+            Ending::Fin { .. } | Ending::Silent { .. } => !other.is_stray(),
             Ending::Received(_) => by_socket && matches!(other.ending, Ending::Passive { .. }),
             Ending::Passive { found: Found::Listener(_) | Found::NoSocket(_), .. } => by_socket,
             _ => false,
         }
+    }
+
+    /// Whether this is the answer to an empty segment that came when both sides had closed.
+    fn is_stray(&self) -> bool {
+        matches!(
+            &self.ending,
+            Ending::Passive { segment, found: Found::NoSocket(_) } if segment.len == 0
+        )
     }
 
     /// Becomes `incident`, which explains it.

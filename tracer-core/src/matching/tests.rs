@@ -365,3 +365,32 @@ fn a_close_is_idle_when_nothing_was_open_and_payload_had_rested() {
     assert_eq!(idle(unacknowledged, Side::Local), None, "the response is still under way");
     assert_eq!(idle(fresh, Side::Local), None, "it had not rested");
 }
+
+#[test]
+fn a_late_empty_segment_does_not_turn_an_end_by_fin_into_a_reset() {
+    let left = SocketSnapshot { peer_fin: true, ..in_state(TcpState::LastAck, client_left()) };
+    let ended = |segment: Segment| {
+        resets([
+            at(3_000, fin(Side::Remote, client_left())),
+            at(3_001, EventKind::Close { socket: left.clone(), error: None }),
+            at(3_002, passive(SocketKind::NoSocket, segment, "NO_SOCKET")),
+        ])
+    };
+    let behind = |len: u32| Segment {
+        seq: left.traffic.rcv_nxt.wrapping_add(1),
+        ack: left.traffic.payload_end.wrapping_add(1),
+        len,
+        opening: false,
+        accepting: false,
+    };
+    let [incident] = &ended(behind(0))[..] else { panic!("one end, one incident") };
+    assert!(matches!(incident.ending, Ending::Fin { .. }), "{incident:?}");
+}
+
+/// A client whose request its server closes on without a word.
+fn client_left() -> SocketSnapshot {
+    let mut socket = client();
+    socket.traffic.unacknowledged = 0;
+    socket.traffic.last_payload = LastPayload::Local;
+    socket
+}

@@ -14,9 +14,11 @@ mod verdicts;
 
 use std::fmt;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::soak::tally::{Counts, Evidence};
@@ -31,8 +33,10 @@ use crate::testbed::wait::let_pass;
 const RACE_WINDOW: &str = "5s";
 /// Room for all records of a soak, however busy the machine.
 const LARGE_RING: &str = "67108864";
-/// The smallest ring: room for 23 records.
+/// The smallest ring: room for 18 records.
 const SMALL_RING: &str = "4096";
+/// For so long the tracer that has it stands still: then it is full, however quick the tracer is.
+const STANDS: Duration = Duration::from_secs(1);
 /// The tracer reads records that can wait once a second.
 const READ: Duration = Duration::from_millis(1200);
 
@@ -73,7 +77,14 @@ pub fn soak(connections: usize, seed: u64) -> Result<Soaked> {
 
     let [large_before, small_before] = [large.checkpoint(&in_large)?, small.checkpoint(&in_small)?];
     let before = Evidence::of_kernels(&networks)?;
-    let (completed, took) = run::run(&networks, connections, seed)?;
+    let (completed, took) = thread::scope(|scope| {
+        scope.spawn(|| {
+            small.send(Signal::SIGSTOP);
+            let_pass(STANDS);
+            small.send(Signal::SIGCONT);
+        });
+        run::run(&networks, connections, seed)
+    })?;
     let evidence = Evidence::of_kernels(&networks)?.since(&before);
     large.lines.await_all(&netns, verdicts::expected_lines(&completed));
     let_pass(READ);

@@ -14,7 +14,7 @@ use crate::testbed::host::Host;
 use crate::testbed::process::Process;
 
 /// Should the lab be killed, no server outlives it for much longer than the longest run: in seconds.
-const LIFETIME: &str = "3600";
+const LIFETIME: &str = "7200";
 
 /// A running server program and its children, ended when dropped.
 pub(crate) struct ServerProgram {

@@ -204,3 +204,121 @@ fn a_segment_without_payload_that_nobody_knows_lost_no_request() {
         assert_eq!(classified(&late).cause, expected, "{segment:?}");
     }
 }
+
+#[test]
+fn a_last_word_of_the_server_that_crosses_unread_payload_is_no_answer() {
+    // The server says `said` bytes, or what was acknowledged already, and closes a moment later.
+    let crossed = |said: u32, unread: u32, segments: u32| {
+        let socket = change(behind_tls(unread), |s| {
+            (s.traffic.unread, s.traffic.unacknowledged) = (unread, said);
+            s.traffic.segments_received = segments;
+            (s.traffic.last_sent, s.traffic.last_payload) = (ms(3_001), LastPayload::Local);
+        });
+        name_of_cause(&closed("TCP_ABORT_ON_CLOSE", socket), None)
+    };
+    for (what, cause, expected) in [
+        ("an alert", crossed(31, 130, 9), "unknown"),
+        ("an answer", crossed(120, 130, 7), "early_close"),
+        ("what was acknowledged", crossed(0, 130, 7), "early_close"),
+    ] {
+        assert_eq!(cause, Some(expected), "{what}");
+    }
+    // Its client knows how much it was.
+    let server = |unread: u32| {
+        closed(
+            "TCP_ABORT_ON_CLOSE",
+            change(behind_tls(unread), |s| {
+                s.traffic.unread = unread;
+                (s.traffic.last_sent, s.traffic.last_payload) = (ms(3_001), LastPayload::Local);
+            }),
+        )
+    };
+    let client = |unread: u32| {
+        received(change(client(), |s| {
+            (s.traffic.sent, s.traffic.received, s.traffic.unread) = (730, 1_800, unread);
+            (s.traffic.segments_sent, s.traffic.segments_received) = (7, 6);
+            (s.traffic.last_received, s.traffic.last_payload) = (ms(3_001), LastPayload::Remote);
+        }))
+    };
+    assert_eq!(name_of_cause(&server(130), Some(&client(31))), Some("unknown"));
+    assert_eq!(name_of_cause(&server(130), Some(&client(200))), Some("early_close"));
+}
+
+#[test]
+fn an_unread_request_that_came_behind_the_servers_last_word_and_fin_raced() {
+    let crossed = |rested_since: u64, came_later: u32| {
+        let said = change(behind_tls(0), |s| {
+            (s.traffic.last_received, s.traffic.last_sent) = (ms(rested_since), ms(3_000));
+            (s.traffic.last_payload, s.traffic.unacknowledged) = (LastPayload::Local, 31);
+        });
+        let fin = Some(FirstFin::new(ms(3_000), Side::Local, &said));
+        let socket = change(in_state(TcpState::FinWait1, behind_tls(130)), |s| {
+            (s.traffic.unread, s.traffic.unacknowledged) = (130, 31);
+            s.traffic.received = said.traffic.received + u64::from(came_later);
+            (s.traffic.last_sent, s.traffic.last_payload) = (ms(3_000), LastPayload::Local);
+        });
+        name_of_cause(&Incident { fin, ..closed("TCP_ABORT_ON_CLOSE", socket) }, None)
+    };
+    assert_eq!(crossed(1_000, 130), Some("keepalive_race"));
+    assert_eq!(crossed(1_000, 400), Some("unknown"), "some of it was read");
+    assert_eq!(crossed(2_990, 130), Some("unknown"), "it had not rested");
+}
+
+#[test]
+fn a_client_that_resets_on_the_servers_last_word_aborted_nothing() {
+    let said = |bytes: u32, rested: u64| {
+        change(behind_tls(0), |s| {
+            (s.traffic.last_received, s.traffic.last_sent) = (ms(3_000 - rested), ms(3_000));
+            (s.traffic.last_payload, s.traffic.unacknowledged) = (LastPayload::Local, bytes);
+        })
+    };
+    let with_fin = |by: Side, socket: SocketSnapshot| {
+        let fin = Some(FirstFin::new(ms(3_000), by, &socket));
+        name_of_cause(&Incident { fin, ..received(socket) }, None)
+    };
+    let idle_client = change(said(0, 1_000), |s| s.traffic.last_sent = ms(2_010));
+    let goaway = change(said(34, 1_000), |s| s.peer_fin = true);
+    let fin = Some(FirstFin::new(ms(2_999), Side::Remote, &idle_client));
+    for (what, cause, expected) in [
+        ("with its FIN", with_fin(Side::Local, said(24, 1_000)), "after_response"),
+        ("before its FIN", name_of_cause(&received(said(24, 1_000)), None), "unknown"),
+        ("behind the client's FIN", name_of_cause(&Incident { fin, ..received(goaway) }, None), "unknown"),
+        ("an answer, not a last word", name_of_cause(&received(said(400, 1_000)), None), "client_abort"),
+    ] {
+        assert_eq!(cause, Some(expected), "{what}");
+    }
+}
+
+#[test]
+fn what_tls_answers_to_a_killed_servers_fin_is_no_part_of_the_request() {
+    let killed = |len: u32| {
+        let left = change(behind_tls(135), |s| {
+            (s.traffic.segments_received, s.traffic.segments_sent) = (3, 2);
+            (s.traffic.last_sent, s.traffic.last_received) = (ms(2_990), ms(2_995));
+        });
+        let fin = Some(FirstFin::new(ms(3_000), Side::Local, &left));
+        let socket = change(SocketSnapshot { orphan: true, ..in_state(TcpState::FinWait2, left) }, |s| {
+            s.traffic.segments_received = 4;
+        });
+        let segment = Segment { len, ..request(1) };
+        let ending = Ending::Passive { segment, found: Found::Aborted(socket) };
+        name_of_cause(&Incident { fin, ..incident(ending) }, None)
+    };
+    assert_eq!(killed(31), Some("awaiting_response"));
+    assert_eq!(killed(300), Some("early_close"));
+}
+
+#[test]
+fn a_request_that_lies_unread_behind_a_handshake_may_be_whole() {
+    // More segments came than were answered.
+    let unread = |before: u64| {
+        change(behind_tls(130), |s| {
+            (s.traffic.segments_received, s.traffic.segments_sent) = (5, 3);
+            s.traffic.received = before + 130;
+            (s.traffic.unread, s.traffic.unread_sent_after_full_ack) = (130, true);
+        })
+    };
+    let cause = |before| name_of_cause(&closed("TCP_ABORT_ON_CLOSE", unread(before)), None);
+    assert_eq!(cause(900), Some("unknown"));
+    assert_eq!(cause(4 * 130), Some("awaiting_response"), "each as long as the last: no handshake");
+}

@@ -55,3 +55,42 @@ fn a_client_that_closes_right_behind_an_answer_gave_nothing_up() {
         assert_eq!(closed_by_client(segments, after_answer), cause, "{segments} segments, {after_answer} ms");
     }
 }
+
+#[test]
+fn a_client_that_closes_one_way_long_after_its_request_gave_up_if_its_server_follows_at_once() {
+    // Asked at 1.000 s; the FINs of the client and of its server.
+    let closed_one_way = |client: u64, server: u64| {
+        let socket = change(asking(), |s| s.half_closed = true);
+        let fin = Some(FirstFin::new(ms(client), Side::Local, &socket));
+        let socket = SocketSnapshot { peer_fin: true, ..in_state(TcpState::FinWait2, socket) };
+        let ending = Ending::Fin { by: Side::Remote, socket };
+        cause_of(&Incident { at: ms(server), fin, ..incident(ending) }, None, Knowledge::default())
+    };
+    assert_eq!(closed_one_way(2_000, 2_003), Some(Cause::ClientAbort));
+    assert_eq!(closed_one_way(2_000, 2_500), Some(Cause::AwaitingResponse), "it was left");
+    assert_eq!(closed_one_way(1_001, 1_004), Some(Cause::AwaitingResponse), "it still waits");
+}
+
+/// A client that had its last answer at 0.500 s and asked again at 1.000 s.
+fn asking() -> SocketSnapshot {
+    change(client(), |s| {
+        (s.traffic.last_received, s.traffic.last_sent) = (ms(500), ms(1_000));
+        (s.traffic.segments_sent, s.traffic.last_payload) = (2, LastPayload::Local);
+    })
+}
+
+#[test]
+fn a_client_that_goes_on_sending_behind_an_answer_was_not_left() {
+    let left = |segments_sent: u32, after_answer: u64| {
+        let socket = change(asking(), |s| {
+            (s.traffic.segments_sent, s.traffic.unacknowledged) = (segments_sent, 0);
+            s.traffic.last_received = ms(1_000 - after_answer);
+        });
+        let fin = Some(FirstFin::new(ms(1_002), Side::Remote, &socket));
+        let socket = SocketSnapshot { peer_fin: true, ..in_state(TcpState::CloseWait, socket) };
+        let ending = Ending::Fin { by: Side::Remote, socket };
+        cause_of(&Incident { at: ms(1_002), fin, ..incident(ending) }, None, Knowledge::default())
+    };
+    assert_eq!(left(12, 5), None);
+    assert_eq!(left(2, 500), Some(Cause::AwaitingResponse));
+}
