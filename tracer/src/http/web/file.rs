@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Read as _,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -13,8 +14,8 @@ use serde::Deserialize;
 /// Upper bound on each file: what is larger is no configuration.
 const MAX_BYTES: usize = 1 << 20;
 
-/// What the file says.
-#[derive(Debug, Default, Deserialize)]
+/// What the file says. It cannot be printed, as it has secrets.
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
     pub(super) tls_server_config: Option<TlsSection>,
@@ -24,7 +25,7 @@ pub(super) struct File {
 }
 
 /// `tls_server_config`. Certificates and keys are PEM, here or in files.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct TlsSection {
     pub(super) cert: Option<String>,
@@ -43,7 +44,7 @@ pub(super) struct TlsSection {
 }
 
 /// `http_server_config`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct HttpSection {
     /// Read and left: HTTP/1.1 is all that is spoken, and every client of HTTP/2 speaks it.
@@ -53,7 +54,7 @@ pub(super) struct HttpSection {
 }
 
 /// `rate_limit`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RateSection {
     pub(super) interval: Option<String>,
@@ -69,17 +70,35 @@ impl File {
     }
 }
 
-/// Reads files, those with a relative name beside the first, and remembers which.
+/// A file, and what changes whenever it does: its inode, when that was changed last, and its size. Nothing where they
+/// cannot be seen.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Version {
+    pub(super) file: PathBuf,
+    stamp: Option<(u64, i64, i64, u64)>,
+}
+
+impl Version {
+    /// The one that there is now.
+    pub(super) fn of(file: PathBuf) -> Self {
+        let seen = fs::metadata(&file).ok();
+        let stamp = seen.map(|seen| (seen.ino(), seen.ctime(), seen.ctime_nsec(), seen.size()));
+        Self { file, stamp }
+    }
+}
+
+/// Reads files, those with a relative name beside the first, and remembers which, also those it could not read.
 #[derive(Default)]
 pub(super) struct Reader {
-    pub(super) files: Vec<PathBuf>,
+    pub(super) files: Vec<Version>,
 }
 
 impl Reader {
     pub(super) fn read(&mut self, name: &Path) -> Result<String> {
-        let beside = self.files.first().and_then(|first| first.parent());
+        let beside = self.files.first().and_then(|first| first.file.parent());
         let path = beside.map_or_else(|| name.to_owned(), |folder| folder.join(name));
-        self.files.push(path.clone());
+        // Before it is read: what is written meanwhile is another version.
+        self.files.push(Version::of(path.clone()));
         read(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 

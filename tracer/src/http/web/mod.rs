@@ -9,19 +9,15 @@ mod tests;
 mod tls;
 mod users;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Instant,
-};
+use std::{path::Path, sync::Arc, time::Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use arc_swap::ArcSwap;
 use hyper::header::HeaderMap;
 
 pub(super) use self::users::Access;
 use self::{
-    file::{File, Reader},
+    file::{File, Reader, Version},
     limit::Limit,
     tls::Tls,
     users::Users,
@@ -31,7 +27,7 @@ use self::{
 pub(crate) struct Web {
     current: ArcSwap<Settings>,
     /// The file, and those it names when it was read first.
-    files: Vec<PathBuf>,
+    files: Vec<Version>,
 }
 
 impl Web {
@@ -50,6 +46,21 @@ impl Web {
 
     pub(super) fn current(&self) -> Arc<Settings> {
         self.current.load_full()
+    }
+
+    /// Uses other settings from now on, if they protect no less.
+    fn replace(&self, mut settings: Settings) -> Result<()> {
+        let current = self.current();
+        ensure!(
+            settings.protection() == current.protection(),
+            "whether TLS, passwords and client certificates are asked for changes with a restart only"
+        );
+        // A new certificate is no reason to check passwords again, nor to let guesses start anew.
+        if settings.users.have_passwords_of(&current.users) {
+            settings.users = Arc::clone(&current.users);
+        }
+        self.current.store(Arc::new(settings));
+        Ok(())
     }
 }
 
@@ -81,8 +92,8 @@ impl Settings {
         })
     }
 
-    /// Whether one more request may come now.
-    pub(super) fn is_in_time(&self) -> bool {
+    /// Whether the rate limit allows one more request now.
+    pub(super) fn is_within_rate(&self) -> bool {
         self.limit.as_ref().is_none_or(|limit| limit.allows(Instant::now()))
     }
 

@@ -1,31 +1,28 @@
 //! Reading the configuration again when it changes, as far as the daemon can still read it.
 
-use std::{
-    collections::BTreeSet, fs, net::SocketAddr, os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use log::{info, warn};
 use tokio::{task::spawn_blocking, time::sleep};
 
-use super::{Reader, Settings, Web};
+use super::{
+    Settings, Web,
+    file::{Reader, Version},
+};
 
 /// How often the files are looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
-/// What changes whenever a file does: its inode, when that was changed last, and its size. Nothing where it cannot be
-/// seen.
-type Stamp = Option<(u64, i64, i64, u64)>;
 
 impl Web {
     /// The directories of the files, where others take their place; of symbolic links also those they lead to. Not the
     /// root, in which everything would be.
     pub(crate) fn directories(&self) -> BTreeSet<PathBuf> {
-        let real = self.files.iter().filter_map(|file| fs::canonicalize(file).ok());
+        let files = || self.files.iter().map(|version| version.file.clone());
+        let real = files().filter_map(|file| fs::canonicalize(file).ok());
         let parent =
             |file: PathBuf| file.parent().filter(|parent| parent.parent().is_some()).map(PathBuf::from);
-        self.files.iter().cloned().chain(real).filter_map(parent).collect()
+        files().chain(real).filter_map(parent).collect()
     }
 
     /// How the answers are asked for.
@@ -63,51 +60,43 @@ impl Web {
 /// Who follows changes, and what was seen of the files.
 struct Follower {
     web: Arc<Web>,
-    files: Vec<PathBuf>,
-    /// As they were when they were read.
-    read: Option<Vec<Stamp>>,
-    /// As they were when they were looked at last.
-    seen: Option<Vec<Stamp>>,
+    /// What was tried last, and of which files; nothing before the first look.
+    tried: Option<Vec<Version>>,
+    /// Those files, as they were when they were looked at last.
+    seen: Vec<Version>,
 }
 
 impl Follower {
     fn new(web: Arc<Web>) -> Self {
-        Self { files: web.files.clone(), web, read: None, seen: None }
+        Self { seen: web.files.clone(), web, tried: None }
     }
 
     /// Reads the files if they changed, but not while they are being written: they have to be the same twice. The first
     /// look reads them in any case, and shows whether that is still possible.
     fn look(&mut self) {
-        let now: Vec<_> = self.files.iter().map(stamp).collect();
-        let rest = self.seen.as_ref().is_none_or(|seen| *seen == now);
-        if rest && self.read.as_ref() != Some(&now) {
-            match (self.reload(), &self.read) {
-                (Ok(()), None) => {}
-                (Ok(()), Some(_)) => info!("the web configuration was read again"),
-                (Err(error), None) => warn!("changes of the web configuration need a restart: {error:#}"),
-                (Err(error), Some(_)) => warn!("the web configuration stays as it was: {error:#}"),
-            }
-            self.read = Some(now.clone());
+        let now: Vec<_> = self.seen.iter().map(|version| Version::of(version.file.clone())).collect();
+        let rests = self.tried.is_none() || self.seen == now;
+        if !rests || self.tried.as_ref() == Some(&now) {
+            self.seen = now;
+            return;
         }
-        self.seen = Some(now);
+        let (files, result) = self.reload();
+        match (result, &self.tried) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(_)) => info!("the web configuration was read again"),
+            (Err(error), None) => warn!("changes of the web configuration need a restart: {error:#}"),
+            (Err(error), Some(_)) => warn!("the web configuration stays as it was: {error:#}"),
+        }
+        self.seen.clone_from(&files);
+        self.tried = Some(files);
     }
 
-    fn reload(&mut self) -> Result<()> {
+    /// Uses what the files say now, if that is possible; returns which files it came to.
+    fn reload(&self) -> (Vec<Version>, Result<()>) {
         let mut reader = Reader::default();
-        let settings = Settings::read(&self.files[0], &mut reader)?;
-        ensure!(
-            settings.protection() == self.web.current().protection(),
-            "whether TLS, passwords and client certificates are asked for changes with a restart only"
-        );
-        self.web.current.store(Arc::new(settings));
-        self.files = reader.files;
-        Ok(())
+        let settings = Settings::read(&self.web.files[0].file, &mut reader);
+        (reader.files, settings.and_then(|settings| self.web.replace(settings)))
     }
-}
-
-fn stamp(file: &PathBuf) -> Stamp {
-    let seen = fs::metadata(file).ok()?;
-    Some((seen.ino(), seen.ctime(), seen.ctime_nsec(), seen.size()))
 }
 
 #[cfg(test)]
@@ -165,6 +154,51 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_named_before_it_is_there_is_waited_for() {
+        let directory = TempDir::new().unwrap();
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+        let pair = rcgen::generate_simple_self_signed([String::from("server.example")]).unwrap();
+        let configuration = |certificate: &str| {
+            let tls = format!("tls_server_config: {{cert_file: {certificate}, key_file: server.key}}");
+            format!("{tls}\n{}", headers(certificate))
+        };
+        write("server.key", &pair.signing_key.serialize_pem());
+        write("first.pem", &pair.cert.pem());
+        write("web.yml", &configuration("first.pem"));
+        let web = Arc::new(Web::open(Some(&directory.path().join("web.yml"))).unwrap());
+        let mut follower = Follower::new(Arc::clone(&web));
+        let mut look = || (0..3).for_each(|_| follower.look());
+        write("web.yml", &configuration("second.pem"));
+        look();
+        assert_eq!(used(&web), "first.pem");
+        write("second.pem", &pair.cert.pem());
+        look();
+        assert_eq!(used(&web), "second.pem");
+        let read = web.current();
+        look();
+        assert!(Arc::ptr_eq(&read, &web.current()), "nothing changed, and it was read again");
+    }
+
+    #[test]
+    fn users_are_known_again_unless_they_changed() {
+        let directory = TempDir::new().unwrap();
+        let file = directory.path().join("web.yml");
+        fs::write(&file, headers("first")).unwrap();
+        let web = Arc::new(Web::open(Some(&file)).unwrap());
+        let mut follower = Follower::new(Arc::clone(&web));
+        let mut users_after = |text: &str| {
+            fs::write(&file, text).unwrap();
+            (0..2).for_each(|_| follower.look());
+            Arc::clone(&web.current().users)
+        };
+        let first = users_after(&headers("second"));
+        let second = users_after(&headers("third"));
+        assert!(Arc::ptr_eq(&first, &second));
+        let third = users_after(&headers("third").replace("anna", "bert"));
+        assert!(!Arc::ptr_eq(&second, &third));
+    }
+
+    #[test]
     fn what_changed_while_the_daemon_started_is_taken_at_the_first_look() {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("web.yml");
@@ -188,6 +222,7 @@ mod tests {
         assert_eq!(web.directories(), [at("live"), real.join("archive")].into());
         let none = Web::open(None).unwrap();
         assert!(none.directories().is_empty());
-        assert!(Web { files: vec![PathBuf::from("/web.yml")], ..none }.directories().is_empty());
+        let files = vec![Version::of(PathBuf::from("/web.yml"))];
+        assert!(Web { files, ..none }.directories().is_empty());
     }
 }

@@ -25,7 +25,8 @@ const MAX_COST: u32 = 16;
 /// Requests that may wait for their password to be checked; one more is refused.
 const MAX_WAITING: usize = 8;
 
-/// After a wrong password no other is checked for so many times as long as that took: guessing costs a fifth of one CPU.
+/// After a wrong password the next check waits this many times as long as that one took, so that guesses cost a fifth of
+/// one CPU.
 const REST: u32 = 4;
 
 /// What came of a request's user and password.
@@ -71,6 +72,11 @@ impl Users {
 
     pub(super) fn is_empty(&self) -> bool {
         self.hashes.is_empty()
+    }
+
+    /// Whether others have the same names and passwords.
+    pub(super) fn have_passwords_of(&self, others: &Self) -> bool {
+        self.hashes == others.hashes
     }
 
     /// Whether a request with these headers is let in.
