@@ -7,7 +7,7 @@ use rustls::{
     RootCertStore, ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
-    server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{NoClientAuth, NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
 };
 use tokio::net::TcpStream;
@@ -59,6 +59,9 @@ impl Tls {
             .with_single_cert(certificates("cert", &certificate)?, key)
             .context("certificate and key do not belong together")?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // No session is resumed: what a client's certificate is worth is told anew for each connection.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
         config.ignore_client_order = section.prefer_server_cipher_suites.unwrap_or(true);
         let acceptor = TlsAcceptor::from(Arc::new(config));
         Ok(Some(Self { acceptor, allowed_names, asks_for_certificate: asks }))
