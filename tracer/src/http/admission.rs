@@ -1,4 +1,4 @@
-//! Which requests are answered at all.
+//! Admission: which requests are answered at all.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use super::{
     web::{Access, Settings},
 };
 
-/// What scrapers and probes ask for, by whatever name they know this host. Nothing in it is worth a browser's trick.
+/// Paths that are answered under any name: scrapers and probes know this host by names of their own.
 const UNDER_ANY_NAME: [&str; 3] = ["/metrics", "/-/healthy", "/-/ready"];
 
 /// The answer to a request that goes no further, if it does not.
@@ -31,14 +31,14 @@ pub(super) async fn refusal<B>(
             "this is no name of this host: ask by address, or name it with --web-host\n",
         ));
     }
-    if !settings.is_in_time() {
+    if !settings.is_within_rate() {
         return Some(too_many("too many requests\n"));
     }
     match settings.check(request.headers()).await {
         Access::Granted => None,
         Access::Busy => Some(too_many("too many passwords to check, try again\n")),
         Access::Denied => {
-            let mut refusal = plain(StatusCode::UNAUTHORIZED, "user and password, please\n");
+            let mut refusal = plain(StatusCode::UNAUTHORIZED, "a user and a password are needed\n");
             refusal
                 .headers_mut()
                 .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"tracer\""));
@@ -150,7 +150,7 @@ mod tests {
         }
         let absolute = Request::get("http://evil.org/api/v1/incidents").header(HOST, "localhost");
         assert_eq!(status(absolute).await, Some(421));
-        // Nobody's browser sends such a one.
+        // No browser speaks HTTP/1.0.
         assert_eq!(status(Request::get("/").version(Version::HTTP_10)).await, None);
     }
 

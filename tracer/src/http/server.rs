@@ -154,7 +154,7 @@ impl Open {
 }
 
 async fn connection(stream: TcpStream, service: Arc<Service>, asked: Arc<AtomicBool>) {
-    // What is read anew is for the connections after it.
+    // A changed configuration is for the connections that come after it.
     let settings = service.web.current();
     let served = async {
         let Some(tls) = &settings.tls else { return exchange(stream, &service, &settings, &asked).await };

@@ -1,4 +1,4 @@
-//! How often may be asked: a bucket of tokens, filled by one each interval.
+//! The rate limit: a bucket of tokens, which gains one each interval.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -39,7 +39,10 @@ impl Limit {
     /// Takes a token, if there is one.
     pub(super) fn allows(&self, now: Instant) -> bool {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = full_at.map_or(now, |at| at.max(now)) + self.interval;
+        // In an interval beyond the end of the clock the bucket never gains one.
+        let Some(next) = full_at.map_or(now, |at| at.max(now)).checked_add(self.interval) else {
+            return false;
+        };
         let is_there = next - now <= self.interval.saturating_mul(self.burst);
         if is_there {
             *full_at = Some(next);
@@ -73,6 +76,12 @@ mod tests {
         ] {
             assert_eq!(limit.allows(began + Duration::from_millis(ms)), allowed, "{ms} ms");
         }
+    }
+
+    #[test]
+    fn an_interval_longer_than_the_clock_lets_nothing_through() {
+        let limit = limit(&format!("{}s", i64::MAX), 1).unwrap().unwrap();
+        assert!(!limit.allows(Instant::now()));
     }
 
     #[test]
