@@ -15,6 +15,22 @@ pub const HASH: &str = "$2b$04$6ZH8UehT.NowzBpTcX2nA.h6f78zB4OVhEr7XCSHglu28Li8B
 /// The password of those who have one.
 pub const PASSWORD: &str = "password";
 
+/// A web configuration that asks for both: the certificate of `client`, and this user's password.
+#[must_use]
+pub fn web_configuration(user: &str) -> String {
+    format!(
+        "tls_server_config:
+  cert_file: server.pem
+  key_file: server.key
+  client_ca_file: ca.pem
+  client_auth_type: RequireAndVerifyClientCert
+  client_allowed_sans: [client.example]
+basic_auth_users:
+  {user}: {HASH}
+"
+    )
+}
+
 /// A directory that every user can read, with an authority (`ca.pem`) and what it certified (`NAME.pem`, `NAME.key`).
 pub struct Certificates(TempDir);
 

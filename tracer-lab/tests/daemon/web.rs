@@ -3,10 +3,10 @@
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use tracer_lab::testbed::certificates::{Certificates, HASH};
+use tracer_lab::testbed::certificates::{Certificates, HASH, web_configuration};
 use tracer_lab::testbed::daemon::{DaemonUnderTest, command, run};
 use tracer_lab::testbed::http::get;
 use tracer_lab::testbed::wait::until;
@@ -17,23 +17,9 @@ use crate::turn;
 const NOTHING: Option<u16> = None;
 const STARTED: &str = "tracing TCP resets";
 
-fn configuration(user: &str) -> String {
-    format!(
-        "tls_server_config:
-  cert_file: server.pem
-  key_file: server.key
-  client_ca_file: ca.pem
-  client_auth_type: RequireAndVerifyClientCert
-  client_allowed_sans: [client.example]
-basic_auth_users:
-  {user}: {HASH}
-"
-    )
-}
-
 /// A daemon with a log that can be read while it runs.
-struct Protected {
-    daemon: DaemonUnderTest,
+pub(crate) struct Protected {
+    pub(crate) daemon: DaemonUnderTest,
     log: PathBuf,
 }
 
@@ -48,7 +34,7 @@ impl Protected {
         Ok(protected)
     }
 
-    fn of(files: &Certificates, configuration: &str) -> Result<Self> {
+    pub(crate) fn of(files: &Certificates, configuration: &str) -> Result<Self> {
         let file = files.replace("web.yml", configuration)?;
         Self::start(files, &["--web-config", path(&file)?])
     }
@@ -62,7 +48,7 @@ impl Protected {
     }
 
     /// The status of what curl gets with these arguments, trusting this authority.
-    fn curl(&self, authority: &Path, arguments: &str) -> Result<Option<u16>> {
+    pub(crate) fn curl(&self, authority: &Path, arguments: &str) -> Result<Option<u16>> {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "30", "--cacert"]);
         curl.arg(authority).args(arguments.split_whitespace());
@@ -85,14 +71,17 @@ fn clients_need_a_certificate_with_the_name_and_a_password() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     let files = Certificates::of(&["server", "client"])?;
     let strangers = Certificates::of(&["client"])?;
-    let daemon = Protected::of(&files, &configuration("anna"))?;
+    let daemon = Protected::of(&files, &web_configuration("anna"))?;
     let client = "--cert client.pem --key client.key";
     let [certificate, key] = ["client.pem", "client.key"].map(|name| strangers.file(name));
+    // More than a request's head may have.
+    let long = "x".repeat(20_000);
     let stranger = format!("--cert {} --key {}", path(&certificate)?, path(&key)?);
     for (arguments, status) in [
         (format!("{client} -u anna:password"), Some(200)),
         (format!("{client} -u anna:password --tls-max 1.2"), Some(200)),
         (format!("{client} -u anna:password -H Host:evil.example"), Some(421)),
+        (format!("{client} -u anna:password -H X:{long}"), Some(431)),
         (format!("{client} -u anna:guess"), Some(401)),
         (format!("{client} -u anna:"), Some(401)),
         (format!("{client} -u bert:password"), Some(401)),
@@ -109,10 +98,30 @@ fn clients_need_a_certificate_with_the_name_and_a_password() -> Result<()> {
 }
 
 #[test]
+fn every_connection_shows_its_certificate_anew_and_speaks_http_1() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let files = Certificates::of(&["server", "client"])?;
+    let daemon = Protected::of(&files, &web_configuration("anna"))?;
+    for version in ["-tls1_2", "-tls1_3"] {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["s_client", "-reconnect", version, "-alpn", "h2,http/1.1", "-verify_return_error"]);
+        openssl.args(["-CAfile", "ca.pem", "-cert", "client.pem", "-key", "client.key", "-connect"]);
+        openssl.arg(format!("localhost:{}", daemon.daemon.port)).stdin(Stdio::null());
+        openssl.current_dir(files.file("ca.pem").parent().context("files without a directory")?);
+        let told = String::from_utf8(openssl.output().context("(Debian package openssl)")?.stdout)?;
+        let lines = |start: &str| told.lines().filter(|line| line.starts_with(start)).count();
+        // Once, and five times more.
+        assert_eq!((lines("New, "), lines("Reused, ")), (6, 0), "{version}: {told}");
+        assert!(told.contains("ALPN protocol: http/1.1"), "{version}: {told}");
+    }
+    Ok(())
+}
+
+#[test]
 fn changes_are_taken_while_it_runs_and_what_is_wrong_changes_nothing() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     let files = Certificates::of(&["server", "client"])?;
-    let daemon = Protected::of(&files, &configuration("anna"))?;
+    let daemon = Protected::of(&files, &web_configuration("anna"))?;
     let ask = |authority: &str, user: &str| {
         let arguments = format!("--cert client.pem --key client.key -u {user}:password");
         daemon.curl(&files.file(authority), &arguments)
@@ -122,7 +131,7 @@ fn changes_are_taken_while_it_runs_and_what_is_wrong_changes_nothing() -> Result
     };
     becomes("ca.pem", "anna")?;
 
-    files.replace("web.yml", &configuration("bert"))?;
+    files.replace("web.yml", &web_configuration("bert"))?;
     becomes("ca.pem", "bert")?;
     assert_eq!(ask("ca.pem", "anna")?, Some(401));
 
@@ -152,7 +161,7 @@ fn what_its_user_cannot_read_is_used_until_a_restart() -> Result<()> {
     let Some(_turn) = turn::beside_others() else { return Ok(()) };
     let files = Certificates::of(&["server", "client"])?;
     fs::set_permissions(files.file("server.key"), Permissions::from_mode(0o600))?;
-    let daemon = Protected::of(&files, &configuration("anna"))?;
+    let daemon = Protected::of(&files, &web_configuration("anna"))?;
     daemon.says("changes of the web configuration need a restart")?;
     ensure!(daemon.log()?.contains("server.key: Permission denied"), "{}", daemon.log()?);
     let client = "--cert client.pem --key client.key -u anna:password";
@@ -192,7 +201,7 @@ fn it_warns_where_strangers_can_connect_and_nothing_keeps_them_out() -> Result<(
         ("0.0.0.0", Some(encrypted), Some("whoever reaches it reads everything")),
         ("0.0.0.0", Some(&*password), Some("passwords cross the network unencrypted")),
         ("0.0.0.0", Some(&*both), None),
-        ("0.0.0.0", Some(&*configuration("anna")), None),
+        ("0.0.0.0", Some(&*web_configuration("anna")), None),
     ] {
         let mut flags = vec![String::from("--listen-address"), address.to_owned()];
         if let Some(text) = configuration {

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
-use tracer_lab::testbed::certificates::{Certificates, HASH, PASSWORD};
+use tracer_lab::testbed::certificates::{Certificates, PASSWORD, web_configuration};
 use tracer_lab::testbed::daemon::{DaemonUnderTest, command};
 use tracer_lab::testbed::permit::may_run;
 use tracer_lab::testbed::wait::until;
@@ -25,18 +25,7 @@ fn prometheus_scrapes_with_certificate_and_password_and_not_without() -> Result<
         return Ok(());
     }
     let files = Certificates::of(&["server", "client"])?;
-    let configuration = format!(
-        "tls_server_config:
-  cert_file: server.pem
-  key_file: server.key
-  client_ca_file: ca.pem
-  client_auth_type: RequireAndVerifyClientCert
-  client_allowed_sans: [client.example]
-basic_auth_users:
-  prometheus: {HASH}
-"
-    );
-    let file = files.replace("web.yml", &configuration)?;
+    let file = files.replace("web.yml", &web_configuration("prometheus"))?;
     let file = file.to_str().context("a temporary directory with a strange name")?;
     let tracer = DaemonUnderTest::unasked(command(&[], &["--events", "off", "--web-config", file]))?;
 
