@@ -8,13 +8,13 @@ use super::{
         Spoken, answers_last_word, closed_behind_last_word, is_prompt, peers_last_word,
         reset_behind_last_word,
     },
-    reuse::Before,
+    reuse::{Before, goes_on},
     rules::{Context, race},
     server_end::met_close,
 };
 use crate::{
     matching::{Ending, FirstFin, IDLE, Incident, LastWord, may_be_last_word},
-    model::{Jiffy, KernelNs, LastPayload, Segment, Side, TcpState, Traffic},
+    model::{Jiffy, KernelNs, LastPayload, Role, Segment, Side, TcpState, Traffic},
 };
 
 /// The cause, by what the client's end shows.
@@ -144,16 +144,9 @@ fn taken_before_fin(incident: &Incident, traffic: &Traffic, fin_at: KernelNs, co
         && context.knowledge.agrees(fin_at.since(traffic.last_received));
     match () {
         () if at_its_age => race(incident),
-        () if goes_on(traffic) => Cause::EarlyClose,
+        () if goes_on(traffic, Role::Client) => Cause::EarlyClose,
         () => Cause::AwaitingResponse,
     }
-}
-
-/// Whether this client sent right behind an answer, and more than one of each explains: more of what was answered.
-pub(super) fn goes_on(traffic: &Traffic) -> bool {
-    traffic.received > 0
-        && traffic.last_sent.since(traffic.last_received) < IDLE
-        && traffic.segments_sent > traffic.segments_received.saturating_add(1)
 }
 
 /// What had passed before the request that met the server's FIN: an unreported FIN came right behind a response.

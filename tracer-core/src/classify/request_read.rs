@@ -2,11 +2,12 @@
 
 use super::{
     cause::Cause,
-    server_end::{more_than_answered, never_begun, read_in_part},
+    reuse::more_than_answered,
+    server_end::{never_begun, read_in_part},
 };
 use crate::{
     matching::{IDLE, Incident},
-    model::{LastPayload, Side, Traffic},
+    model::{LastPayload, Role, Side, Traffic},
 };
 
 /// Whether the server's application read the last request.
@@ -90,7 +91,7 @@ fn met_closed(incident: &Incident, traffic: &Traffic, cause: Cause) -> RequestRe
 
 /// Whether the application read since it last sent, and more came than an answer to each explains.
 fn took_some(traffic: &Traffic) -> bool {
-    traffic.read_since_sent == Some(true) && more_than_answered(traffic)
+    traffic.read_since_sent == Some(true) && more_than_answered(traffic, Role::Server)
 }
 
 /// Whether nothing of the unread request can have been read.

@@ -5,7 +5,11 @@
 
 use std::time::Duration;
 
-use crate::{keepalive::Knowledge, matching::IDLE};
+use crate::{
+    keepalive::Knowledge,
+    matching::IDLE,
+    model::{Role, Traffic},
+};
 
 /// A rest of this length shows a new request, whatever came before it: hardly any upload pauses for so long behind its
 /// answer.
@@ -49,6 +53,22 @@ pub(super) fn reuse(before: Before, knowledge: Knowledge) -> Reuse {
         () if rest < IDLE && (!each_answered || (from_client, from_server) == (1, 1)) => Reuse::Continues,
         () => Reuse::NotShown,
     }
+}
+
+/// Whether the client's last payload came right behind an answer, and more of it than an answer to each explains, as
+/// the end with `role` saw it: more of a request that was answered already, or what a protocol says on its own account.
+pub(super) fn goes_on(traffic: &Traffic, role: Role) -> bool {
+    let (answered, pause) = match role {
+        Role::Client => (traffic.received, traffic.last_sent.since(traffic.last_received)),
+        Role::Server => (traffic.sent, traffic.last_received.since(traffic.last_sent)),
+    };
+    answered > 0 && pause < IDLE && more_than_answered(traffic, role)
+}
+
+/// Whether more segments came from the client than an answer to all but the last explains.
+pub(super) fn more_than_answered(traffic: &Traffic, role: Role) -> bool {
+    let (from_client, from_server) = traffic.segments(role);
+    from_client > from_server.saturating_add(1)
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use super::{
         LONGEST_LAST_WORD, Spoken, answers_last_word, closed_on_last_word, ended_behind_last_word, is_prompt,
         peers_last_word, servers_fin_behind_last_word, servers_last_word_crossed, unread_last_word,
     },
-    reuse::{Before, Reuse, reuse},
+    reuse::{Before, Reuse, goes_on, more_than_answered, reuse},
     rules::{Context, closed_at_once, race},
 };
 use crate::{
     matching::{Ending, FirstFin, IDLE, Incident, LastWord, may_be_last_word},
-    model::{LastPayload, Segment, Side, SocketSnapshot, TcpState, Traffic},
+    model::{LastPayload, Role, Segment, Side, SocketSnapshot, TcpState, Traffic},
 };
 
 /// The cause, by what the server's end shows.
@@ -139,22 +139,11 @@ fn unanswered(traffic: &Traffic, segment: &Segment, fin: FirstFin) -> Cause {
     // It had answered, and read on. TLS' answer to the close is no part of what it read.
     let waited = fin.at.since(traffic.last_received);
     let answers_close = Spoken::until_at_server(fin).may_answer_close(segment.len, fin);
-    if traffic.sent > 0 && waited < IDLE && continues(traffic) && !answers_close {
+    if waited < IDLE && goes_on(traffic, Role::Server) && !answers_close {
         Cause::EarlyClose
     } else {
         Cause::AwaitingResponse
     }
-}
-
-/// Whether more segments came from the client than an answer to all but the last explains.
-pub(super) fn more_than_answered(traffic: &Traffic) -> bool {
-    traffic.segments_received > traffic.segments_sent.saturating_add(1)
-}
-
-/// Whether the client's last payload came right behind a response, and more of it than an answer to each explains: more
-/// of a request that was answered already, or what a protocol says on its own account.
-pub(super) fn continues(traffic: &Traffic) -> bool {
-    traffic.last_received.since(traffic.last_sent) < IDLE && more_than_answered(traffic)
 }
 
 /// Its FIN was not seen: an orphan that closed before the tracer watched, say.
@@ -228,7 +217,7 @@ fn crossed_fin(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> 
 /// whether it read some more of it does not matter.
 fn closed_behind_answer(incident: &Incident, traffic: &Traffic) -> bool {
     incident.fin_by(Side::Local).is_some()
-        && continues(traffic)
+        && goes_on(traffic, Role::Server)
         && incident.at.since(traffic.last_sent) < IDLE
 }
 
@@ -250,7 +239,7 @@ pub(super) fn never_begun(traffic: &Traffic) -> bool {
     traffic.sent > 0
         && traffic.unread_sent_after_full_ack
         && !traffic.read_behind_ack
-        && (traffic.read_since_sent == Some(false) || !more_than_answered(traffic))
+        && (traffic.read_since_sent == Some(false) || !more_than_answered(traffic, Role::Server))
 }
 
 /// Whether some of what the client sent after it knew all of the response was read.

@@ -6,7 +6,7 @@ use super::{
     cause::Cause,
     client_end,
     last_word::{LONGEST_LAST_WORD, Spoken, closed_behind_last_word, ended_behind_last_word},
-    reuse::{Reuse, reuse},
+    reuse::{Reuse, goes_on, reuse},
     rules::{Context, Finding, closed_at_once, race},
     server_end,
 };
@@ -55,7 +55,7 @@ fn server_closed(incident: &Incident, socket: &SocketSnapshot, context: Context<
         let raced = closed_at_once(incident, traffic.last_received, context);
         return Finding::Incident(if raced { race(incident) } else { Cause::NeverRead });
     }
-    if traffic.sent > 0 && server_end::continues(traffic) && incident.at.since(traffic.last_received) < IDLE {
+    if goes_on(traffic, Role::Server) && incident.at.since(traffic.last_received) < IDLE {
         return Finding::Unclear;
     }
     let run = traffic.last_received.since(traffic.last_sent);
@@ -98,7 +98,7 @@ fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Find
             Finding::Unclear
         }
         // More of a request that was answered already, by a client that has its answer.
-        (false, _) if traffic.sent > 0 && server_end::continues(traffic) => Finding::Unclear,
+        (false, _) if goes_on(traffic, Role::Server) => Finding::Unclear,
         _ if !answers(traffic.sent, context) => Finding::Unclear,
         _ if is_stream(traffic.segments_received, traffic.segments_sent) => Finding::Unclear,
         (true, _) => Finding::Incident(Cause::ClientAbort),
@@ -110,7 +110,7 @@ fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Find
 fn we_closed(incident: &Incident, traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Finding {
     let waited = fin.at.since(traffic.last_sent);
     if fin.half_closed {
-        if fin.last_word != LastWord::None || closed_behind_last_word(fin) || client_end::goes_on(traffic) {
+        if fin.last_word != LastWord::None || closed_behind_last_word(fin) || goes_on(traffic, Role::Client) {
             return Finding::Unclear;
         }
         // A client that closes one way long after its request, and is followed at once, gave up.

@@ -38,8 +38,10 @@ impl Held {
     /// What happened at the other end of the connection, while that waits.
     pub(super) fn twin(&mut self, incident: &Incident) -> Option<&mut Incident> {
         let (connection, role) = end(incident)?;
-        let id = *self.ends.get(&(connection, role.other()))?;
-        self.get_mut(id)
+        let other_end = (connection, role.other());
+        let id = *self.ends.get(&other_end)?;
+        // What took its place may know less of itself.
+        self.get_mut(id).filter(|twin| end(twin) == Some(other_end))
     }
 
     /// The incident of this number, while it waits.
