@@ -1,7 +1,7 @@
 //! `--web-config`: who is let in, as curl sees it; what changes while the daemon runs; and what it warns of.
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -154,6 +154,37 @@ fn changes_are_taken_while_it_runs_and_what_is_wrong_changes_nothing() -> Result
         assert_eq!(ask("others.pem", "anna")?, Some(401), "{wrong:?}");
     }
     Ok(())
+}
+
+#[test]
+fn files_are_read_again_where_their_links_lead_now() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let files = Certificates::of(&["server", "client"])?;
+    // As Kubernetes mounts a secret: each file is a link through another one, which leads to what is valid now.
+    let mounted = files.file("mounted");
+    let version = |name: &str, user: &str| -> Result<()> {
+        let directory = mounted.join(name);
+        fs::create_dir_all(&directory)?;
+        for file in ["ca.pem", "server.pem", "server.key"] {
+            fs::copy(files.file(file), directory.join(file))?;
+        }
+        fs::write(directory.join("web.yml"), web_configuration(user))?;
+        symlink(name, mounted.join("..new"))?;
+        Ok(fs::rename(mounted.join("..new"), mounted.join("..data"))?)
+    };
+    version("..1", "anna")?;
+    for file in ["ca.pem", "server.pem", "server.key", "web.yml"] {
+        symlink(Path::new("..data").join(file), mounted.join(file))?;
+    }
+    let daemon = Protected::start(&files, &["--web-config", path(&mounted.join("web.yml"))?])?;
+    let becomes = |user: &str| {
+        let client = format!("--cert client.pem --key client.key -u {user}:password");
+        until(user, || Ok((daemon.curl(&files.file("ca.pem"), &client)? == Some(200)).then_some(())))
+    };
+    becomes("anna")?;
+    version("..2", "bert")?;
+    fs::remove_dir_all(mounted.join("..1"))?;
+    becomes("bert")
 }
 
 #[test]
