@@ -25,8 +25,7 @@ const MAX_COST: u32 = 16;
 /// Requests that may wait for their password to be checked; one more is refused.
 const MAX_WAITING: usize = 8;
 
-/// After a wrong password the next check waits this many times as long as that one took, so that guesses cost a fifth of
-/// one CPU.
+/// After a wrong password the next check waits this many times as long as that took: guesses cost a fifth of one CPU.
 const REST: u32 = 4;
 
 /// What came of a request's user and password.
