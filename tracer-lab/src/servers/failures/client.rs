@@ -21,6 +21,9 @@ use crate::testbed::process::{Process, bounded};
 /// Longer than any plan takes, in seconds.
 const LIFETIME: u32 = 300;
 
+/// Where Debian's packages put modules of Node, and where npm does.
+const NODE_MODULES: [&str; 3] = ["/usr/share/nodejs", "/usr/lib/node_modules", "/usr/local/lib/node_modules"];
+
 /// A client library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Library {
@@ -30,6 +33,8 @@ pub(crate) enum Library {
     Fetch,
     /// axios with Node's `http.Agent`.
     Axios,
+    /// axios with agentkeepalive.
+    AgentKeepAlive,
     Requests,
     Httpx,
     Aiohttp,
@@ -61,6 +66,7 @@ impl Library {
             Self::Agent => "agent",
             Self::Fetch => "fetch",
             Self::Axios => "axios",
+            Self::AgentKeepAlive => "agentkeepalive",
             Self::Requests => "requests",
             Self::Httpx => "httpx",
             Self::Aiohttp => "aiohttp",
@@ -73,15 +79,21 @@ impl Library {
         }
     }
 
+    /// Whether it is here, of those that are no Debian packages.
+    pub(crate) fn is_installed(self) -> bool {
+        let is_module = |name: &str| NODE_MODULES.iter().any(|path| Path::new(path).join(name).is_dir());
+        self != Self::AgentKeepAlive || is_module("agentkeepalive")
+    }
+
     /// Whether our program sets what is advised: requests has no such option, Java counts in seconds.
     pub(crate) fn has_idle_timeout(self) -> bool {
-        matches!(self, Self::Agent | Self::Fetch | Self::Axios | Self::Go)
+        matches!(self, Self::Agent | Self::Fetch | Self::Axios | Self::AgentKeepAlive | Self::Go)
     }
 
     /// The command line, with the program in `directory`.
     fn words(self, directory: &Path) -> Result<Vec<String>> {
         let (interpreter, name, text) = match self {
-            Self::Agent | Self::Fetch | Self::Axios => {
+            Self::Agent | Self::Fetch | Self::Axios | Self::AgentKeepAlive => {
                 ("node", "client.js", include_str!("programs/client.js"))
             }
             Self::Requests | Self::Httpx | Self::Aiohttp => {
@@ -109,9 +121,10 @@ impl Library {
             .map(str::to_owned)
             .to_vec(),
             // Only Debian's own Node looks there.
-            Self::Axios => ["env", "NODE_PATH=/usr/share/nodejs", interpreter, &file, self.word()]
-                .map(str::to_owned)
-                .to_vec(),
+            Self::Axios | Self::AgentKeepAlive => {
+                let modules = format!("NODE_PATH={}", NODE_MODULES.join(":"));
+                ["env", &modules, interpreter, &file, self.word()].map(str::to_owned).to_vec()
+            }
             _ => vec![interpreter.to_owned(), file, self.word().to_owned()],
         })
     }

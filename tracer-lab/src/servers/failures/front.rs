@@ -1,27 +1,30 @@
 //! Who asks the servers: proxies, whose logs say what they lost, and HTTP clients.
 
 use std::fmt;
-use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::programs;
 use crate::servers::failures::client::{self, Library};
 use crate::servers::failures::loss::{self, Loss};
+use crate::servers::failures::proxy;
 use crate::servers::failures::upstream::Speaks;
 use crate::servers::failures::walk::{Answer, Plan, walk};
 use crate::servers::failures::wire::Connections;
 use crate::testbed::host::Host;
 use crate::testbed::nginx;
 use crate::testbed::server::ServerProgram;
+use crate::testbed::wait::until;
 
 /// A proxy or a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Front {
     Nginx,
     HAProxy,
+    Envoy,
     /// Ours: it never looks whether the server has closed.
     Raw,
     Client(Library),
@@ -31,7 +34,7 @@ pub(crate) enum Front {
 pub(crate) struct Proxy {
     front: Front,
     pub(crate) endpoint: SocketAddr,
-    log: String,
+    log: PathBuf,
     _program: ServerProgram,
 }
 
@@ -52,10 +55,19 @@ pub(crate) struct Walked {
 }
 
 impl Front {
+    /// Whether it is here, of those that are no Debian packages.
+    pub(crate) fn is_installed(self) -> bool {
+        match self {
+            Self::Envoy => programs::find("envoy").is_some(),
+            Self::Client(library) => library.is_installed(),
+            Self::Nginx | Self::HAProxy | Self::Raw => true,
+        }
+    }
+
     /// Whether it has a line, or an option, for how long it keeps idle connections.
     pub(crate) fn has_idle_timeout(self) -> bool {
         match self {
-            Self::Nginx | Self::HAProxy | Self::Raw => true,
+            Self::Nginx | Self::HAProxy | Self::Envoy | Self::Raw => true,
             Self::Client(library) => library.has_idle_timeout(),
         }
     }
@@ -70,23 +82,32 @@ impl Front {
         directory: &Path,
         scripts: &Path,
     ) -> Result<Option<Proxy>> {
+        // Envoy goes by the ending.
+        let file = directory.join("front.yaml");
+        let name = file.display().to_string();
         let (words, log) = match self {
             Self::Nginx => {
-                let words =
-                    nginx::configure(directory, "front", &through_nginx(endpoint, speaks, plan, scripts))?;
-                (words, directory.join("front.error"))
+                let text = proxy::nginx(endpoint, speaks, plan, scripts);
+                (nginx::configure(directory, "front", &text)?, directory.join("front.error"))
             }
             Self::HAProxy => {
-                let file = directory.join("front.conf");
-                fs::write(&file, through_haproxy(endpoint, speaks, plan))?;
-                let words = ["haproxy", "-db", "-f", &file.display().to_string()].map(str::to_owned);
+                fs::write(&file, proxy::haproxy(endpoint, speaks, plan))?;
+                let words = ["haproxy", "-db", "-f", &name].map(str::to_owned);
                 (words.to_vec(), directory.join(format!("{}.log", endpoint.port())))
+            }
+            Self::Envoy => {
+                let log = directory.join("front.access");
+                fs::write(&file, proxy::envoy(endpoint, speaks, plan, &log))?;
+                let options =
+                    "--concurrency 1 --disable-hot-restart --log-level error --file-flush-interval-msec 20";
+                let words = ["envoy", "-c", &name].into_iter().chain(options.split(' '));
+                (words.map(str::to_owned).collect(), log)
             }
             Self::Raw | Self::Client(_) => return Ok(None),
         };
         let program = ServerProgram::start(host, endpoint, &words, directory)
             .with_context(|| format!("{self} does not start"))?;
-        Ok(Some(Proxy { front: self, endpoint, log: log.display().to_string(), _program: program }))
+        Ok(Some(Proxy { front: self, endpoint, log, _program: program }))
     }
 
     /// Walks on the host of the calling thread, through `proxy` if it is one.
@@ -113,9 +134,10 @@ impl Proxy {
         let before_it =
             Plan { server: self.endpoint, patience: plan.patience + 20_000, renews: true, ..plan.clone() };
         let answers = walk(&before_it);
-        let text = fs::read_to_string(&self.log).with_context(|| format!("no log {}", self.log))?;
+        let text = self.log_of(answers.len())?;
         let said = match self.front {
             Front::Nginx => text.lines().filter_map(loss::nginx).collect::<Vec<_>>(),
+            Front::Envoy => text.lines().filter_map(loss::envoy).collect(),
             _ => text.lines().filter_map(loss::haproxy).collect(),
         };
         // The end of an answer that was cut is one like any other to a proxy's client.
@@ -147,6 +169,19 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// What it wrote about `requests` requests. Envoy writes a line for each of them, a moment later.
+    fn log_of(&self, requests: usize) -> Result<String> {
+        let read = || fs::read_to_string(&self.log).with_context(|| format!("no log {}", self.log.display()));
+        match self.front {
+            Front::Envoy => until("Envoy's log to be written", || {
+                Ok(Some(read()?).filter(|text| text.lines().count() >= requests))
+            }),
+            _ => read(),
+        }
+    }
+}
+
 fn refused(answers: &[Answer]) -> impl Iterator<Item = &Answer> {
     answers.iter().filter(|answer| answer.got == Ok(413))
 }
@@ -161,77 +196,9 @@ impl fmt::Display for Front {
         match self {
             Self::Nginx => out.write_str("nginx"),
             Self::HAProxy => out.write_str("HAProxy"),
+            Self::Envoy => out.write_str("Envoy"),
             Self::Raw => out.write_str("plain socket"),
             Self::Client(library) => write!(out, "{library}"),
         }
     }
-}
-
-fn through_nginx(endpoint: SocketAddr, speaks: Speaks, plan: &Plan, scripts: &Path) -> String {
-    let mut text = String::new();
-    let keeps =
-        plan.remedy.as_ref().and_then(|remedy| remedy.line("nginx")).unwrap_or("keepalive_timeout 60s;");
-    for walker in 0..plan.walkers {
-        let server = plan.server;
-        let _ =
-            writeln!(text, "upstream u{walker} {{ server {server} max_fails=0; keepalive 1;\n{keeps}\n}}");
-    }
-    let patience = plan.patience;
-    let _ = writeln!(
-        text,
-        "server {{
-listen {endpoint};
-keepalive_timeout 60s;
-keepalive_requests 100000;"
-    );
-    let scheme = if speaks == Speaks::Https { "https" } else { "http" };
-    for walker in 0..plan.walkers {
-        let _ = match speaks {
-            Speaks::Http | Speaks::Https | Speaks::Http2 | Speaks::Own => writeln!(
-                text,
-                "location /w{walker}/ {{ proxy_pass {scheme}://u{walker}; proxy_http_version 1.1;
-proxy_set_header Connection \"\"; proxy_next_upstream off; proxy_request_buffering off;
-proxy_connect_timeout {patience}ms; proxy_read_timeout {patience}ms; }}"
-            ),
-            Speaks::FastCgi => writeln!(
-                text,
-                "location /w{walker}/ {{ fastcgi_pass u{walker}; fastcgi_keep_conn on; fastcgi_next_upstream off;
-fastcgi_param REQUEST_URI $request_uri; fastcgi_param REQUEST_METHOD $request_method;
-fastcgi_param SCRIPT_FILENAME {}/answer.php; fastcgi_read_timeout {patience}ms; }}",
-                scripts.display()
-            ),
-        };
-    }
-    text.push('}');
-    text
-}
-
-fn through_haproxy(endpoint: SocketAddr, speaks: Speaks, plan: &Plan) -> String {
-    let patience = plan.patience;
-    let mut text = format!(
-        "global
-    nbthread 1
-    log stdout format raw local0
-defaults
-    mode http
-    log global
-    log-format \"lost %ts %bi %bp %HP\"
-    timeout client 60s
-    timeout http-keep-alive 60s
-    timeout connect {patience}ms
-    timeout server {patience}ms
-    retries 0
-    http-reuse always
-frontend lab
-    bind {endpoint}
-    use_backend %[path,field(2,/)]
-"
-    );
-    let keeps =
-        plan.remedy.as_ref().and_then(|remedy| remedy.line("HAProxy")).unwrap_or("pool-purge-delay 60s");
-    let tls = if speaks == Speaks::Https { "ssl verify none" } else { "" };
-    for walker in 0..plan.walkers {
-        let _ = writeln!(text, "backend w{walker}\n    server s {} {tls} {keeps}", plan.server);
-    }
-    text
 }

@@ -55,6 +55,21 @@ pub(crate) fn haproxy(line: &str) -> Option<Loss> {
     })
 }
 
+/// A line of Envoy's log about a request that the server's side ended: its connection was closed or could not be had,
+/// its stream was reset, or it kept Envoy waiting.
+pub(crate) fn envoy(line: &str) -> Option<Loss> {
+    let mut words = line.strip_prefix("lost ")?.split(' ');
+    let [flags, client, path] = [words.next()?, words.next()?, words.next()?];
+    let by_server = flags.split(',').any(|flag| matches!(flag, "UC" | "UF" | "UR" | "UT" | "UPE"));
+    by_server.then_some(Loss {
+        id: id_in(path)?,
+        said: flags.to_owned(),
+        client: client.parse().ok(),
+        at: None,
+        at_proxy: false,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +95,14 @@ mod tests {
         assert_eq!(end("lost SC - - /w3/x12/ok"), Some(("SC".into(), None)));
         assert_eq!(end("lost -- 10.77.2.1 4711 /w3/x12/ok"), None);
         assert_eq!(end("lost CD 10.77.2.1 4711 /w3/x12/ok"), None);
+    }
+
+    #[test]
+    fn envoy_says_by_flags_why_a_request_was_lost() {
+        let end = |line: &str| envoy(line).map(|loss| (loss.id, loss.client.map(|client| client.port())));
+        assert_eq!(end("lost UC 10.77.2.1:4711 /w3/x12/ok"), Some((12, Some(4711))));
+        assert_eq!(end("lost UF,URX - /w3/x12/ok"), Some((12, None)));
+        assert_eq!(end("lost - 10.77.2.1:4711 /w3/x12/ok"), None);
+        assert_eq!(end("lost DC 10.77.2.1:4711 /w3/x12/ok"), None);
     }
 }

@@ -11,6 +11,7 @@ mod incident;
 mod kind;
 mod loss;
 mod pairs;
+mod proxy;
 mod remedy;
 mod table;
 mod tls;
@@ -19,10 +20,12 @@ mod verdict;
 mod walk;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::thread;
 
 use anyhow::Result;
 
+use crate::programs::step;
 use crate::servers::client::join;
 use crate::servers::failures::batch::{Batch, Pair};
 pub(crate) use crate::servers::failures::incident::HARMLESS;
@@ -37,8 +40,15 @@ pub fn failures(fast: bool, only: &[String]) -> Result<Table> {
     let mut batches = if fast { fast_batches() } else { batches() };
     let named =
         |pair: &Pair| only.is_empty() || only.iter().any(|word| pair.to_string().contains(word.as_str()));
+    let pairs = batches.iter().flat_map(|batch| &batch.pairs);
+    let lacking: BTreeSet<_> =
+        pairs.filter(|pair| !pair.front.is_installed()).map(|pair| pair.front.to_string()).collect();
+    for front in lacking {
+        step(&format!("{front} is not installed, so it is left out: see CONTRIBUTING.md"));
+    }
     for batch in &mut batches {
         batch.pairs.retain(named);
+        batch.pairs.retain(|pair| pair.front.is_installed());
     }
     batches.retain(|batch| !batch.pairs.is_empty());
     // What breaks a network has one of its own, and mostly waits.

@@ -10,9 +10,10 @@ use crate::servers::failures::kind::Kind;
 use crate::servers::failures::upstream as servers;
 use crate::servers::failures::upstream::{Speaks, Upstream};
 
-const FRONTS: [Front; 8] = [
+const FRONTS: [Front; 9] = [
     Front::Nginx,
     Front::HAProxy,
+    Front::Envoy,
     Front::Client(Library::Agent),
     Front::Client(Library::Fetch),
     Front::Client(Library::Axios),
@@ -20,8 +21,9 @@ const FRONTS: [Front; 8] = [
     Front::Client(Library::Httpx),
     Front::Client(Library::Aiohttp),
 ];
-/// What sends requests again that met a close, on connections that a break of the network ends as well.
-const RETRIES: [Front; 2] = [Front::Client(Library::Go), Front::Client(Library::Java)];
+/// Not where a network breaks: these send requests again that met a close, or close idle connections themselves.
+const IN_PEACE: [Front; 3] =
+    [Front::Client(Library::Go), Front::Client(Library::Java), Front::Client(Library::AgentKeepAlive)];
 const PLAIN: [Front; 1] = [Front::Raw];
 
 /// Those that are small, and here for other tests.
@@ -48,14 +50,15 @@ const SERVERS: [&Upstream; 14] = [
 /// Those behind TLS, and who asks them.
 const TLS_SERVERS: [&Upstream; 4] =
     [&servers::NODE_TLS, &servers::NGINX_TLS, &servers::HAPROXY_TLS, &servers::GO_TLS];
-const TLS_FRONTS: [Front; 5] = [
+const TLS_FRONTS: [Front; 6] = [
     Front::Nginx,
     Front::HAProxy,
+    Front::Envoy,
     Front::Client(Library::Agent),
     Front::Client(Library::Requests),
     Front::Client(Library::Httpx),
 ];
-const TLS_RETRIES: [Front; 1] = [Front::Client(Library::Go)];
+const TLS_IN_PEACE: [Front; 1] = [Front::Client(Library::Go)];
 const TLS_OTHERS: [(&Kind, Where); 4] = [
     (&kinds::TLS_NO_ANSWER, Where::Software(&servers::NODE_TLS)),
     (&kinds::TLS_RESET, Where::Software(&servers::NODE_TLS)),
@@ -99,10 +102,10 @@ const BREAKS: [(&Kind, Where); 5] = [
 /// All of them.
 pub(crate) fn batches() -> Vec<Batch> {
     let fronts = [&FRONTS[..], &PLAIN].concat();
-    let asking = [&fronts[..], &RETRIES].concat();
+    let asking = [&fronts[..], &IN_PEACE].concat();
     let mut batches: Vec<_> = asking.iter().map(|front| batch(races(&SERVERS, &[*front]), 12, 24)).collect();
     batches.extend(asking.iter().map(|front| batch(of(&OTHERS, &[*front]), 6, 6)));
-    let asking = [&TLS_FRONTS[..], &TLS_RETRIES].concat();
+    let asking = [&TLS_FRONTS[..], &TLS_IN_PEACE].concat();
     batches.extend(asking.iter().map(|front| batch(races(&TLS_SERVERS, &[*front]), 12, 12)));
     batches.push(batch(of(&TLS_OTHERS, &TLS_FRONTS), 6, 6));
     let mut rare = rare(&UPLOADERS);

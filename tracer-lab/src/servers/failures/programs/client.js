@@ -1,5 +1,5 @@
-// Walkers with Node's http.Agent, its fetch, or axios: each asks again and again on a connection of its own.
-// node client.js agent|fetch|axios PLAN, where PLAN is JSON. Prints a line of JSON for each request that failed.
+// Walkers with Node's http.Agent, its fetch, or axios, alone or with agentkeepalive: each asks again and again on a connection of its own.
+// node client.js agent|fetch|axios|agentkeepalive PLAN, where PLAN is JSON. Prints a line of JSON for each request that failed.
 const { setTimeout: pause } = require('node:timers/promises');
 const [, , library, words] = process.argv;
 const plan = JSON.parse(words);
@@ -51,7 +51,7 @@ async function withFetch(dispatcher, path) {
   }
 }
 
-// With the same agent as Node's own client.
+// With the same agent as Node's own client, or with one that heeds the server's hint.
 async function withAxios(agent, path) {
   try {
     const options = { httpAgent: agent, timeout: plan.patience, validateStatus: null };
@@ -66,14 +66,24 @@ const ask = {
   agent: ({ agent }, path, uploads) => withAgent(agent, path, uploads),
   fetch: ({ pools }, path) => withFetch(pools, path),
   axios: ({ agent }, path) => withAxios(agent, path),
+  agentkeepalive: ({ agent }, path) => withAxios(agent, path),
 }[library];
+
+function agentFor(closes) {
+  if (library === 'agentkeepalive') {
+    const { HttpAgent } = require('agentkeepalive');
+    return new HttpAgent({ maxSockets: 1, freeSocketTimeout: closes ?? 60_000 });
+  }
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1, timeout: closes });
+  // The server's own hint would keep the agent from trying what is tried here.
+  agent.keepSocketAlive = (socket) => socket.setTimeout(closes ?? 0);
+  return agent;
+}
 
 async function walk(walker) {
   await pause(walker * plan.stagger);
   const { closes } = plan.remedy ?? {};
-  const agent = new http.Agent({ keepAlive: true, maxSockets: 1, timeout: closes });
-  // The server's own hint would keep the agent from trying what is tried here.
-  agent.keepSocketAlive = (socket) => socket.setTimeout(closes ?? 0);
+  const agent = agentFor(closes);
   const keeps = { keepAliveTimeout: closes ?? 60_000, keepAliveMaxTimeout: closes ?? 600_000 };
   const pools = library === 'fetch' && new (Pools())({ ...keeps, connections: 1, connect: { timeout: plan.patience } });
   for (let round = 0; round < plan.rounds; round++) {
