@@ -112,6 +112,7 @@ fn engine(options: Options, machine: &Machine, now: u64) -> Engine {
     let options = EngineOptions {
         race: RacePolicy { window: (options.race_window != 0).then_some(Duration::from_millis(100)) },
         server_ports: ServerPorts::new(PORTS[usize::from(options.ports) % PORTS.len()].to_vec()),
+        own_server: None,
         max_closed_connections: if options.little_room == 0 { 1_000 } else { 16 },
         max_servers: 2,
     };

@@ -7,7 +7,7 @@ use crate::{
     decode::{KernelFacts, Malformed, decode},
     keepalive::{AdviceView, ForgottenReuse, LostRequest, Reuses, Review, ServerProfiles, ServerView},
     matching::{Close, EndedBy, IDLE, Incident, Matched, Matcher},
-    model::{Event, EventName, KernelNs, Role, ServerPorts, WallClock},
+    model::{Event, EventName, KernelNs, OwnServer, Role, ServerPorts, WallClock},
     told::ToldLately,
 };
 
@@ -18,6 +18,8 @@ pub struct EngineOptions {
     pub race: RacePolicy,
     /// The servers whose connections are selected.
     pub server_ports: ServerPorts,
+    /// The server whose connections are left out: our own.
+    pub own_server: Option<OwnServer>,
     /// Upper bound on the closed connections remembered to explain later resets.
     pub max_closed_connections: usize,
     /// Upper bound on the servers that have a profile of their own.
@@ -44,6 +46,7 @@ pub struct Engine {
     facts: KernelFacts,
     race: RacePolicy,
     server_ports: ServerPorts,
+    own_server: Option<OwnServer>,
     matcher: Matcher,
     profiles: ServerProfiles,
     told: ToldLately,
@@ -61,6 +64,7 @@ impl Engine {
             told: ToldLately::default(),
             race: options.race,
             server_ports: options.server_ports,
+            own_server: options.own_server,
             facts,
             outcomes: Vec::new(),
             filtered: 0,
@@ -77,7 +81,8 @@ impl Engine {
 
     /// Takes an event. One that is not selected goes no further: nothing of it is remembered.
     pub(crate) fn event(&mut self, event: Event) {
-        if !self.server_ports.include(&event.flow, event.kind.role()) {
+        let is_own = self.own_server.is_some_and(|own| own.serves(&event.flow));
+        if is_own || !self.server_ports.include(&event.flow, event.kind.role()) {
             self.filtered += 1;
             return;
         }
@@ -246,6 +251,7 @@ mod tests {
         let options = EngineOptions {
             race: RacePolicy::default(),
             server_ports: ServerPorts::new(server_ports.to_vec()),
+            own_server: None,
             max_closed_connections: 16,
             max_servers: 1,
         };
@@ -274,6 +280,18 @@ mod tests {
             engine.event(at(3_000, passive(SocketKind::Listener, request(0), "TCP_FLAGS")));
             engine.finish();
             assert_eq!((engine.filtered(), engine.outcomes().len()), (filtered, outcomes), "{ports:?}");
+        }
+    }
+
+    #[test]
+    fn connections_of_the_tracers_own_server_are_counted_and_not_remembered() {
+        let closed = at(3_000, fin(Side::Local, server()));
+        for (port, connections, filtered) in [(80, 0, 1), (443, 1, 0)] {
+            let mut engine = engine(&[]);
+            let listens = SocketAddr::new(closed.flow.local.ip(), port);
+            engine.own_server = Some(OwnServer { netns: closed.flow.netns, listens });
+            engine.event(closed.clone());
+            assert_eq!((engine.connections(), engine.filtered()), (connections, filtered), "{port}");
         }
     }
 

@@ -187,6 +187,7 @@ fn engine(max_closed_connections: usize, server_ports: Vec<u16>) -> Engine {
     let options = EngineOptions {
         race: RacePolicy::default(),
         server_ports: ServerPorts::new(server_ports),
+        own_server: None,
         max_closed_connections,
         max_servers: 2,
     };

@@ -12,7 +12,7 @@ use clap::{
 use log::LevelFilter;
 
 pub use address::ListenAddress;
-pub use options::{DaemonOptions, SinkOptions};
+pub use options::{DaemonOptions, SinkOptions, WebOptions};
 
 /// What `--log-level` can be.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -38,6 +38,15 @@ pub struct Config {
     /// Address to listen on; 0.0.0.0 or :: to be scraped from elsewhere
     #[arg(long, env = "TRACER_LISTEN_ADDRESS", default_value = "127.0.0.1", value_name = "ADDRESS")]
     pub listen_address: ListenAddress,
+
+    /// TLS, client certificates and passwords, in the format of Prometheus' exporter-toolkit
+    #[arg(long, env = "TRACER_WEB_CONFIG", value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
+
+    /// A name under which / and /api answer, beside addresses and localhost; repeat for more
+    #[arg(long = "web-host", env = "TRACER_WEB_HOST", value_delimiter = ',', value_parser = host_name,
+          value_name = "NAME")]
+    pub web_hosts: Vec<String>,
 
     /// How to print each incident on stdout
     #[arg(long, env = "TRACER_EVENTS", default_value = "text", value_name = "FORMAT")]
@@ -160,6 +169,18 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(parsed).map_err(|_| String::from("a duration cannot be negative"))
 }
 
+/// As a browser sends it, but for the port.
+fn host_name(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let can_be = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if name.is_empty() || !name.bytes().all(can_be) {
+        return Err(String::from(
+            "expected a host's name such as tracer.example.com, without scheme and port",
+        ));
+    }
+    Ok(name.to_owned())
+}
+
 fn buffer_size(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(bytes) if bytes.is_power_of_two() && (4096..=1 << 28).contains(&bytes) => Ok(bytes),
@@ -179,6 +200,18 @@ mod tests {
     fn durations_are_read_with_their_unit() {
         let config = parse(&["--race-window", "20ms"]).unwrap();
         assert_eq!(config.race_window, Some(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn a_host_has_a_name_and_nothing_around_it() {
+        let config =
+            parse(&["--web-host", "tracer.example.com.,TRACER", "--web-host", "xn--bcher-kva.example"]);
+        let names = ["tracer.example.com", "TRACER", "xn--bcher-kva.example"];
+        assert_eq!(config.unwrap().web_hosts, names);
+        for wrong in ["", ".", "a,,b", "https://a", "a:8000", "a/", "*", "b\u{fc}cher.example", "a b"] {
+            let refused = parse(&["--web-host", wrong]).unwrap_err().to_string();
+            assert!(refused.contains("--web-host"), "{wrong}: {refused}");
+        }
     }
 
     #[test]

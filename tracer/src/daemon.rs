@@ -1,19 +1,24 @@
 //! The daemon: assembles sources, core and sinks, lets them run until it is told to stop, and lets what is under way
 //! come out. The event loop and HTTP have threads of their own; here the end is waited for.
 
-use std::net::TcpListener;
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::MetadataExt as _,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result};
 use aya::Ebpf;
 use log::info;
 use tokio::{runtime::Runtime, sync::mpsc};
-use tracer_core::{Engine, decode::KernelFacts};
+use tracer_core::{Engine, decode::KernelFacts, model::OwnServer};
 
 use crate::{
     clock,
     config::DaemonOptions,
     event_loop::{EventLoop, Running},
-    http::{self, Scrapes, Server, Service},
+    http::{self, Scrapes, Server, Service, Web},
     kernel::Tracer,
     last_turn::LastTurn,
     log::Log,
@@ -39,8 +44,10 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Traces this host, and serves what it finds on `listener`.
-    pub(crate) fn start(options: DaemonOptions, listener: TcpListener, log: &Log) -> Result<Self> {
+    pub(crate) fn start(mut options: DaemonOptions, listener: TcpListener, log: &Log) -> Result<Self> {
         let address = listener.local_addr().context("cannot tell which port is open")?;
+        options.engine.own_server = own_server(address);
+        let web = Arc::new(Web::open(options.web.config.as_deref())?);
         let Tracer { programs, ring, counters, diagnostics, reasons, report, loaded, requests } =
             Tracer::start(&options.load)?;
         let started = clock::now();
@@ -51,7 +58,7 @@ impl Daemon {
             recording.map(|(path, limit)| NewRecording::create(path, *limit, &header)).transpose()?;
         let process = OwnProcess::open();
         // Threads inherit what is left: none was started before.
-        privileges::give_up(&options.privileges)?;
+        privileges::give_up(&options.privileges, &web.directories())?;
         log.write().context(NO_THREAD)?;
         let (requests, marks) = requests.unzip();
         let (mut pipeline, exposition) = Pipeline::start(
@@ -69,9 +76,11 @@ impl Daemon {
         let last_turn = LastTurn::new(started);
         let turning = last_turn.clone();
         let events = EventLoop { ring, pipeline, queries: asked, diagnostics, last_turn: turning }.start()?;
-        let server =
-            http::start(listener, || Service { scrapes: Scrapes::start(host), report, queries, last_turn })?;
-        info!("tracing TCP resets, http://{address}/");
+        let (scheme, names) = (web.scheme(), options.web.hosts);
+        web.warn_if_open(address);
+        let service = || Service { web, names, scrapes: Scrapes::start(host), report, queries, last_turn };
+        let server = http::start(listener, service)?;
+        info!("tracing TCP resets, {scheme}://{address}/");
         Ok(Self { programs, events, server })
     }
 
@@ -92,6 +101,12 @@ impl Daemon {
 }
 
 const NO_THREAD: &str = "cannot start a thread";
+
+/// What is left out of the metrics; nothing where the namespace cannot be told.
+fn own_server(listens: SocketAddr) -> Option<OwnServer> {
+    let namespace = fs::metadata("/proc/self/ns/net").ok()?;
+    Some(OwnServer { netns: namespace.ino().try_into().ok()?, listens })
+}
 
 fn kernel_release() -> String {
     nix::sys::utsname::uname()

@@ -33,8 +33,10 @@ const TEST_SERVICES: [(Needed, &str); 3] = [
 ];
 
 /// Test programs in packages without a service.
-const TEST_PROGRAMS: [Needed; 7] = [
+const TEST_PROGRAMS: [Needed; 9] = [
     Needed::new("mkfs.ext4", "e2fsprogs", "makes a disk that can be frozen"),
+    Needed::new("curl", "curl", "asks over TLS"),
+    Needed::new("openssl", "openssl", "makes certificates"),
     Needed::new("apache2", "apache2-bin", WATCHED),
     Needed::new("gunicorn", "gunicorn", WATCHED),
     // One of its worker classes, with no program of its own.
@@ -54,7 +56,7 @@ const SOFTWARE_SERVICES: [(Needed, &str); 5] = [
 ];
 
 /// The same in packages without a service. What is a library has no program of its own, and comes with its user's.
-const SOFTWARE_PROGRAMS: [Needed; 14] = [
+const SOFTWARE_PROGRAMS: [Needed; 13] = [
     Needed::new("go", "golang-go", FAILING),
     Needed::new("java", "default-jdk-headless", FAILING),
     Needed::new("/usr/share/java/tomcat10-catalina.jar", "libtomcat10-java", FAILING),
@@ -68,7 +70,6 @@ const SOFTWARE_PROGRAMS: [Needed; 14] = [
     Needed::new("httpx", "python3-tornado", FAILING),
     Needed::new("mariadbd", "python3-pymysql", HEALTHY),
     Needed::new("mariadbd", "python3-psycopg2", HEALTHY),
-    Needed::new("openssl", "openssl", "makes certificates"),
 ];
 
 const FAILING: &str = "software that is made to lose requests";

@@ -302,6 +302,7 @@ mod tests {
         let options = EngineOptions {
             race: RacePolicy::default(),
             server_ports: ServerPorts::default(),
+            own_server: None,
             max_closed_connections: 16,
             max_servers: 1,
         };

@@ -16,7 +16,7 @@ pub use event::EventName;
 pub(crate) use event::{Event, EventKind, Segment, SendReset, Silence, SocketKind};
 pub use request_line::{Method, RequestLine};
 pub(crate) use server::Server;
-pub use server::ServerPorts;
+pub use server::{OwnServer, ServerPorts};
 pub(crate) use snapshot::{LastPayload, SocketSnapshot, Traffic};
 pub use tenure::Tenure;
 pub use time::{Jiffy, KernelNs, WallClock};

@@ -57,9 +57,60 @@ impl ServerPorts {
     }
 }
 
+/// The tracer's own HTTP server: who scrapes it is not what it is there to watch.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnServer {
+    /// Inode number of its network namespace.
+    pub netns: u32,
+    /// Where it listens.
+    pub listens: SocketAddr,
+}
+
+impl OwnServer {
+    /// Whether one end of a connection is this server.
+    pub(crate) fn serves(&self, flow: &Flow) -> bool {
+        let (ip, port) = (self.listens.ip().to_canonical(), self.listens.port());
+        let is_here = |end: SocketAddr| end.port() == port && (ip.is_unspecified() || end.ip() == ip);
+        // Whoever connects to an address of the host it runs on does so from there.
+        let same_host = flow.remote.ip().is_loopback() || flow.remote.ip() == flow.local.ip();
+        flow.netns == self.netns && (is_here(flow.local) || same_host && is_here(flow.remote))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_own_server_is_known_at_both_ends_and_no_other_is_taken_for_it() {
+        let from = |netns, local: &str, remote: &str| Flow {
+            netns,
+            local: local.parse().unwrap(),
+            remote: remote.parse().unwrap(),
+        };
+        let (here, there) = (1, 2);
+        let loopback = from(here, "127.0.0.1:8000", "127.0.0.1:40000");
+        let client = from(here, "127.0.0.1:40000", "127.0.0.1:8000");
+        let scraped = from(here, "10.0.0.1:8000", "10.0.0.2:40000");
+        let on_itself = from(here, "10.0.0.1:40000", "10.0.0.1:8000");
+        let container = from(there, "127.0.0.1:8000", "127.0.0.1:40000");
+        let elsewhere = from(here, "10.0.0.1:40000", "10.0.0.2:8000");
+        let other_port = from(here, "127.0.0.1:8001", "127.0.0.1:40000");
+        let ipv6 = from(here, "[2001:db8::1]:8000", "[2001:db8::2]:40000");
+        for (listens, own) in [
+            ("127.0.0.1:8000", &[loopback, client][..]),
+            ("[::ffff:127.0.0.1]:8000", &[loopback, client]),
+            ("10.0.0.1:8000", &[scraped, on_itself]),
+            ("0.0.0.0:8000", &[loopback, client, scraped, on_itself, ipv6]),
+            ("[::]:8000", &[loopback, client, scraped, on_itself, ipv6]),
+            ("[2001:db8::1]:8000", &[ipv6]),
+        ] {
+            let server = OwnServer { netns: here, listens: listens.parse().unwrap() };
+            for flow in [loopback, client, scraped, on_itself, container, elsewhere, other_port, ipv6] {
+                assert_eq!(server.serves(&flow), own.contains(&flow), "{listens}: {flow:?}");
+            }
+        }
+    }
 
     #[test]
     fn the_server_ends_port_decides_and_either_while_it_is_not_known() {

@@ -113,6 +113,13 @@ impl DaemonUnderTest {
         if answers { Ok(daemon) } else { bail!("the daemon did not start: {:?}", daemon.ended()?) }
     }
 
+    /// Starts it on a free port, and leaves it to others to ask: it answers nobody without TLS.
+    pub fn unasked(mut command: Command) -> Result<Self> {
+        let port = free_port()?;
+        command.args(["--port", &port.to_string()]);
+        Self::spawn(command, port)
+    }
+
     /// With the flags of the lab, ready, and its lines are read.
     pub fn start() -> Result<Self> {
         Self::start_for_lab(&[])

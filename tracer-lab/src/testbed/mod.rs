@@ -1,7 +1,7 @@
 //! What every test stands on: hosts, networks, captures, the daemon under test, and ways to ask and to wait.
 
 pub(crate) mod capture;
-pub(crate) mod certificate;
+pub mod certificates;
 pub mod checkpoint;
 pub(crate) mod coverage;
 pub mod daemon;

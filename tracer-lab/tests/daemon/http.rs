@@ -1,11 +1,14 @@
 //! The HTTP side as the contract has it.
 
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use flate2::read::GzDecoder;
 use serde_json::Value;
+use socket2::SockRef;
 use tracer_lab::testbed::http::{Response, ask, get};
 use tracer_lab::testbed::wait::until;
 
@@ -18,7 +21,7 @@ const METRICS: &str = "text/plain; version=0.0.4";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 fn request(daemon: &DaemonUnderTest, method: &str, path: &str, headers: &str) -> Result<Response> {
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: tracer\r\n{headers}\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
     ask(daemon.port, &request).with_context(|| format!("{method} {path}"))
 }
 
@@ -53,6 +56,7 @@ fn every_path_has_its_status_and_type() -> Result<()> {
     ] {
         let answer = request(&daemon, "GET", path, "")?;
         assert_eq!((answer.status, answer.header("content-type")), (status, Some(content_type)), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
         let length = answer.header("content-length").map(str::parse);
         assert_eq!(length, Some(Ok(answer.body.len())), "{path}");
 
@@ -68,6 +72,73 @@ fn every_path_has_its_status_and_type() -> Result<()> {
                 "{method} {path}"
             );
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn who_asks_by_a_name_that_is_not_ours_gets_metrics_only() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let daemon = DaemonUnderTest::of(command(&[], &["--web-host", "tracer.example,tracer.test"]))?;
+    for (host, meant) in [
+        ("127.0.0.1", true),
+        ("[::1]:8000", true),
+        ("localhost:8000", true),
+        ("tracer.example", true),
+        ("TRACER.test:8000", true),
+        ("evil.example", false),
+        ("tracer.example.evil.example", false),
+        ("", false),
+    ] {
+        for (path, status) in [("/", 421), ("/api/v1/incidents", 421), ("/metrics", 200), ("/-/healthy", 200)]
+        {
+            let answer = ask(daemon.port, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))?;
+            assert_eq!(answer.status, if meant { 200 } else { status }, "{host} {path}");
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{host} {path}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn requests_that_two_servers_could_understand_in_two_ways_are_refused() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let daemon = DaemonUnderTest::of(command(&[], &[]))?;
+    for (headers, status) in [
+        ("", 400),
+        ("Host: localhost\r\nHost: localhost\r\n", 400),
+        ("Host: localhost\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n", 400),
+        ("Host: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n", 400),
+        ("Host: localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n", 400),
+        ("Host: localhost\r\n", 200),
+    ] {
+        let answer = ask(daemon.port, &format!("GET /metrics HTTP/1.1\r\n{headers}\r\n"))?;
+        assert_eq!(answer.status, status, "{headers:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn its_own_connections_are_no_incidents() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let [one, other] = [(); 2].map(|()| DaemonUnderTest::of(command(&[], &["--events", "off"])));
+    let (one, other) = (one?, other?);
+    let address = |daemon: &DaemonUnderTest| format!("127.0.0.1:{}", daemon.port);
+    let reset = |daemon: &DaemonUnderTest| -> Result<()> {
+        let stream = TcpStream::connect(address(daemon))?;
+        Ok(SockRef::from(&stream).set_linger(Some(Duration::ZERO))?)
+    };
+    for (own, other) in [(&one, &other), (&other, &one)] {
+        let incidents = |server: &str| -> Result<usize> {
+            let told = own.json(&format!("/api/v1/incidents?server={server}"))?;
+            Ok(told.as_array().map_or(0, Vec::len))
+        };
+        reset(own)?;
+        // It comes after that of its own, and both of its ends are seen.
+        reset(other)?;
+        until("the other's reset to be told", || Ok((incidents(&address(other))? >= 2).then_some(())))?;
+        assert_eq!(incidents(&address(own))?, 0);
+        assert!(!own.scrape()?.0.contains(&address(own)), "its own port has series");
     }
     Ok(())
 }

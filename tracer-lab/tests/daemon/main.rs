@@ -17,3 +17,4 @@ mod stdout;
 mod stop;
 mod turn;
 mod type_information;
+mod web;

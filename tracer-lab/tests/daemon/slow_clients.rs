@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use socket2::{Domain, Socket, Type};
+use tracer_lab::testbed::certificates::{Certificates, web_configuration};
 use tracer_lab::testbed::http::get;
 use tracer_lab::testbed::wait::{let_pass, until};
 
 use crate::labels::idle_closes;
 use crate::network::Network;
 use crate::turn;
+use crate::web::Protected;
 use tracer_lab::testbed::daemon::{DaemonUnderTest, command};
 use tracer_lab::testbed::lines::Lines;
 
@@ -40,8 +42,8 @@ enum Then {
     Reads,
 }
 
-const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
-const RESETS: &[u8] = b"GET /api/v1/resets?limit=1000 HTTP/1.1\r\nHost: a\r\n\r\n";
+const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const RESETS: &[u8] = b"GET /api/v1/resets?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Clients whose requests are no good: what each does, what it says first, what then.
 const REQUESTS: [(&str, &[u8], Then); 9] = [
@@ -103,6 +105,45 @@ fn a_client_that_takes_too_long_is_closed_and_holds_nobody_up() -> Result<()> {
     })?;
     ensure!(began.elapsed() < PATIENCE + PROMPT, "all of it took {:?}", began.elapsed());
     Ok(())
+}
+
+/// Clients that never come to an end with a handshake.
+const HANDSHAKES: [(&str, &[u8], Then); 6] = [
+    ("says nothing", b"", Then::Waits),
+    ("speaks HTTP", METRICS, Then::Waits),
+    ("sends half a ClientHello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Then::Waits),
+    ("sends a ClientHello byte by byte", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Then::Sends(0)),
+    ("announces a ClientHello of 16 MiB", b"\x16\x03\x01\x40\x00\x01\xff\xff\xff\x03\x03", Then::Sends(0)),
+    ("sends an alert again and again", b"\x15\x03\x03\x00\x02\x01\x5a", Then::Sends(0x15)),
+];
+
+#[test]
+fn a_handshake_that_takes_too_long_is_closed_and_holds_nobody_up() -> Result<()> {
+    let Some(_turn) = turn::beside_others() else { return Ok(()) };
+    let files = Certificates::of(&["server", "client"])?;
+    let protected = Protected::of(&files, &web_configuration("anna"))?;
+    let scrape = || {
+        let began = Instant::now();
+        let client = "--cert client.pem --key client.key -u anna:password";
+        ensure!(protected.curl(&files.file("ca.pem"), client)? == Some(200));
+        ensure!(began.elapsed() < PROMPT, "a scrape took {:?}", began.elapsed());
+        Ok(())
+    };
+    let port = protected.daemon.port;
+    thread::scope(|scope| {
+        let clients = HANDSHAKES
+            .map(|(what, says, then)| (what, scope.spawn(move || Client::connect(port)?.run(says, then))));
+        while clients.iter().any(|(_, client)| !client.is_finished()) {
+            scrape()?;
+        }
+        for (what, client) in clients {
+            let run = client.join().map_err(|_| anyhow!("a client that {what} panicked"))?;
+            run.with_context(|| format!("a client that {what}"))?;
+        }
+        anyhow::Ok(())
+    })?;
+    let _idle = (0..200).map(|_| Client::connect(port)).collect::<Result<Vec<_>>>()?;
+    scrape()
 }
 
 #[test]

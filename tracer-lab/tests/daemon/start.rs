@@ -17,6 +17,7 @@ fn a_command_line_that_cannot_be_understood_is_exit_code_2() -> Result<()> {
         (&["--port", "http"], "--port"),
         (&["--port"], "--port"),
         (&["--listen-address", "somewhere"], "--listen-address"),
+        (&["--web-host", "https://tracer.example"], "--web-host"),
         (&["--events", "xml"], "--events"),
         (&["--server-port", "80,web"], "--server-port"),
         (&["--race-window", "soon"], "--race-window"),

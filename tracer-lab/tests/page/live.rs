@@ -114,7 +114,7 @@ fn every_file_of_the_page_comes_with_a_policy() -> Result<()> {
         ("/incidents.js", "text/javascript; charset=utf-8"),
     ] {
         for method in ["GET", "HEAD"] {
-            let answer = ask(daemon.port, &format!("{method} {path} HTTP/1.1\r\nHost: tracer\r\n\r\n"))?;
+            let answer = ask(daemon.port, &format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))?;
             assert_eq!(answer.status, 200, "{method} {path}");
             assert_eq!(answer.body.is_empty(), method == "HEAD", "{method} {path}");
             assert_eq!(answer.header("content-type"), Some(content_type), "{method} {path}");

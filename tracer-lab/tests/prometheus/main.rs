@@ -8,6 +8,7 @@ mod expression;
 mod lint;
 mod live;
 mod promtool;
+mod protected;
 mod server;
 
 use std::fs;

@@ -44,8 +44,12 @@ impl Prometheus {
             .replace("localhost:8000", &target(tracer))
             .replace("scrape_interval: 15s", "scrape_interval: 1s");
         ensure!(configuration.contains(&target(tracer)), "the configuration names another target");
-        fs::write(directory.path().join("prometheus.yml"), configuration)?;
+        Self::configured(directory, &configuration, "up == 1")
+    }
 
+    /// Starts it in a directory with this configuration, and waits until an expression has samples.
+    pub(crate) fn configured(directory: TempDir, configuration: &str, ready: &str) -> Result<Self> {
+        fs::write(directory.path().join("prometheus.yml"), configuration)?;
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         // Should the test be killed, no Prometheus outlives it for long.
         let mut command = bounded("prometheus", 300);
@@ -57,8 +61,8 @@ impl Prometheus {
             if let Some(status) = prometheus.process.ended()? {
                 bail!("Prometheus ended at once ({status})");
             }
-            let ready = http::get(port, "/-/ready").is_ok_and(|answer| answer.status == 200);
-            Ok((ready && !prometheus.query("up == 1")?.is_empty()).then_some(()))
+            let is_up = http::get(port, "/-/ready").is_ok_and(|answer| answer.status == 200);
+            Ok((is_up && !prometheus.query(ready)?.is_empty()).then_some(()))
         })?;
         Ok(prometheus)
     }

@@ -54,6 +54,7 @@ fn pass_through(stream: &Stream) -> Result<u64> {
     let options = EngineOptions {
         race: RacePolicy::default(),
         server_ports: ServerPorts::default(),
+        own_server: None,
         max_closed_connections: 65_536,
         max_servers: 500,
     };

@@ -39,6 +39,7 @@ pub fn run(replay: &Replay) -> Result<()> {
     let options = EngineOptions {
         race: RacePolicy { window: replay.race_window },
         server_ports: ServerPorts::default(),
+        own_server: None,
         max_closed_connections: MAX_CLOSED_CONNECTIONS,
         max_servers: MAX_SERVERS,
     };

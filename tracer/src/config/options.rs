@@ -13,6 +13,8 @@ use crate::{kernel::LoadOptions, privileges::PrivilegeOptions};
 pub struct DaemonOptions {
     /// Where to serve.
     pub listen: SocketAddr,
+    /// Who may ask there.
+    pub web: WebOptions,
     /// What the kernel side is to do.
     pub load: LoadOptions,
     /// How incidents are explained.
@@ -21,6 +23,15 @@ pub struct DaemonOptions {
     pub sinks: SinkOptions,
     /// What is given up once it has started.
     pub privileges: PrivilegeOptions,
+}
+
+/// Who may ask what the daemon serves.
+#[derive(Clone, Debug)]
+pub struct WebOptions {
+    /// The file that says so.
+    pub config: Option<PathBuf>,
+    /// Names of this host, beside its addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 /// Where incidents go.
@@ -41,6 +52,7 @@ impl From<Config> for DaemonOptions {
         let max_series = size(flags.max_series);
         Self {
             listen: flags.listen_address.with_port(flags.port),
+            web: WebOptions { config: flags.web_config, hosts: flags.web_hosts },
             load: LoadOptions {
                 ring_bytes: flags.event_buffer,
                 diagnostics: flags.log_level >= LevelFilter::Debug,
@@ -51,6 +63,8 @@ impl From<Config> for DaemonOptions {
             engine: EngineOptions {
                 race: RacePolicy { window: flags.race_window },
                 server_ports: ServerPorts::new(flags.server_ports),
+                // Known once it listens.
+                own_server: None,
                 max_closed_connections: size(flags.max_closed_connections),
                 max_servers: max_series,
             },

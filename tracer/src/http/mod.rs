@@ -1,5 +1,6 @@
 //! The HTTP side: read-only, bounded in connections, time and answer size, and never in the way of the events.
 
+mod admission;
 mod encoding;
 mod page;
 mod parameters;
@@ -7,7 +8,9 @@ mod response;
 mod routes;
 mod scrapes;
 mod server;
+mod web;
 
 pub(crate) use routes::Service;
 pub(crate) use scrapes::Scrapes;
 pub(crate) use server::{Server, bind, start};
+pub(crate) use web::Web;

@@ -1,6 +1,6 @@
 //! What is served under which path.
 
-use std::{convert::Infallible, fmt::Write as _};
+use std::{convert::Infallible, fmt::Write as _, sync::Arc};
 
 use hyper::{
     Method, Request, StatusCode,
@@ -12,9 +12,11 @@ use tokio::sync::{mpsc, oneshot};
 use tracer_core::classify::Ended;
 
 use super::{
+    admission::refusal,
     page, parameters,
     response::{Answer, of_type, plain},
     scrapes::Scrapes,
+    web::{Settings, Web},
 };
 use crate::{
     clock,
@@ -25,6 +27,10 @@ use crate::{
 
 /// What the handlers can reach.
 pub(crate) struct Service {
+    /// Who is let in.
+    pub web: Arc<Web>,
+    /// The names of this host, beside its addresses.
+    pub names: Vec<String>,
     /// The way to who renders the metrics.
     pub scrapes: Scrapes,
     /// How the probes fared.
@@ -35,27 +41,43 @@ pub(crate) struct Service {
     pub last_turn: LastTurn,
 }
 
-pub(super) async fn answer(request: Request<Incoming>, service: &Service) -> Result<Answer, Infallible> {
+/// Answers a request on a connection that was made under these settings.
+pub(super) async fn answer(
+    request: Request<Incoming>,
+    service: &Service,
+    settings: &Settings,
+) -> Result<Answer, Infallible> {
+    let mut answer = match refusal(&request, settings, &service.names).await {
+        Some(refusal) => refusal,
+        None => answer_to(&request, service).await,
+    };
+    for (name, value) in &settings.headers {
+        answer.headers_mut().entry(name).or_insert_with(|| value.clone());
+    }
+    Ok(answer)
+}
+
+async fn answer_to(request: &Request<Incoming>, service: &Service) -> Answer {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n");
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Ok(refusal);
+        return refusal;
     }
-    Ok(match request.uri().path() {
+    match request.uri().path() {
         "/metrics" => service.scrapes.answer(request.headers()).await,
         "/-/healthy" => healthy(&service.last_turn),
         "/-/ready" => ready(&service.report),
-        "/api/v1/incidents" => incidents(&request, service, Filter::default()).await,
+        "/api/v1/incidents" => incidents(request, service, Filter::default()).await,
         "/api/v1/resets" => {
             let resets = Filter { ended_by: Some(Ended::ResetReceived.by()), ..Filter::default() };
-            incidents(&request, service, resets).await
+            incidents(request, service, resets).await
         }
         "/api/v1/servers" => {
-            limited(&request, service, |limit, answer| Query::Servers { limit, answer }).await
+            limited(request, service, |limit, answer| Query::Servers { limit, answer }).await
         }
-        "/api/v1/advice" => limited(&request, service, |limit, answer| Query::Advice { limit, answer }).await,
+        "/api/v1/advice" => limited(request, service, |limit, answer| Query::Advice { limit, answer }).await,
         path => page::answer(path).unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "nothing here; see /\n")),
-    })
+    }
 }
 
 fn healthy(last_turn: &LastTurn) -> Answer {

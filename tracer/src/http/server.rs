@@ -15,19 +15,23 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use log::{debug, warn};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream},
     runtime::{self, Runtime},
     task::{AbortHandle, yield_now},
     time::{sleep, timeout},
 };
 
-use super::routes::{Service, answer};
+use super::{
+    routes::{Service, answer},
+    web::Settings,
+};
 use crate::descriptors::{OUT_OF_FILES, explain, is_out_of_files};
 
 /// How long a connection may take in all, to send its request and to read the answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How long a request's head may take.
+/// How long a request's head may take, and before it the handshake of TLS.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Threads: while one renders the metrics, the other accepts and answers.
@@ -68,7 +72,9 @@ pub(crate) fn start(listener: net::TcpListener, service: impl FnOnce() -> Servic
         .map_err(|error| explain(error, String::from("cannot start the threads that serve HTTP")))?;
     let inside = runtime.enter();
     let listener = TcpListener::from_std(listener)?;
-    runtime.spawn(serve(listener, Arc::new(service())));
+    let service = Arc::new(service());
+    runtime.spawn(Arc::clone(&service.web).follow());
+    runtime.spawn(serve(listener, service));
     drop(inside);
     Ok(Server(runtime))
 }
@@ -148,17 +154,34 @@ impl Open {
 }
 
 async fn connection(stream: TcpStream, service: Arc<Service>, asked: Arc<AtomicBool>) {
+    // A changed configuration is for the connections that come after it.
+    let settings = service.web.current();
+    let served = async {
+        let Some(tls) = &settings.tls else { return exchange(stream, &service, &settings, &asked).await };
+        let stream = timeout(HEAD_TIMEOUT, tls.accept(stream)).await??;
+        exchange(stream, &service, &settings, &asked).await
+    };
+    if let Ok(Err(error)) = timeout(CONNECTION_TIMEOUT, served).await {
+        debug!("HTTP connection ended early: {error:#}");
+    }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    service: &Service,
+    settings: &Settings,
+    asked: &AtomicBool,
+) -> Result<()> {
     let answer = |request| {
         asked.store(true, Relaxed);
-        answer(request, &service)
+        answer(request, service, settings)
     };
-    let connection = http1::Builder::new()
+    http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .keep_alive(false)
         .max_buf_size(MAX_BUFFER)
-        .serve_connection(TokioIo::new(stream), service_fn(answer));
-    if let Ok(Err(error)) = timeout(CONNECTION_TIMEOUT, connection).await {
-        debug!("HTTP connection ended early: {error}");
-    }
+        .serve_connection(TokioIo::new(stream), service_fn(answer))
+        .await?;
+    Ok(())
 }

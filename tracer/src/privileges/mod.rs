@@ -8,6 +8,8 @@ mod system_calls;
 mod tests;
 mod user;
 
+use std::{collections::BTreeSet, path::PathBuf};
+
 use anyhow::{Context as _, Result};
 use log::warn;
 use nix::sys::prctl;
@@ -24,8 +26,8 @@ pub struct PrivilegeOptions {
 const KEPT: &str = "a privilege cannot be given up, and only --keep-privileges goes on with it";
 
 /// Gives up everything that is not needed any more. Must run before other threads start: they inherit what is left,
-/// while those that run keep what they have.
-pub fn give_up(options: &PrivilegeOptions) -> Result<()> {
+/// while those that run keep what they have. Files in the directories of `readable` can still be read.
+pub fn give_up(options: &PrivilegeOptions, readable: &BTreeSet<PathBuf>) -> Result<()> {
     let needed = capabilities::needed();
     // The order matters: each step needs what a later one takes.
     let steps: [&dyn Fn() -> Result<()>; 7] = [
@@ -34,7 +36,7 @@ pub fn give_up(options: &PrivilegeOptions) -> Result<()> {
         &|| capabilities::keep_only(&needed),
         &|| prctl::set_dumpable(false).context("cannot keep others from reading this process's memory"),
         &|| prctl::set_no_new_privs().context("cannot exclude new privileges"),
-        &files::restrict,
+        &|| files::restrict(readable),
         &system_calls::restrict,
     ];
     for step in steps {

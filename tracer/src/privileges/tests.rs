@@ -4,10 +4,11 @@
 
 use std::{
     env,
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io,
     net::{TcpListener, TcpStream},
-    os::unix::net::UnixDatagram,
+    os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
+    path::Path,
     process::Command,
     thread,
 };
@@ -22,11 +23,13 @@ use nix::{
     unistd::{Pid, Uid, chroot, execv, getppid, setuid},
 };
 use procfs::process::Process;
+use tempfile::TempDir;
 
 use super::{PrivilegeOptions, give_up};
 
 const TEST: &str = "privileges::tests::a_process_that_gave_up_its_privileges_cannot_get_any";
 const IN_CHILD: &str = "TRACER_TEST_GIVES_UP";
+const READABLE: &str = "what a configuration says";
 const DONE: &str = "everything was tried";
 
 type Attempt = (&'static str, fn() -> io::Result<()>);
@@ -53,11 +56,15 @@ const ATTEMPTS: [Attempt; 16] = [
 
 #[test]
 fn a_process_that_gave_up_its_privileges_cannot_get_any() {
-    if env::var_os(IN_CHILD).is_some() {
-        return try_everything();
+    if let Some(readable) = env::var_os(IN_CHILD) {
+        return try_everything(Path::new(&readable));
     }
+    // Made here, and removed: the child cannot.
+    let readable = TempDir::new().unwrap();
+    fs::set_permissions(readable.path(), Permissions::from_mode(0o755)).unwrap();
+    fs::write(readable.path().join("file"), READABLE).unwrap();
     let mut child = Command::new(env::current_exe().unwrap());
-    let ended = child.args(["--exact", TEST, "--nocapture"]).env(IN_CHILD, "1").output().unwrap();
+    let ended = child.args(["--exact", TEST, "--nocapture"]).env(IN_CHILD, readable.path()).output().unwrap();
     let said = String::from_utf8_lossy(&ended.stdout);
     assert!(
         ended.status.success() && said.contains(DONE),
@@ -66,9 +73,10 @@ fn a_process_that_gave_up_its_privileges_cannot_get_any() {
     );
 }
 
-fn try_everything() {
+fn try_everything(readable: &Path) {
     let process = Process::myself().unwrap();
-    give_up(&PrivilegeOptions { user: String::from("nobody"), go_on: false }).unwrap();
+    let options = PrivilegeOptions { user: String::from("nobody"), go_on: false };
+    give_up(&options, &[readable.to_owned()].into()).unwrap();
     for (what, attempt) in ATTEMPTS {
         let error = attempt().expect_err(what);
         let refusals = [ENOSYS, EPERM, EACCES].map(|errno| Some(errno as i32));
@@ -78,6 +86,9 @@ fn try_everything() {
     caps::set(None, CapSet::Effective, &admin).expect_err("get a capability back");
     let loads = aya::sys::is_program_supported(ProgramType::SocketFilter);
     assert!(!matches!(loads, Ok(true)), "load an eBPF program");
+    let file = readable.join("file");
+    assert_eq!(fs::read_to_string(&file).unwrap(), READABLE);
+    fs::write(&file, "").expect_err("write where it may read");
     // What it still needs.
     thread::spawn(move || {
         process.statm().unwrap();

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::servers::databases;
 use crate::servers::failures::client::go_program;
 use crate::servers::failures::envoy;
-use crate::testbed::{certificate, nginx};
+use crate::testbed::{certificates, nginx};
 
 /// What every server's keep-alive timeout is set to, in seconds. Some close later.
 pub(crate) const KEEPS: u32 = 1;
@@ -262,7 +262,7 @@ impl Upstream {
     /// Its command line.
     pub(crate) fn words(&self, place: &Place) -> Result<Vec<String>> {
         if self.speaks == Speaks::Https {
-            certificate::make(place.directory)?;
+            certificates::self_signed(place.directory)?;
         }
         let line = match self.configure {
             Configure::Http(configure) => configure(place),

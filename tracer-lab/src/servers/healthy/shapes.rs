@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::servers::databases;
 use crate::servers::endpoint;
 use crate::servers::failures::HARMLESS;
-use crate::testbed::certificate;
+use crate::testbed::certificates;
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::Network;
 use crate::testbed::nginx;
@@ -148,7 +148,7 @@ pub(crate) fn run(
 ) -> Result<Vec<Outcome>> {
     fs::write(directory.join("shapes.js"), JAVASCRIPT)?;
     fs::write(directory.join("shapes.py"), PYTHON)?;
-    certificate::make(directory)?;
+    certificates::self_signed(directory)?;
     let shapes = SHAPES.iter().filter(|shape| shape.small || !fast);
     let servers: Vec<_> = shapes
         .map(|shape| {
