@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::reuse::more_than_answered;
 use crate::{
     matching::{FirstFin, IDLE, Incident, LastWord, may_be_last_word},
     model::{KernelNs, LastPayload, Role, Side, Traffic},
@@ -68,7 +69,7 @@ impl Spoken {
     /// Whether the client's segments were about as long on average.
     fn is_alike(self, size: u32) -> bool {
         let by_size = u64::from(self.segments.0) * u64::from(size);
-        self.bytes.0.abs_diff(by_size) * 8 <= by_size
+        self.bytes.0.abs_diff(by_size) * 16 <= by_size
     }
 
     /// Whether `size` more bytes of the client may be what TLS says at the end: they are few, and come behind a
@@ -130,6 +131,17 @@ pub(super) fn servers_last_word_crossed(traffic: &Traffic, end: KernelNs) -> boo
         && end.since(traffic.last_sent) < IDLE
 }
 
+/// Likewise where its client had acknowledged it, or closed at once: what the server said a moment before, behind TLS,
+/// need be no answer to what lies unread.
+pub(super) fn servers_last_word_met(traffic: &Traffic, since: KernelNs) -> bool {
+    traffic.unread > 0
+        && traffic.unacknowledged == 0
+        && traffic.received_since_ack.is_none_or(|size| size <= traffic.unread)
+        && since.since(traffic.last_sent) < IDLE
+        && !more_than_answered(traffic, Role::Server)
+        && Spoken::to_server(traffic, traffic.unread).is_behind_tls(traffic.unread)
+}
+
 /// Whether this is a client's end that had not read what may be its server's last word behind TLS.
 pub(super) fn holds_last_word(incident: &Incident) -> bool {
     let at_fin = incident.fin_by(Side::Remote).is_some_and(|fin| may_be_last_word(fin.unread));
@@ -147,6 +159,7 @@ pub(super) fn met_last_word(incident: &Incident) -> bool {
             closed_on_last_word(&socket.traffic)
                 || ended_behind_last_word(&socket.traffic, incident.at)
                 || servers_last_word_crossed(&socket.traffic, incident.at)
+                || servers_last_word_met(&socket.traffic, incident.at)
         })
 }
 

@@ -5,7 +5,8 @@ use super::{
     crossing::{Acknowledged, acknowledged},
     last_word::{
         LONGEST_LAST_WORD, Spoken, answers_last_word, closed_on_last_word, ended_behind_last_word, is_prompt,
-        peers_last_word, servers_fin_behind_last_word, servers_last_word_crossed, unread_last_word,
+        peers_last_word, servers_fin_behind_last_word, servers_last_word_crossed, servers_last_word_met,
+        unread_last_word,
     },
     reuse::{Before, Reuse, goes_on, more_than_answered, reuse},
     rules::{Context, closed_at_once, race},
@@ -165,8 +166,11 @@ fn left_alone(incident: &Incident, traffic: &Traffic) -> Cause {
     if traffic.sent > 0 && may_be_last_word(traffic.unread) {
         return Cause::AfterResponse;
     }
-    // A longer one, or the rest of one: or a short request.
-    if unread_last_word(traffic) || ended_behind_last_word(traffic, incident.at) {
+    // A longer one, or the rest of one: or a short request. Or the server's own crossed a request.
+    if unread_last_word(traffic)
+        || servers_last_word_met(traffic, traffic.last_received)
+        || ended_behind_last_word(traffic, incident.at)
+    {
         return Cause::Unknown;
     }
     let gave_up = incident.fin_by(Side::Remote).map(|fin| fin.at.since(traffic.last_received) >= IDLE);
@@ -198,6 +202,7 @@ fn closed_unread(incident: &Incident, socket: &SocketSnapshot, context: Context<
             let is_behind_tls = Spoken::to_server(traffic, traffic.unread).is_behind_tls(traffic.unread);
             if rested && is_behind_tls { Cause::Unknown } else { Cause::AwaitingResponse }
         }
+        LastPayload::Local if servers_last_word_met(traffic, incident.at) => Cause::Unknown,
         LastPayload::Remote | LastPayload::Local => Cause::EarlyClose,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
