@@ -6,6 +6,7 @@ use super::{
     last_word::{Spoken, holds_last_word, met_last_word},
     mechanism::{Ended, ended},
     request_read::{self, RequestRead},
+    reuse::goes_on,
     rules::{Context, Finding, finding},
 };
 use crate::{
@@ -102,13 +103,14 @@ fn gave_up_at_once(end: &Incident) -> bool {
 }
 
 /// Whether this client closed one way together with a request, and its server then closed as well. Behind what may be
-/// TLS that request may be an alert.
+/// TLS that request may be an alert, and right behind an answer the rest of what was answered.
 fn waited_in_vain(client: &Incident, server: &Incident) -> bool {
     let Some(fin) = client.fin_by(Side::Local) else { return false };
     client.role == Some(Role::Client)
         && fin.request_open
         && fin.half_closed
         && !Spoken::until_at_client(fin).is_handshake()
+        && !client.socket().is_some_and(|socket| goes_on(&socket.traffic, Role::Client))
         && server.fin_by(Side::Remote).is_some()
 }
 

@@ -57,6 +57,32 @@ fn a_client_that_closes_right_behind_an_answer_gave_nothing_up() {
 }
 
 #[test]
+fn a_client_that_closes_one_way_behind_the_answer_to_its_upload_does_not_wait() {
+    // Both ends of an upload in `segments`: what came last left after the answer, together with the client's FIN.
+    let both = |segments: u32| {
+        let by_fin = |by: Side, first: Side, state: TcpState, socket: SocketSnapshot| {
+            let fin = Some(FirstFin::new(ms(3_001), first, &socket));
+            let socket = SocketSnapshot { peer_fin: true, ..in_state(state, socket) };
+            Incident { fin, ..incident(Ending::Fin { by, socket }) }
+        };
+        let client = change(client(), |s| {
+            s.half_closed = true;
+            (s.traffic.segments_sent, s.traffic.segments_received) = (segments, 1);
+            (s.traffic.last_received, s.traffic.unacknowledged) = (ms(2_999), 0);
+        });
+        let server = change(asked(), |s| {
+            (s.traffic.segments_sent, s.traffic.segments_received) = (1, segments);
+            (s.traffic.last_sent, s.traffic.received_since_ack) = (ms(2_999), None);
+        });
+        let client = by_fin(Side::Remote, Side::Local, TcpState::FinWait2, client);
+        let server = by_fin(Side::Local, Side::Remote, TcpState::LastAck, server);
+        cause_of(&client, Some(&server), Knowledge::default())
+    };
+    assert_eq!(both(6), None);
+    assert_eq!(both(2), Some(Cause::AwaitingResponse), "another request");
+}
+
+#[test]
 fn a_client_that_closes_one_way_long_after_its_request_gave_up_if_its_server_follows_at_once() {
     // Asked at 1.000 s; the FINs of the client and of its server.
     let closed_one_way = |client: u64, server: u64| {
