@@ -194,7 +194,7 @@ impl Matcher {
             }),
             SocketKind::TimeWait { rcv_nxt } => {
                 self.update_from_time_wait(&rst, segment, rcv_nxt);
-                self.without_socket(rst, segment, Found::TimeWait);
+                self.without_socket(rst, segment.from(rcv_nxt), Found::TimeWait);
             }
             SocketKind::Listener => self.without_socket(rst, segment, Found::Listener),
             SocketKind::NoSocket => self.without_socket(rst, segment, Found::NoSocket),

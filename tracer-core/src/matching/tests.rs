@@ -150,10 +150,20 @@ fn a_fin_that_overtakes_a_request_stands_for_it() {
             at(3_001, passive(orphan, segment, "TCP_ABORT_ON_DATA")),
         ])
     };
-    let reset = met(overtaking(RCV_NXT + 100));
-    assert_eq!(reset.payload(), Some(request(1)));
-    assert!(matches!(verdict(&reset).cause, Cause::KeepaliveRace(_)));
-    assert_eq!(met(overtaking(RCV_NXT)).payload(), None);
+    let left = |segment| {
+        let mini_socket = SocketKind::TimeWait { rcv_nxt: RCV_NXT };
+        only([
+            at(3_000, fin(Side::Local, server())),
+            at(3_001, passive(mini_socket, segment, "TCP_TIMEWAIT_SOCKET")),
+        ])
+    };
+    for reset in [met(overtaking(RCV_NXT + 100)), left(overtaking(RCV_NXT + 100))] {
+        assert_eq!(reset.payload(), Some(request(1)));
+        assert!(matches!(verdict(&reset).cause, Cause::KeepaliveRace(_)));
+    }
+    for reset in [met(overtaking(RCV_NXT)), left(overtaking(RCV_NXT))] {
+        assert_eq!(reset.payload(), None);
+    }
 }
 
 #[test]

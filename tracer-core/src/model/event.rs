@@ -101,8 +101,9 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// The segment together with the payload before it that had not arrived: a FIN overtook it, and ends an orphan just
-    /// as that would have (`tcp_rcv_state_process`, `net/ipv4/tcp_input.c`).
+    /// The segment together with the payload before it that had not arrived: a FIN overtook it, and ends an orphan or a
+    /// time-wait mini-socket just as that would have (`tcp_rcv_state_process`, `net/ipv4/tcp_input.c`;
+    /// `tcp_timewait_state_process`, `net/ipv4/tcp_minisocks.c`).
     #[must_use]
     pub(crate) fn from(self, rcv_nxt: u32) -> Self {
         let missing = self.seq.wrapping_sub(rcv_nxt);
