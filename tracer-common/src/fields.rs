@@ -188,6 +188,9 @@ fields! {
     SKB_TRANSPORT_HEADER: u16 = sk_buff.transport_header, Required;
     SKB_NETWORK_HEADER: u16 = sk_buff.network_header, Required;
     SKB_REFDST: u64 = sk_buff._skb_refdst, Required;
+    CB_SEQ: u32 = tcp_skb_cb.seq, Required;
+    CB_END_SEQ: u32 = tcp_skb_cb.end_seq, Required;
+    CB_ACK_SEQ: u32 = tcp_skb_cb.ack_seq, Required;
     // struct rtable and struct rt6_info begin with their dst_entry.
     DST_DEV: u64 = dst_entry.dev, Required;
     RT_TYPE: u16 = rtable.rt_type, Required;

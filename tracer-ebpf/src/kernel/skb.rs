@@ -34,6 +34,12 @@ pub fn route(skb: u64) -> u64 {
     read(skb, field::SKB_REFDST) & SKB_DST_PTRMASK
 }
 
+/// `TCP_SKB_CB` (include/net/tcp.h).
+#[inline(always)]
+pub fn control_block(skb: u64) -> u64 {
+    skb + u64::from(offset(field::SKB_CB))
+}
+
 /// The ports of a received segment, seen from this host: its destination is local.
 #[inline(always)]
 pub fn ports(skb: u64) -> Ports {

@@ -12,7 +12,7 @@ use crate::kernel::{
     AF_INET, AF_INET6, Object,
     clock::jiffies,
     read, read_at,
-    skb::{self, header_len, headers, ip_version, read_address, route},
+    skb::{self, headers, ip_version, read_address, route},
     sock::{self, SOCK_DEAD, SOCK_DONE, address, lingers_zero, netns, sent_again, sent_ns},
 };
 
@@ -103,23 +103,18 @@ pub fn no_socket(record: &mut Record, skb: u64) {
     record.netns = netns(read(device, field::DEV_ND_NET));
 }
 
-/// The segment that a passive reset answers.
+/// The segment that a passive reset answers, as TCP noted it (`tcp_v4_fill_cb`, net/ipv4/tcp_ipv4.c). Its headers do not
+/// tell of those that were merged into it while the socket was in use (`tcp_add_to_backlog`, there too).
 #[inline(always)]
 pub fn segment(record: &mut Record, skb: u64) {
-    let (network, transport) = headers(skb);
+    const FIN_AND_SYN: u8 = 0x03;
+    let (noted, (_, transport)) = (skb::control_block(skb), headers(skb));
     record.flags |= FLAG_SEGMENT;
-    record.segment_seq = u32::from_be(read_at(transport + 4));
-    record.segment_ack = u32::from_be(read_at(transport + 8));
     record.segment_flags = read_at(transport + 13);
-    let header = header_len(transport) as u32;
-    // The IP length survives however much of the packet was pulled, trimmed or merged.
-    let before = (transport - network) as u32;
-    let length = if ip_version(network) == 4 {
-        u32::from(u16::from_be(read_at(network + 2)))
-    } else {
-        u32::from(u16::from_be(read_at(network + 4))) + 40
-    };
-    record.segment_len = length.saturating_sub(before + header);
+    record.segment_seq = read(noted, field::CB_SEQ);
+    record.segment_ack = read(noted, field::CB_ACK_SEQ);
+    let used = read(noted, field::CB_END_SEQ).wrapping_sub(record.segment_seq);
+    record.segment_len = used.saturating_sub((record.segment_flags & FIN_AND_SYN).count_ones());
 }
 
 /// Takes both addresses from the segment, seen from this host: its destination is local.
