@@ -131,13 +131,13 @@ pub(super) fn servers_last_word_crossed(traffic: &Traffic, end: KernelNs) -> boo
         && end.since(traffic.last_sent) < IDLE
 }
 
-/// Likewise where its client had acknowledged it, or closed at once: what the server said a moment before, behind TLS,
-/// need be no answer to what lies unread.
-pub(super) fn servers_last_word_met(traffic: &Traffic, since: KernelNs) -> bool {
+/// Likewise where its client had acknowledged it, or closed at once: what the server said a moment before `at`, behind
+/// TLS, need be no answer to what lies unread.
+pub(super) fn servers_last_word_met(traffic: &Traffic, at: KernelNs) -> bool {
     traffic.unread > 0
         && traffic.unacknowledged == 0
         && traffic.received_since_ack.is_none_or(|size| size <= traffic.unread)
-        && since.since(traffic.last_sent) < IDLE
+        && at.since(traffic.last_sent) < IDLE
         && !more_than_answered(traffic, Role::Server)
         && Spoken::to_server(traffic, traffic.unread).is_behind_tls(traffic.unread)
 }

@@ -1,5 +1,7 @@
 //! Events in, incidents out: who is joined with what, and what is counted once.
 
+mod segments;
+
 use super::{
     incident::{Ending, Found, Incident, Known, Unmatched},
     matcher::{Matched, Matcher},
@@ -93,37 +95,6 @@ fn a_crossing_is_one_sent_reset_of_two_segments_and_no_received_one() {
 }
 
 #[test]
-fn the_request_line_is_that_of_the_first_segment_that_has_one() {
-    let segment = |milliseconds, path: Option<&str>| {
-        let request_line = path.map(|path| {
-            let path = Some(path.to_owned());
-            Box::new(RequestLine { method: Method::Get, path, by: Side::Remote, superseded: false })
-        });
-        let reset = SendReset::Passive { segment: request(0), found: SocketKind::Listener };
-        Event { request_line, ..at(milliseconds, EventKind::SendReset { reset, reason: None }) }
-    };
-    let reset = only([
-        at(3_000, fin(Side::Local, server())),
-        segment(3_001, None),
-        segment(3_002, Some("/first")),
-        segment(3_003, Some("/second")),
-    ]);
-    assert_eq!(reset.request_line.unwrap().path.as_deref(), Some("/first"));
-}
-
-#[test]
-fn a_segment_that_meets_no_socket_just_before_its_reset_belongs_to_that() {
-    let unread = SocketSnapshot { role: Some(Role::Server), ..dead(asked()) };
-    let reset = only([
-        at(3_000, passive(SocketKind::NoSocket, request(0), "NO_SOCKET")),
-        at(3_001, EventKind::Close { socket: asked(), error: None }),
-        at(3_001, active(unread, "TCP_ABORT_ON_CLOSE")),
-    ]);
-    assert_eq!(reset.segments, 2);
-    assert!(matches!(reset.ending, Ending::AtClose(_)), "{reset:?}");
-}
-
-#[test]
 fn a_request_that_brings_the_ack_of_the_fin_is_reset_without_a_false_receive() {
     let reset = only([
         at(3_000, fin(Side::Local, server())),
@@ -138,32 +109,6 @@ fn a_request_that_brings_the_ack_of_the_fin_is_reset_without_a_false_receive() {
     ]);
     assert_eq!((reset.state(), reset.role), (Some(TcpState::FinWait1), Some(Role::Server)));
     assert_eq!(verdict(&reset).cause, Cause::KeepaliveRace(Crossing::FinUnprocessed));
-}
-
-#[test]
-fn a_fin_that_overtakes_a_request_stands_for_it() {
-    let overtaking = |seq| Segment { seq, ..bare_ack() };
-    let met = |segment| {
-        let orphan = SocketKind::Connection(dead(orphan(TcpState::FinWait1)));
-        only([
-            at(3_000, fin(Side::Local, server())),
-            at(3_001, passive(orphan, segment, "TCP_ABORT_ON_DATA")),
-        ])
-    };
-    let left = |segment| {
-        let mini_socket = SocketKind::TimeWait { rcv_nxt: RCV_NXT };
-        only([
-            at(3_000, fin(Side::Local, server())),
-            at(3_001, passive(mini_socket, segment, "TCP_TIMEWAIT_SOCKET")),
-        ])
-    };
-    for reset in [met(overtaking(RCV_NXT + 100)), left(overtaking(RCV_NXT + 100))] {
-        assert_eq!(reset.payload(), Some(request(1)));
-        assert!(matches!(verdict(&reset).cause, Cause::KeepaliveRace(_)));
-    }
-    for reset in [met(overtaking(RCV_NXT)), left(overtaking(RCV_NXT))] {
-        assert_eq!(reset.payload(), None);
-    }
 }
 
 #[test]

@@ -164,9 +164,7 @@ impl Proxy {
             connections: Connections::new(),
         })
     }
-}
 
-impl Proxy {
     /// What it wrote about `requests` requests. Envoy writes a line for each of them, a moment later.
     fn log_of(&self, requests: usize) -> Result<String> {
         let read = || fs::read_to_string(&self.log).with_context(|| format!("no log {}", self.log.display()));

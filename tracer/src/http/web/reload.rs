@@ -115,22 +115,28 @@ mod tests {
         )
     }
 
+    /// A configuration with this header, in a directory of its own.
+    fn opened(value: &str) -> (TempDir, PathBuf, Arc<Web>) {
+        let directory = TempDir::new().unwrap();
+        let file = directory.path().join("web.yml");
+        fs::write(&file, headers(value)).unwrap();
+        let web = Arc::new(Web::open(Some(&file)).unwrap());
+        (directory, file, web)
+    }
+
     fn used(web: &Web) -> String {
         web.current().headers["X-XSS-Protection"].to_str().unwrap().to_owned()
     }
 
     #[test]
     fn a_change_is_taken_once_the_file_rests_and_what_is_wrong_changes_nothing() {
-        let directory = TempDir::new().unwrap();
-        let file = directory.path().join("web.yml");
+        let (directory, file, web) = opened("first");
         let write = |text: &str| fs::write(&file, text).unwrap();
         let replace = |text: &str| {
             let other = directory.path().join("new.yml");
             fs::write(&other, text).unwrap();
             fs::rename(other, &file).unwrap();
         };
-        write(&headers("first"));
-        let web = Arc::new(Web::open(Some(&file)).unwrap());
         let mut follower = Follower::new(Arc::clone(&web));
         follower.look();
         assert_eq!(used(&web), "first");
@@ -181,10 +187,7 @@ mod tests {
 
     #[test]
     fn users_are_known_again_unless_they_changed() {
-        let directory = TempDir::new().unwrap();
-        let file = directory.path().join("web.yml");
-        fs::write(&file, headers("first")).unwrap();
-        let web = Arc::new(Web::open(Some(&file)).unwrap());
+        let (_directory, file, web) = opened("first");
         let mut follower = Follower::new(Arc::clone(&web));
         let mut users_after = |text: &str| {
             fs::write(&file, text).unwrap();
@@ -200,10 +203,7 @@ mod tests {
 
     #[test]
     fn what_changed_while_the_daemon_started_is_taken_at_the_first_look() {
-        let directory = TempDir::new().unwrap();
-        let file = directory.path().join("web.yml");
-        fs::write(&file, headers("before")).unwrap();
-        let web = Arc::new(Web::open(Some(&file)).unwrap());
+        let (_directory, file, web) = opened("before");
         fs::write(&file, headers("meanwhile")).unwrap();
         Follower::new(Arc::clone(&web)).look();
         assert_eq!(used(&web), "meanwhile");
