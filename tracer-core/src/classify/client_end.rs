@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{
     cause::Cause,
     last_word::{
-        Spoken, answers_last_word, closed_behind_last_word, is_prompt, peers_last_word,
-        reset_behind_last_word,
+        Spoken, answers_last_word, closed_behind_last_word, is_prompt, only_shook_hands,
+        only_shook_hands_before, peers_last_word, reset_behind_last_word,
     },
     reuse::{Before, goes_on},
     rules::{Context, race},
@@ -201,6 +201,7 @@ fn did_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         {
             Cause::Unknown
         }
+        _ if only_shook_hands(traffic, Role::Client, incident.at) => Cause::Unknown,
         LastPayload::Local if sent_past_answer(traffic, context.facts.jiffy) => Cause::EarlyClose,
         _ if traffic.unread > 0 => Cause::ClientAbort,
         LastPayload::Local
@@ -236,6 +237,9 @@ fn read_the_answer(incident: &Incident, traffic: &Traffic) -> bool {
 
 /// A response goes on, or comes, for a client that has closed; unless it is the answer to the client's last word.
 fn met_closed_client(segment: Segment, fin: Option<FirstFin>) -> Cause {
+    if fin.is_some_and(|fin| only_shook_hands_before(fin, Role::Client)) {
+        return Cause::Unknown;
+    }
     let Some(fin) = fin.filter(|_| may_be_last_word(segment.len)) else { return Cause::ClientAbort };
     let closed_at_once = fin.at.since(fin.rest_since) < IDLE || fin.last_word != LastWord::None;
     if fin.last_payload == LastPayload::Local && !closed_at_once {

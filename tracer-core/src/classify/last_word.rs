@@ -14,6 +14,19 @@ pub(super) const LONGEST_LAST_WORD: u32 = 99;
 /// A `GOAWAY` and an alert of AES-GCM, each in a record: see `LAST_WORDS`. Plain requests can be as long.
 const GOAWAY_AND_ALERT: u32 = 77;
 
+/// So long a busy machine may keep a client from closing behind its last word. Whoever waits for an answer mostly waits
+/// longer.
+pub(super) const HELD_UP: Duration = Duration::from_millis(250);
+
+/// What a server says at least in a handshake of TLS: one that goes on with an older session sends no certificate.
+const RESUMED: u64 = 120;
+
+/// A hello as long as this may take two segments: the keys of post-quantum cryptography do.
+const LONG_HELLO: u64 = 1_200;
+
+/// The longest end of a client's handshake without a certificate, with an alert behind it.
+const LONGEST_END: u32 = 160;
+
 /// What had passed before the payload that may be a last word.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spoken {
@@ -29,6 +42,14 @@ impl Spoken {
         Self {
             segments: (traffic.segments_received.saturating_sub(1), traffic.segments_sent),
             bytes: (traffic.received.saturating_sub(size.into()), traffic.sent),
+        }
+    }
+
+    /// At a server, all of it.
+    fn by_server(traffic: &Traffic) -> Self {
+        Self {
+            segments: (traffic.segments_received, traffic.segments_sent),
+            bytes: (traffic.received, traffic.sent),
         }
     }
 
@@ -53,7 +74,26 @@ impl Spoken {
     /// Whether it is as much as a TLS handshake takes.
     pub(super) fn is_handshake(self) -> bool {
         const HELLO: u64 = 250;
-        self.segments.0 >= 2 && self.bytes.0 >= HELLO && self.bytes.1 >= HELLO
+        self.segments.0 >= 2 && self.bytes.0 >= HELLO && self.bytes.1 >= RESUMED
+    }
+
+    /// Whether it may be no more than a TLS handshake: a hello, what ends the handshake, perhaps an alert; closed after
+    /// `waited`. The last `size` bytes, where that is known, then are no second request about as long as the first.
+    fn is_handshake_alone(self, size: Option<u32>, waited: Duration) -> bool {
+        let behind_hello = self.segments.0.saturating_sub(1);
+        let long_hello = self.bytes.0 >= LONG_HELLO;
+        let with_alert = match size {
+            Some(size) => waited < HELD_UP && size <= LONGEST_END,
+            None => waited < IDLE,
+        };
+        self.is_handshake()
+            && !size.is_some_and(|size| self.is_alike(size))
+            && match behind_hello {
+                1 => waited < HELD_UP,
+                2 => with_alert || (long_hello && waited < HELD_UP),
+                3 => long_hello && with_alert,
+                _ => false,
+            }
     }
 
     /// Whether it is a handshake rather than requests about as long as the last one, of `size` bytes.
@@ -69,7 +109,7 @@ impl Spoken {
     /// Whether the client's segments were about as long on average.
     fn is_alike(self, size: u32) -> bool {
         let by_size = u64::from(self.segments.0) * u64::from(size);
-        self.bytes.0.abs_diff(by_size) * 16 <= by_size
+        self.bytes.0.abs_diff(by_size) <= by_size / 16
     }
 
     /// Whether `size` more bytes of the client may be what TLS says at the end: they are few, and come behind a
@@ -93,6 +133,38 @@ impl Spoken {
         let unasked = fin.last_word != LastWord::None || fin.maybe_rest_since.is_some();
         !self.is_of(size) && (may_be_last_word(size) || (unasked && self.may_precede_last_word(size)))
     }
+}
+
+/// Whether the client may have said no more than a TLS handshake takes before the connection ended at `end`, as the
+/// end with `role` saw it. So balancers see whether a server speaks TLS: nobody knows of a request.
+pub(super) fn only_shook_hands(traffic: &Traffic, role: Role, end: KernelNs) -> bool {
+    let (spoken, last, size) = match role {
+        Role::Client => (Spoken::by_client(traffic), traffic.last_sent, known(traffic.unacknowledged)),
+        Role::Server => (Spoken::by_server(traffic), traffic.last_received, traffic.received_since_ack),
+    };
+    spoken.is_handshake_alone(size, end.since(last))
+}
+
+/// Likewise where it ended by the client's `fin`.
+pub(super) fn only_shook_hands_before(fin: FirstFin, role: Role) -> bool {
+    let (spoken, size) = match role {
+        Role::Client => (Spoken::until_at_client(fin), known(fin.unacknowledged)),
+        Role::Server => (Spoken::until_at_server(fin), fin.received_since_ack),
+    };
+    spoken.is_handshake_alone(size, fin.at.since(fin.rest_since))
+}
+
+/// Whether a server's client said no more than a handshake, and closed it by its FIN or by its RST.
+pub(super) fn clients_handshake_alone(incident: &Incident, traffic: &Traffic) -> bool {
+    match incident.fin_by(Side::Remote) {
+        Some(fin) => only_shook_hands_before(fin, Role::Server),
+        None => only_shook_hands(traffic, Role::Server, incident.at),
+    }
+}
+
+/// Of what was acknowledged, how much it was is not known.
+fn known(unacknowledged: u32) -> Option<u32> {
+    (unacknowledged > 0).then_some(unacknowledged)
 }
 
 /// Whether what the server received last may be TLS' last word: the connection ended, at `end`, a moment later.
@@ -156,7 +228,8 @@ pub(super) fn holds_last_word(incident: &Incident) -> bool {
 pub(super) fn met_last_word(incident: &Incident) -> bool {
     incident.role == Some(Role::Server)
         && incident.socket().is_some_and(|socket| {
-            closed_on_last_word(&socket.traffic)
+            clients_handshake_alone(incident, &socket.traffic)
+                || closed_on_last_word(&socket.traffic)
                 || ended_behind_last_word(&socket.traffic, incident.at)
                 || servers_last_word_crossed(&socket.traffic, incident.at)
                 || servers_last_word_met(&socket.traffic, incident.at)

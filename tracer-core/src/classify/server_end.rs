@@ -4,9 +4,9 @@ use super::{
     cause::Cause,
     crossing::{Acknowledged, acknowledged},
     last_word::{
-        LONGEST_LAST_WORD, Spoken, answers_last_word, closed_on_last_word, ended_behind_last_word, is_prompt,
-        peers_last_word, servers_fin_behind_last_word, servers_last_word_crossed, servers_last_word_met,
-        unread_last_word,
+        LONGEST_LAST_WORD, Spoken, answers_last_word, clients_handshake_alone, closed_on_last_word,
+        ended_behind_last_word, is_prompt, peers_last_word, servers_fin_behind_last_word,
+        servers_last_word_crossed, servers_last_word_met, unread_last_word,
     },
     reuse::{Before, Reuse, goes_on, more_than_answered, reuse},
     rules::{Context, closed_at_once, race},
@@ -39,6 +39,7 @@ fn was_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         // A last word is no request.
         LastPayload::Remote if peers_last_word(incident) != LastWord::None => Cause::Unknown,
         LastPayload::Remote if ended_behind_last_word(traffic, incident.at) => Cause::Unknown,
+        LastPayload::Remote if clients_handshake_alone(incident, traffic) => Cause::Unknown,
         // It was left without an answer before the client reset.
         LastPayload::Remote if servers_fin.is_some_and(|fin| fin.request_open) => Cause::AwaitingResponse,
         LastPayload::Remote if servers_fin.is_some() => crossed_half_close(incident, traffic, context),
@@ -48,6 +49,9 @@ fn was_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
             Cause::AfterResponse
         }
         LastPayload::Local if crossed_idle_close(incident, traffic) => Cause::Unknown,
+        LastPayload::Local if traffic.unacknowledged > 0 && clients_handshake_alone(incident, traffic) => {
+            Cause::Unknown
+        }
         // The client's RST overtook a response that was still under way.
         LastPayload::Local if traffic.unacknowledged > 0 => Cause::ClientAbort,
         LastPayload::Local => Cause::AfterResponse,
@@ -168,6 +172,7 @@ fn left_alone(incident: &Incident, traffic: &Traffic) -> Cause {
     }
     // A longer one, or the rest of one: or a short request. Or the server's own crossed a request.
     if unread_last_word(traffic)
+        || clients_handshake_alone(incident, traffic)
         || servers_last_word_met(traffic, traffic.last_received)
         || ended_behind_last_word(traffic, incident.at)
     {

@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::{
     cause::Cause,
     client_end,
-    last_word::{LONGEST_LAST_WORD, Spoken, closed_behind_last_word, ended_behind_last_word},
+    last_word::{
+        HELD_UP, LONGEST_LAST_WORD, Spoken, closed_behind_last_word, ended_behind_last_word,
+        only_shook_hands_before,
+    },
     reuse::{Reuse, goes_on, reuse},
     rules::{Context, Finding, closed_at_once, race},
     server_end,
@@ -21,10 +24,6 @@ const SHORT: u32 = 16;
 
 /// Messages that are as long on average may be those of a protocol with such a last word; HTTP's are longer.
 const SHORT_MESSAGES: u64 = 64;
-
-/// So long a busy machine may keep a client from closing behind its last word. Whoever waits for an answer mostly waits
-/// longer.
-const HELD_UP: Duration = Duration::from_millis(250);
 
 /// Payload that a client sends within this time of connecting is one request, not a stream.
 const ONE_REQUEST: Duration = Duration::from_secs(1);
@@ -100,6 +99,7 @@ fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Find
     let size = traffic.received_since_ack.or((fin.unread > 0).then_some(fin.unread));
     let are_short = mean(traffic.received, traffic.segments_received) <= SHORT_MESSAGES;
     match (waited >= IDLE, size) {
+        _ if only_shook_hands_before(fin, Role::Server) => Finding::Unclear,
         (_, Some(size)) if waited < HELD_UP && is_last_word(size, traffic) => Finding::Nothing,
         (true, None) if waited < HELD_UP && are_short => Finding::Unclear,
         // Only a client that still waits shows that it was none.
@@ -130,6 +130,7 @@ fn we_closed(incident: &Incident, traffic: &Traffic, fin: FirstFin, context: Con
     let are_short = mean(traffic.sent, traffic.segments_sent) <= SHORT_MESSAGES;
     let patience = if are_short { HELD_UP } else { IDLE };
     match () {
+        () if only_shook_hands_before(fin, Role::Client) => Finding::Unclear,
         // It closed together with its last payload: perhaps it expects no answer.
         () if waited < patience => Finding::Unclear,
         () if !answers(traffic.received, context) => Finding::Unclear,

@@ -324,3 +324,73 @@ fn a_request_that_lies_unread_behind_a_handshake_may_be_whole() {
     assert_eq!(cause(900), Some("unknown"));
     assert_eq!(cause(4 * 130), Some("awaiting_response"), "each as long as the last: no handshake");
 }
+
+/// A client that has said `segments`: a hello, and behind it what ends in `last` bytes on their way; the server answered.
+fn shook_hands(segments: u32, sent: u64, last: u32) -> SocketSnapshot {
+    change(client(), |s| {
+        (s.traffic.segments_sent, s.traffic.segments_received) = (segments, 1);
+        (s.traffic.sent, s.traffic.received) = (sent, 141);
+        s.traffic.unacknowledged = last;
+        s.traffic.last_received = ms(2_999);
+    })
+}
+
+#[test]
+fn a_client_that_resets_behind_a_handshake_need_not_have_asked() {
+    let tickets = |socket| change(socket, |s: &mut SocketSnapshot| s.traffic.unread = 542);
+    let earlier = |socket, at| change(socket, |s: &mut SocketSnapshot| s.traffic.last_sent = ms(at));
+    for (what, client, expected) in [
+        ("a handshake", shook_hands(2, 568, 51), "unknown"),
+        ("a handshake, and the server's tickets", tickets(shook_hands(2, 597, 0)), "unknown"),
+        ("a handshake and an alert", shook_hands(3, 621, 104), "unknown"),
+        ("a hello in two segments", shook_hands(3, 1_800, 80), "unknown"),
+        ("a handshake and a request", shook_hands(3, 768, 200), "client_abort"),
+        ("two requests", shook_hands(2, 597, 300), "client_abort"),
+        ("a handshake, and a wait", earlier(shook_hands(2, 568, 51), 2_700), "client_abort"),
+    ] {
+        let reset = closed("TCP_ABORT_ON_LINGER", client);
+        assert_eq!(name_of_cause(&reset, None), Some(expected), "{what}");
+    }
+}
+
+#[test]
+fn a_server_whose_client_left_behind_a_handshake_need_not_have_been_asked() {
+    let server = |segments: u32, received: u64, last: Option<u32>| {
+        change(asked(), |s| {
+            (s.traffic.segments_received, s.traffic.segments_sent) = (segments, 1);
+            (s.traffic.received, s.traffic.sent) = (received, 1_325);
+            s.traffic.received_since_ack = last;
+        })
+    };
+    for (what, socket, expected) in [
+        ("a handshake", server(2, 597, Some(80)), "unknown"),
+        ("nobody knows how much came last", server(2, 597, None), "unknown"),
+        ("a handshake and a request", server(3, 797, Some(200)), "client_abort"),
+        ("two requests", server(2, 597, Some(300)), "client_abort"),
+    ] {
+        assert_eq!(name_of_cause(&received(socket), None), Some(expected), "{what}");
+    }
+}
+
+#[test]
+fn a_handshake_that_both_ends_saw_end_is_unknown_at_both() {
+    let client = closed("TCP_ABORT_ON_LINGER", shook_hands(2, 568, 51));
+    let server = received(change(asked(), |s| {
+        (s.traffic.received, s.traffic.sent) = (568, 141);
+        (s.traffic.segments_received, s.traffic.received_since_ack) = (2, Some(51));
+    }));
+    assert_eq!(name_of_cause(&client, Some(&server)), Some("unknown"));
+    assert_eq!(name_of_cause(&server, Some(&client)), Some("unknown"));
+}
+
+#[test]
+fn what_comes_for_a_client_that_closed_behind_a_handshake_is_no_answer_to_it() {
+    let open = shook_hands(3, 529, 104);
+    let fin = Some(FirstFin::new(ms(3_001), Side::Local, &open));
+    let tickets = Segment { len: 598, ..request(0) };
+    let socket = in_state(TcpState::TimeWait, open);
+    let found = Found::TimeWait(Known::Closed(socket));
+    let reset =
+        Incident { fin, role: Some(Role::Client), ..incident(Ending::Passive { segment: tickets, found }) };
+    assert_eq!(name_of_cause(&reset, None), Some("unknown"));
+}

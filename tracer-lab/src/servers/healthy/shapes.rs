@@ -43,7 +43,7 @@ struct Shape {
 }
 
 /// How a balancer looks whether a server is there.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Check {
     Port,
     Http,
@@ -83,13 +83,25 @@ const SHAPES: &[Shape] = &[
     small(
         "Node https",
         |place| place.serve(Node, "https"),
-        &[(Node, "https"), (Node, "https-pooled"), (Python, "tls"), (Python, "s_client")],
+        &[
+            (Node, "https"),
+            (Node, "https-pooled"),
+            (Python, "tls"),
+            (Python, "tls-probe"),
+            (Python, "s_client"),
+        ],
     )
     .checked(Check::Https),
     small(
         "nginx https",
         nginx_tls,
-        &[(Node, "https"), (Node, "https-pooled"), (Python, "tls"), (Python, "s_client")],
+        &[
+            (Node, "https"),
+            (Node, "https-pooled"),
+            (Python, "tls"),
+            (Python, "tls-probe"),
+            (Python, "s_client"),
+        ],
     )
     .checked(Check::Https),
     small("Node HTTP/2", |place| place.serve(Node, "http2"), &[(Node, "http2"), (Node, "http2")]),
@@ -162,7 +174,8 @@ pub(crate) fn run(
         })
         .collect::<Result<_>>()
         .context("a server of healthy traffic")?;
-    let checks = balancer(net, servers.iter().map(|(shape, server, _)| (shape.check, *server)), directory)?;
+    // It ends last: a check that is under way then is a client that gave up, and rightly told.
+    let _checks = balancer(net, servers.iter().map(|(shape, server, _)| (shape.check, *server)), directory)?;
     let outcomes = thread::scope(|scope| {
         let started: Vec<_> = servers
             .iter()
@@ -177,7 +190,6 @@ pub(crate) fn run(
             .collect();
         started.into_iter().map(connections).collect::<Vec<_>>()
     });
-    drop(checks);
     let_pass(SETTLES);
     let advice = tracer.json("/api/v1/advice")?;
     let said = tracer.lines.about(&[net.server.inum(), net.client.inum()]);
@@ -260,7 +272,7 @@ keepalive_timeout 1s; location / {{ return 200 ok; }} }}",
     Ok(nginx::configure(place.directory, "nginx", &server)?.join(" "))
 }
 
-/// `HAProxy` that looks whether these servers are there: each one's port, and each one's HTTP.
+/// `HAProxy` that looks whether these servers are there: each one's port, and each one's TLS and HTTP.
 fn balancer(
     net: &Network,
     servers: impl Iterator<Item = (Check, SocketAddr)>,
@@ -285,6 +297,12 @@ frontend lab
             Check::Http => "",
             Check::Https => " check-ssl verify none",
         };
+        if check == Check::Https {
+            let _ = writeln!(
+                text,
+                "backend tls{number}\n    mode tcp\n    server s {server} check inter 600ms{tls}"
+            );
+        }
         let _ = writeln!(
             text,
             "backend http{number}\n    mode http\n    option httpchk GET /

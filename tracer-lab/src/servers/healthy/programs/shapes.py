@@ -136,6 +136,20 @@ def idle_tls():
     connection.close()
 
 
+def tls_probe():
+    """As balancers check whether a server speaks TLS: a handshake, and no request."""
+    context = ssl._create_unverified_context()
+    connection = context.wrap_socket(open_connection(), server_hostname="lab")
+    time.sleep(random.choice([0, 0.02]))
+    farewell = random.choice([None, connection.unwrap, lambda: connection.shutdown(socket.SHUT_WR)])
+    try:
+        farewell and farewell()
+    except OSError:
+        pass
+    connection.close()
+    time.sleep(0.1)
+
+
 def idle_s_client():
     words = ["openssl", "s_client", "-quiet", "-connect", f"{address}:{port}"]
     client = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -195,6 +209,7 @@ CLIENTS = {
     "probe": probe,
     "loser": loser,
     "tls": idle_tls,
+    "tls-probe": tls_probe,
     "s_client": idle_s_client,
     "redis": redis_pool,
     "redis-idle": redis_idle,
