@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     matching::Incident,
-    model::{Role, Side},
+    model::{LastPayload, Role, Side},
 };
 
 /// What was said of a connection's other end before.
@@ -79,6 +79,12 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
         {
             Some(Cause::Unknown)
         }
+        // Its server had answered and closed, and nothing was under way.
+        (Finding::Incident(Cause::Unknown), Finding::Incident(Cause::Unknown))
+            if read_up_to_fin(first, second) =>
+        {
+            Some(Cause::AfterResponse)
+        }
         (Finding::Incident(Cause::KeepaliveRace(Crossing::Unknown)), Finding::Incident(cause))
             if cause.crossing().is_some() =>
         {
@@ -100,6 +106,16 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
 fn gave_up_at_once(end: &Incident) -> bool {
     end.role == Some(Role::Client)
         && end.fin_by(Side::Local).is_some_and(|fin| fin.request_open && !fin.half_closed)
+}
+
+/// Whether this client had read all that its server said, up to the FIN, and the server spoke last.
+fn read_up_to_fin(client: &Incident, server: &Incident) -> bool {
+    let (Some(read), Some(said)) = (client.socket(), server.socket()) else { return false };
+    client.role == Some(Role::Client)
+        && client.peer_fin_arrived()
+        && read.traffic.unread == 0
+        && read.traffic.received == said.traffic.sent
+        && said.traffic.last_payload == LastPayload::Local
 }
 
 /// Whether this client closed one way together with a request, and its server then closed as well. Behind what may be

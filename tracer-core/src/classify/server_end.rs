@@ -52,11 +52,17 @@ fn was_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         LastPayload::Local if traffic.unacknowledged > 0 && clients_handshake_alone(incident, traffic) => {
             Cause::Unknown
         }
-        // The client's RST overtook a response that was still under way.
-        LastPayload::Local if traffic.unacknowledged > 0 => Cause::ClientAbort,
+        LastPayload::Local if did_not_get_all(incident, traffic) => Cause::ClientAbort,
+        // It may have arrived: the client's kernel may delay the acknowledgment.
+        LastPayload::Local if traffic.unacknowledged > 0 => Cause::Unknown,
         LastPayload::Local => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
+}
+
+/// Whether the server had more to say, or said it to a client that had closed.
+fn did_not_get_all(incident: &Incident, traffic: &Traffic) -> bool {
+    traffic.unsent > 0 || (traffic.unacknowledged > 0 && incident.peer_fin_arrived())
 }
 
 /// Whether the server said its last word and closed after a rest, and nothing came from the client since.
