@@ -153,7 +153,9 @@ fn we_were_left(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
         let reuse = reuse(client_end::before(traffic, Some(fin)), context.knowledge);
         return crossed(incident, size, Spoken::until_at_client(fin), fin, reuse);
     }
-    if mean(traffic.sent, traffic.segments_sent) <= u64::from(SHORT) {
+    if mean(traffic.sent, traffic.segments_sent) <= u64::from(SHORT)
+        || fin.is_some_and(|fin| only_shook_hands_before(fin, Role::Client))
+    {
         return Finding::Unclear;
     }
     match client_end::behind_servers_fin(incident, traffic, context) {

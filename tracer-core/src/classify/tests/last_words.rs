@@ -419,3 +419,15 @@ fn a_client_that_resets_with_all_of_the_answer_read_gave_nothing_up() {
     assert_eq!(check(true), [Some("after_response"); 2], "up to the server's FIN");
     assert_eq!(check(false), [Some("unknown"); 2], "the server may have had more to say");
 }
+
+#[test]
+fn a_server_that_closes_behind_a_handshake_and_an_alert_left_no_request() {
+    let left = |segments: u32| {
+        let open = change(shook_hands(segments, 641, 0), |s| s.traffic.segments_received = segments - 1);
+        let fin = Some(FirstFin::new(ms(3_001), Side::Remote, &open));
+        let socket = SocketSnapshot { peer_fin: true, ..in_state(TcpState::CloseWait, open) };
+        name_of_cause(&by_fin(Side::Local, fin, socket), None)
+    };
+    assert_eq!(left(3), None);
+    assert_eq!(left(4), Some("awaiting_response"), "a handshake and a request at least");
+}
