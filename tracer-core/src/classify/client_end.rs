@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     cause::Cause,
     last_word::{
-        Spoken, answers_last_word, closed_behind_last_word, is_prompt, only_shook_hands,
+        Spoken, answers_last_word, closed_behind_last_word, holds_last_word, is_prompt, only_shook_hands,
         only_shook_hands_before, peers_last_word, reset_behind_last_word,
     },
     reuse::{Before, goes_on},
@@ -76,6 +76,7 @@ fn was_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         LastPayload::Local if said_last_word_behind_fin(incident, traffic) => Cause::Unknown,
         // The server had not seen our payload when it said its last word: it crossed.
         LastPayload::Remote if said_last_word && traffic.unacknowledged > 0 => race(incident),
+        LastPayload::Remote if holds_last_word(incident) => Cause::Unknown,
         // It was answered while it was still being sent.
         LastPayload::Remote if traffic.unsent > 0 || traffic.unacknowledged > 0 => Cause::EarlyClose,
         // A last word of TLS behind a request, perhaps: its FIN says that nothing more was to come.

@@ -25,6 +25,9 @@ const SHORT: u32 = 16;
 /// Messages that are as long on average may be those of a protocol with such a last word; HTTP's are longer.
 const SHORT_MESSAGES: u64 = 64;
 
+/// So soon a server closes behind a `GOAWAY`, one round trip aside. One that fails mostly takes longer.
+const AT_ONCE: Duration = Duration::from_millis(2);
+
 /// Payload that a client sends within this time of connecting is one request, not a stream.
 const ONE_REQUEST: Duration = Duration::from_secs(1);
 
@@ -153,9 +156,7 @@ fn we_were_left(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
         let reuse = reuse(client_end::before(traffic, Some(fin)), context.knowledge);
         return crossed(incident, size, Spoken::until_at_client(fin), fin, reuse);
     }
-    if mean(traffic.sent, traffic.segments_sent) <= u64::from(SHORT)
-        || fin.is_some_and(|fin| only_shook_hands_before(fin, Role::Client))
-    {
+    if may_have_said_last_word(traffic, fin) {
         return Finding::Unclear;
     }
     match client_end::behind_servers_fin(incident, traffic, context) {
@@ -166,6 +167,18 @@ fn we_were_left(incident: &Incident, traffic: &Traffic, context: Context<'_>) ->
         Cause::Unknown | Cause::EarlyClose => Finding::Unclear,
         cause => Finding::Incident(cause),
     }
+}
+
+/// Whether what this client said last may have been a QUIT, or a `GOAWAY` behind TLS, to which its server closed: how
+/// long it was is not known. An unreported FIN came right behind an answer, and then nothing but TLS' answer is sure.
+fn may_have_said_last_word(traffic: &Traffic, fin: Option<FirstFin>) -> bool {
+    let mean = mean(traffic.sent, traffic.segments_sent);
+    let closed_within = |limit| fin.is_none_or(|fin| fin.at.since(traffic.last_sent) < limit);
+    mean <= u64::from(SHORT)
+        || (mean <= SHORT_MESSAGES && closed_within(IDLE))
+        || fin.is_some_and(|fin| only_shook_hands_before(fin, Role::Client))
+        || (Spoken::by_client(traffic).is_handshake()
+            && closed_within(AT_ONCE + traffic.srtt.unwrap_or_default()))
 }
 
 /// Whether a client's payload of this size is its protocol's last word: TLS' only behind what the server said.

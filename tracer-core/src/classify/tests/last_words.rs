@@ -421,13 +421,17 @@ fn a_client_that_resets_with_all_of_the_answer_read_gave_nothing_up() {
 }
 
 #[test]
-fn a_server_that_closes_behind_a_handshake_and_an_alert_left_no_request() {
-    let left = |segments: u32| {
-        let open = change(shook_hands(segments, 641, 0), |s| s.traffic.segments_received = segments - 1);
-        let fin = Some(FirstFin::new(ms(3_001), Side::Remote, &open));
+fn a_server_that_closes_at_once_may_have_been_told_to_as_far_as_its_client_shows() {
+    // The client's payload arrived; its server's FIN comes `later`.
+    let left = |segments: u32, sent: u64, later: u64| {
+        let open = change(shook_hands(segments, sent, 0), |s| s.traffic.segments_received = segments - 1);
+        let fin = Some(FirstFin::new(ms(3_000 + later), Side::Remote, &open));
         let socket = SocketSnapshot { peer_fin: true, ..in_state(TcpState::CloseWait, open) };
         name_of_cause(&by_fin(Side::Local, fin, socket), None)
     };
-    assert_eq!(left(3), None);
-    assert_eq!(left(4), Some("awaiting_response"), "a handshake and a request at least");
+    assert_eq!(left(3, 641, 1), None, "a handshake and an alert");
+    assert_eq!(left(9, 1_200, 1), None, "behind TLS");
+    assert_eq!(left(9, 1_200, 9), Some("awaiting_response"), "that took longer");
+    assert_eq!(left(6, 186, 9), None, "a QUIT");
+    assert_eq!(left(6, 186, 90), Some("awaiting_response"), "a query");
 }
