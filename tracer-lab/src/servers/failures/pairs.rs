@@ -6,7 +6,7 @@ use crate::servers::failures::batch::{Batch, Pair, Size, Where};
 use crate::servers::failures::client::Library;
 use crate::servers::failures::front::Front;
 use crate::servers::failures::kind as kinds;
-use crate::servers::failures::kind::Kind;
+use crate::servers::failures::kind::{Break, Kind};
 use crate::servers::failures::upstream as servers;
 use crate::servers::failures::upstream::{Speaks, Upstream};
 
@@ -112,8 +112,14 @@ pub(crate) fn batches() -> Vec<Batch> {
     let mut rare = rare(&UPLOADERS);
     rare.extend(of(&[(&kinds::WORKER_TIMEOUT, FPM), (&kinds::LIMIT, FPM)], &[Front::Nginx]));
     batches.extend([batch(rare, 10, 8), batch(own(), 10, 8)]);
-    batches.extend(BREAKS.map(|one| batch(of(&[one], &fronts), 10, 2)));
+    batches.extend(BREAKS.map(|one| batch(of(&[one], &meeting(one.0, &fronts)), 10, 2)));
     batches
+}
+
+/// Those that meet such a failure: Node's agent probes idle connections, and is the first to know that one is forgotten.
+fn meeting(kind: &Kind, fronts: &[Front]) -> Vec<Front> {
+    let probes = |front: &Front| kind.breaks == Break::FailOver && *front == Front::Client(Library::Agent);
+    fronts.iter().copied().filter(|front| !probes(front)).collect()
 }
 
 /// As many as fit into a minute or two.
