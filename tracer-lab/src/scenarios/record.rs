@@ -5,20 +5,17 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
 use crate::scenarios::case::Case;
 use crate::scenarios::outcome::Watched;
 use crate::testbed::daemon::{DaemonUnderTest, RACE_WINDOW, VANISHED_GRACE};
 use crate::testbed::network::Family;
-use crate::testbed::recording;
-use crate::testbed::recording::Parts;
+use crate::testbed::recording::{Parts, replay};
 use crate::testbed::reset::Reset;
 use crate::testbed::wait::let_pass;
-use crate::workspace;
 
 /// What is recorded on every address family, the rest on IPv4 only: between them the kernel side reads addresses in all
 /// the ways it can, from sockets, time-wait mini-sockets and segments.
@@ -81,7 +78,7 @@ fn record_case(case: &Case, directory: &Path) -> Result<&'static str> {
     let recording = scratch.path().join("cut");
     let watched = &outcome.watched;
     fs::write(&recording, cut(&fs::read(&all)?, watched)?)?;
-    let lines = replay(&recording)?;
+    let lines = replay(&recording, &["--race-window", RACE_WINDOW])?;
     let replayed = lines.lines().map(Reset::parse).collect::<Result<Vec<_>>>()?;
     let said = &watched.lines;
     ensure!(
@@ -97,33 +94,12 @@ fn record_case(case: &Case, directory: &Path) -> Result<&'static str> {
 
 /// The header, and the records of the case's namespaces until it was judged.
 fn cut(recording: &[u8], watched: &Watched) -> Result<Vec<u8>> {
-    let Parts { mut header, size, records } = Parts::of(recording)?;
+    let mut parts = Parts::of(recording)?;
     // Which machine it was is nobody's business; the version is.
-    let release = header["kernel"].as_str().context("a header without the kernel's release")?;
-    header["kernel"] = series(release).into();
-    let mut kept = serde_json::to_vec(&header)?;
-    kept.push(b'\n');
-    for record in records.chunks_exact(size) {
-        let number = recording::netns(record).context("a record without a namespace")?;
-        let at_ns = recording::at_ns(record).context("a record without a time")?;
-        if watched.netns.contains(&number) && (watched.since_ns..=watched.until_ns).contains(&at_ns) {
-            kept.extend(record);
-        }
-    }
-    Ok(kept)
-}
-
-/// What the tracer makes of a recording.
-fn replay(recording: &Path) -> Result<String> {
-    let output = Command::new(workspace::daemon_under_test())
-        .arg("replay")
-        .arg(recording)
-        .args(["--events", "json", "--race-window", RACE_WINDOW])
-        .output()?;
-    if !output.status.success() {
-        bail!("the recording cannot be replayed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8(output.stdout)?)
+    let release = parts.header["kernel"].as_str().context("a header without the kernel's release")?;
+    parts.header["kernel"] = series(release).into();
+    let time = watched.since_ns..=watched.until_ns;
+    parts.keep(|netns, at_ns| watched.netns.contains(&netns) && time.contains(&at_ns))
 }
 
 #[cfg(test)]

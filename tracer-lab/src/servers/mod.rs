@@ -71,13 +71,12 @@ pub fn run(args: &Args) -> Result<()> {
         print!("{table}");
         return table.is_ok();
     }
-    let tracer = tracer()?;
     if let Some(seconds) = args.healthy {
-        let health = healthy(&tracer, args.fast, Duration::from_secs(seconds))?;
+        let health = healthy(args.fast, Duration::from_secs(seconds))?;
         print!("{health}");
-        tracer.stop()?;
         return health.is_ok();
     }
+    let tracer = tracer()?;
     let table = compare(&tracer, args.within.map_or(Duration::MAX, Duration::from_secs))?;
     print!("{table}");
     tracer.stop()?;

@@ -8,10 +8,13 @@ use std::io::{BufRead as _, BufReader};
 use std::mem::offset_of;
 use std::ops::Range;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tracer_common::{KIND_RECEIVE_RESET, KIND_SEND_RESET, Record};
+
+use crate::workspace;
 
 /// States in which data for an orphan makes the kernel reset it, which its tracepoint calls a receive as well:
 /// `FIN_WAIT1`, `FIN_WAIT2`, `LAST_ACK` and `CLOSING` (`include/net/tcp_states.h`).
@@ -33,6 +36,20 @@ impl<'a> Parts<'a> {
         let (header, size) = header(&recording[..end])?;
         Ok(Self { header, size, records: &recording[end + 1..] })
     }
+
+    /// A recording with this header of those records that pass, by their namespace and their time.
+    pub(crate) fn keep(&self, passes: impl Fn(u64, u64) -> bool) -> Result<Vec<u8>> {
+        let mut kept = serde_json::to_vec(&self.header)?;
+        kept.push(b'\n');
+        for record in self.records.chunks_exact(self.size) {
+            let netns = netns(record).context("a record without a namespace")?;
+            let at_ns = at_ns(record).context("a record without a time")?;
+            if passes(netns, at_ns) {
+                kept.extend(record);
+            }
+        }
+        Ok(kept)
+    }
 }
 
 fn header(line: &[u8]) -> Result<(Value, usize)> {
@@ -41,6 +58,16 @@ fn header(line: &[u8]) -> Result<(Value, usize)> {
     let size = usize::try_from(size)?;
     ensure!(size > 0, "records of no bytes");
     Ok((header, size))
+}
+
+/// What the tracer makes of a recording: its events, a line of JSON each.
+pub(crate) fn replay(recording: &Path, flags: &[&str]) -> Result<String> {
+    let mut command = Command::new(workspace::daemon_under_test());
+    command.arg("replay").arg(recording).args(["--events", "json"]).args(flags);
+    let output = command.output().context("cannot run the tracer")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "the recording cannot be replayed: {}", said.trim());
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// How many whole records are in the file so far.
@@ -91,12 +118,12 @@ impl Entry {
 }
 
 /// The network namespace of a record.
-pub(crate) fn netns(record: &[u8]) -> Option<u64> {
+fn netns(record: &[u8]) -> Option<u64> {
     field(record, offset_of!(Record, netns)).map(u32::from_ne_bytes).map(u64::from)
 }
 
 /// The time of a record.
-pub(crate) fn at_ns(record: &[u8]) -> Option<u64> {
+fn at_ns(record: &[u8]) -> Option<u64> {
     field(record, offset_of!(Record, at_ns)).map(u64::from_ne_bytes)
 }
 

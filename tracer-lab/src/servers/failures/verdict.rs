@@ -256,16 +256,10 @@ mod tests {
         [verdict.joined, verdict.wrong.len(), verdict.missing.len(), verdict.extra.len()]
     }
 
-    fn verdict_on(
-        kind: &Kind,
-        on_wire: bool,
-        taken: &[u64],
-        incidents: &[Incident],
-        lost: &[u64],
-    ) -> Verdict {
+    fn verdict_on(kind: &Kind, on_wire: bool, taken: &[u64], incidents: &[Incident], ids: &[u64]) -> Verdict {
         let at = Some(Instant::now());
         let loss = |&id| Loss { id, said: "reset".into(), client: None, at, at_proxy: false };
-        let walked = Walked { losses: lost.iter().map(loss).collect(), ..Walked::default() };
+        let walked = Walked { losses: ids.iter().map(loss).collect(), ..Walked::default() };
         let mut connections = Connections::new();
         if on_wire {
             connections.insert(1, vec![CLIENT.parse().unwrap()]);
@@ -275,7 +269,7 @@ mod tests {
         let evidence = Evidence {
             kind,
             is_opaque: false,
-            shares_attempts: lost.len() > 1,
+            shares_attempts: ids.len() > 1,
             walked: &walked,
             connections: &connections,
             taken: &taken,

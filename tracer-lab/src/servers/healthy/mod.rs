@@ -2,6 +2,7 @@
 //! and servers are reloaded and restarted meanwhile. Whatever timeout is shown must be a true one.
 
 mod clients;
+mod one_end;
 mod oracle;
 mod shapes;
 mod topology;
@@ -19,10 +20,12 @@ use crate::servers::healthy::clients::Tally;
 use crate::servers::healthy::oracle::Oracle;
 use crate::servers::healthy::shapes::Outcome;
 use crate::servers::healthy::topology::Topology;
-use crate::testbed::daemon::DaemonUnderTest;
+use crate::testbed::daemon::{DaemonUnderTest, MAX_SERIES};
 use crate::testbed::network::{Family, Network};
 use crate::testbed::wait::let_pass;
 
+/// Of hours of traffic the first part is recorded, in bytes.
+const RECORDED: &str = "100000000";
 /// From one poll of the tracer to the next.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Upper bound on the time between two reloads or restarts.
@@ -39,23 +42,27 @@ pub struct Health {
     shapes: Vec<Outcome>,
 }
 
-/// Lets clients and servers talk for `time`; `fast` leaves out software that is large.
-pub fn healthy(tracer: &DaemonUnderTest, fast: bool, time: Duration) -> Result<Health> {
+/// Lets clients and servers talk for `time` under a tracer; `fast` leaves out software that is large.
+pub fn healthy(fast: bool, time: Duration) -> Result<Health> {
     let net = Network::build(Family::V4)?;
     let directory = TempDir::new()?;
+    let recording = directory.path().join("recording");
+    let file = recording.to_str().context("a temporary directory with a strange name")?;
+    let flags = ["--max-series", MAX_SERIES, "--record", file, "--record-limit", RECORDED];
+    let tracer = DaemonUnderTest::start_with(&flags)?;
     let mut topology = Topology::start(&net, directory.path())?;
     let mut oracle = Oracle::new(&net, topology.truths());
     let (addresses, tally, over) = (topology.addresses, Tally::default(), AtomicBool::new(false));
     let began = Instant::now();
-    let (disturbances, shapes) = thread::scope(|scope| {
+    let (disturbances, (shapes, until_ns)) = thread::scope(|scope| {
         let traffic = scope.spawn(|| {
             net.client.enter(|| {
                 clients::run(addresses, &tally, &over);
                 Ok(())
             })
         });
-        let shapes = scope.spawn(|| shapes::run(tracer, &net, directory.path(), fast, time));
-        let watched = watch(tracer, &mut oracle, &mut topology, time);
+        let shapes = scope.spawn(|| shapes::run(&tracer, &net, directory.path(), fast, time));
+        let watched = watch(&tracer, &mut oracle, &mut topology, time);
         over.store(true, Ordering::Relaxed);
         let panicked = |_| Err(anyhow!("the traffic panicked"));
         let watched = traffic.join().unwrap_or_else(panicked).and(watched)?;
@@ -64,8 +71,11 @@ pub fn healthy(tracer: &DaemonUnderTest, fast: bool, time: Duration) -> Result<H
     // What is closed by the end of the servers counts as well.
     drop(topology);
     let_pass(POLL_INTERVAL * 4);
-    oracle.poll(tracer)?;
-    oracle.sum_up(tracer)?;
+    oracle.poll(&tracer)?;
+    oracle.sum_up(&tracer)?;
+    tracer.stop()?;
+    let servers: Vec<_> = shapes.iter().map(|shape| shape.server).collect();
+    oracle.wrong.extend(one_end::judge(&recording, &net, &servers, until_ns)?);
     Ok(Health { took: began.elapsed(), traffic: tally.to_string(), disturbances, oracle, shapes })
 }
 

@@ -16,6 +16,7 @@ use crate::servers::databases;
 use crate::servers::endpoint;
 use crate::servers::failures::HARMLESS;
 use crate::testbed::certificates;
+use crate::testbed::checkpoint::now_ns;
 use crate::testbed::daemon::DaemonUnderTest;
 use crate::testbed::network::Network;
 use crate::testbed::nginx;
@@ -142,6 +143,7 @@ const SHAPES: &[Shape] = &[
 /// What came of one.
 pub(crate) struct Outcome {
     name: &'static str,
+    pub(crate) server: SocketAddr,
     connections: usize,
     /// All that the tracer told.
     incidents: usize,
@@ -150,14 +152,15 @@ pub(crate) struct Outcome {
     pub(crate) wrong: Vec<String>,
 }
 
-/// Lets all shapes go on for `time` and says what the tracer said of each; `fast` leaves out software that is large.
+/// Lets all shapes go on for `time` and says what the tracer said of each, and until when on the clock of its records;
+/// `fast` leaves out software that is large.
 pub(crate) fn run(
     tracer: &DaemonUnderTest,
     net: &Network,
     directory: &Path,
     fast: bool,
     time: Duration,
-) -> Result<Vec<Outcome>> {
+) -> Result<(Vec<Outcome>, u64)> {
     fs::write(directory.join("shapes.js"), JAVASCRIPT)?;
     fs::write(directory.join("shapes.py"), PYTHON)?;
     certificates::self_signed(directory)?;
@@ -206,9 +209,9 @@ pub(crate) fn run(
         wrong.extend(failures.map(|one| format!("a failure that no application saw: {one:?}")));
         wrong.extend(warnings(&advice, *server));
         let (incidents, unknown) = (about.len(), unknown.len());
-        Outcome { name: shape.name, connections, incidents, unknown, wrong }
+        Outcome { name: shape.name, server: *server, connections, incidents, unknown, wrong }
     });
-    Ok(judged.collect())
+    Ok((judged.collect(), now_ns()?))
 }
 
 fn connections(clients: Vec<ScopedJoinHandle<'_, Result<usize>>>) -> Result<usize> {
