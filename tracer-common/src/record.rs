@@ -94,7 +94,8 @@ pub struct Record {
     /// When the application last read, on the clock of `at_ns`, to the microsecond; another read may have followed
     /// within an eighth of `rcv_rtt_us` (`rcvq_space.time`, `tcp_rcv_space_adjust`, `net/ipv4/tcp_input.c`).
     pub last_read_ns: u64,
-    /// The receiver's own estimate of the round-trip time in microseconds; while it is 0 `last_read_ns` says nothing.
+    /// The receiver's own estimate of the round-trip time in microseconds; while it is 0 `last_read_ns` is when the
+    /// connection was established (`tcp_init_buffer_space`, `net/ipv4/tcp_input.c`).
     pub rcv_rtt_us: u32,
     /// `rcv_nxt` when a segment was last sent: what had been received until then (`tcp_select_window`,
     /// `net/ipv4/tcp_output.c`).

@@ -58,6 +58,7 @@ prop_compose! {
             segments_received: segments[1],
             requests: None,
             exact: false,
+            last_read: ms(times[1]),
             last_sent: ms(times[0]),
             last_received: ms(times[1]),
             last_ack: ms(times[2]),

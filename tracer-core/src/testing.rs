@@ -70,6 +70,7 @@ pub(crate) fn server() -> SocketSnapshot {
             segments_received: 1,
             requests: None,
             exact: false,
+            last_read: ms(1_000),
             last_sent: ms(1_010),
             last_received: ms(1_000),
             last_ack: ms(1_050),

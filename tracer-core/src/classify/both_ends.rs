@@ -3,14 +3,14 @@
 use super::{
     cause::{Cause, Crossing},
     client_end,
-    last_word::{Spoken, holds_last_word, met_last_word},
+    last_word::{Spoken, clients_handshake_alone, holds_last_word, met_last_word},
     mechanism::{Ended, ended},
     request_read::{self, RequestRead},
     reuse::goes_on,
     rules::{Context, Finding, finding},
 };
 use crate::{
-    matching::Incident,
+    matching::{Ending, Incident},
     model::{LastPayload, Role, Side},
 };
 
@@ -79,6 +79,8 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
         {
             Some(Cause::Unknown)
         }
+        // What its client's numbers take for a handshake, its server knows to be a request.
+        (Finding::Incident(Cause::Unknown), _) if hid_a_request(first, second) => Some(Cause::ClientAbort),
         // Its server had answered and closed, and nothing was under way.
         (Finding::Incident(Cause::Unknown), Finding::Incident(Cause::Unknown))
             if read_up_to_fin(first, second) =>
@@ -106,6 +108,17 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
 fn gave_up_at_once(end: &Incident) -> bool {
     end.role == Some(Role::Client)
         && end.fin_by(Side::Local).is_some_and(|fin| fin.request_open && !fin.half_closed)
+}
+
+/// Whether this client reset behind what might be a handshake but for what its server received.
+fn hid_a_request(client: &Incident, server: &Incident) -> bool {
+    let (Some(sent), Some(received)) = (client.socket(), server.socket()) else { return false };
+    client.role == Some(Role::Client)
+        && matches!(client.ending, Ending::AtClose(_) | Ending::InUse(_))
+        && client_end::reset_behind_handshake(client, &sent.traffic)
+        && received.traffic.received_since_ack.is_some()
+        && !clients_handshake_alone(server, &received.traffic)
+        && !met_last_word(server)
 }
 
 /// Whether this client had read all that its server said, up to the FIN, and the server spoke last.

@@ -193,7 +193,7 @@ fn without_fin(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> 
 /// The client side resets: it gave up on an exchange, or none was open, or the server had left it without an answer.
 fn did_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Cause {
     if let Some(segment) = incident.payload() {
-        return met_closed_client(segment, incident.fin_by(Side::Local));
+        return met_closed_client(segment, traffic, incident.fin_by(Side::Local));
     }
     let unprompted = traffic.last_received.since(traffic.last_sent) >= IDLE;
     match traffic.last_payload {
@@ -202,7 +202,7 @@ fn did_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         {
             Cause::Unknown
         }
-        _ if only_shook_hands(traffic, Role::Client, incident.at) => Cause::Unknown,
+        _ if reset_behind_handshake(incident, traffic) => Cause::Unknown,
         LastPayload::Local if sent_past_answer(traffic, context.facts.jiffy) => Cause::EarlyClose,
         _ if traffic.unread > 0 => Cause::ClientAbort,
         LastPayload::Local
@@ -217,6 +217,13 @@ fn did_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         LastPayload::Unknown if read_the_answer(incident, traffic) => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
+}
+
+/// Whether this client may have reset behind no more than a TLS handshake, with at most the server's tickets unread.
+pub(super) fn reset_behind_handshake(incident: &Incident, traffic: &Traffic) -> bool {
+    const TICKETS: u32 = 1_200;
+    let is_open = traffic.unread > 0 || traffic.last_payload == LastPayload::Local;
+    is_open && traffic.unread <= TICKETS && only_shook_hands(traffic, Role::Client, incident.at)
 }
 
 /// Whether this client was still sending its only request when the answer came, and has read none of it.
@@ -237,8 +244,8 @@ fn read_the_answer(incident: &Incident, traffic: &Traffic) -> bool {
 }
 
 /// A response goes on, or comes, for a client that has closed; unless it is the answer to the client's last word.
-fn met_closed_client(segment: Segment, fin: Option<FirstFin>) -> Cause {
-    if fin.is_some_and(|fin| only_shook_hands_before(fin, Role::Client)) {
+fn met_closed_client(segment: Segment, traffic: &Traffic, fin: Option<FirstFin>) -> Cause {
+    if fin.is_some_and(|fin| only_shook_hands_before(fin, traffic, Role::Client)) {
         return Cause::Unknown;
     }
     let Some(fin) = fin.filter(|_| may_be_last_word(segment.len)) else { return Cause::ClientAbort };

@@ -18,6 +18,9 @@ const GOAWAY_AND_ALERT: u32 = 77;
 /// longer.
 pub(super) const HELD_UP: Duration = Duration::from_millis(250);
 
+/// What a client says at least in a handshake of TLS.
+const HELLO: u64 = 250;
+
 /// What a server says at least in a handshake of TLS: one that goes on with an older session sends no certificate.
 const RESUMED: u64 = 120;
 
@@ -73,8 +76,7 @@ impl Spoken {
 
     /// Whether it is as much as a TLS handshake takes.
     pub(super) fn is_handshake(self) -> bool {
-        const HELLO: u64 = 250;
-        self.segments.0 >= 2 && self.bytes.0 >= HELLO && self.bytes.1 >= RESUMED
+        self.segments.0 >= 2 && self.bytes.0 >= HELLO && self.bytes.1 >= HELLO
     }
 
     /// Whether it may be no more than a TLS handshake: a hello, what ends the handshake, perhaps an alert; closed after
@@ -86,7 +88,8 @@ impl Spoken {
             Some(size) => waited < HELD_UP && size <= LONGEST_END,
             None => waited < IDLE,
         };
-        self.is_handshake()
+        self.bytes.0 >= HELLO
+            && self.bytes.1 >= RESUMED
             && !size.is_some_and(|size| self.is_alike(size))
             && match behind_hello {
                 1 => waited < HELD_UP,
@@ -140,31 +143,44 @@ impl Spoken {
 pub(super) fn only_shook_hands(traffic: &Traffic, role: Role, end: KernelNs) -> bool {
     let (spoken, last, size) = match role {
         Role::Client => (Spoken::by_client(traffic), traffic.last_sent, known(traffic.unacknowledged)),
-        Role::Server => (Spoken::by_server(traffic), traffic.last_received, traffic.received_since_ack),
+        Role::Server => (
+            Spoken::by_server(traffic),
+            traffic.last_received,
+            traffic.received_since_ack.or(known(traffic.unread)),
+        ),
     };
-    spoken.is_handshake_alone(size, end.since(last))
+    !rested(traffic, role) && spoken.is_handshake_alone(size, end.since(last))
 }
 
-/// Likewise where it ended by the client's `fin`.
-pub(super) fn only_shook_hands_before(fin: FirstFin, role: Role) -> bool {
+/// Likewise where it ended by a `fin`.
+pub(super) fn only_shook_hands_before(fin: FirstFin, traffic: &Traffic, role: Role) -> bool {
     let (spoken, size) = match role {
         Role::Client => (Spoken::until_at_client(fin), known(fin.unacknowledged)),
-        Role::Server => (Spoken::until_at_server(fin), fin.received_since_ack),
+        Role::Server => (Spoken::until_at_server(fin), fin.received_since_ack.or(known(fin.unread))),
     };
-    spoken.is_handshake_alone(size, fin.at.since(fin.rest_since))
+    !rested(traffic, role) && spoken.is_handshake_alone(size, fin.at.since(fin.rest_since))
+}
+
+/// Whether the client's last payload came after a rest, as far as that shows: no handshake has one.
+fn rested(traffic: &Traffic, role: Role) -> bool {
+    let (last, before) = match role {
+        Role::Client => (traffic.last_sent, traffic.last_received),
+        Role::Server => (traffic.last_received, traffic.last_sent),
+    };
+    last.since(before) >= IDLE || last.since(traffic.last_read) >= IDLE
 }
 
 /// Whether a server's client said no more than a handshake, and closed it by its FIN or by its RST.
 pub(super) fn clients_handshake_alone(incident: &Incident, traffic: &Traffic) -> bool {
     match incident.fin_by(Side::Remote) {
-        Some(fin) => only_shook_hands_before(fin, Role::Server),
+        Some(fin) => only_shook_hands_before(fin, traffic, Role::Server),
         None => only_shook_hands(traffic, Role::Server, incident.at),
     }
 }
 
-/// Of what was acknowledged, how much it was is not known.
-fn known(unacknowledged: u32) -> Option<u32> {
-    (unacknowledged > 0).then_some(unacknowledged)
+/// Of what was acknowledged, or read, how much it was is not known.
+fn known(left: u32) -> Option<u32> {
+    (left > 0).then_some(left)
 }
 
 /// Whether what the server received last may be TLS' last word: the connection ended, at `end`, a moment later.
@@ -228,8 +244,7 @@ pub(super) fn holds_last_word(incident: &Incident) -> bool {
 pub(super) fn met_last_word(incident: &Incident) -> bool {
     incident.role == Some(Role::Server)
         && incident.socket().is_some_and(|socket| {
-            clients_handshake_alone(incident, &socket.traffic)
-                || closed_on_last_word(&socket.traffic)
+            closed_on_last_word(&socket.traffic)
                 || ended_behind_last_word(&socket.traffic, incident.at)
                 || servers_last_word_crossed(&socket.traffic, incident.at)
                 || servers_last_word_met(&socket.traffic, incident.at)

@@ -102,7 +102,7 @@ fn client_closed(traffic: &Traffic, fin: FirstFin, context: Context<'_>) -> Find
     let size = traffic.received_since_ack.or((fin.unread > 0).then_some(fin.unread));
     let are_short = mean(traffic.received, traffic.segments_received) <= SHORT_MESSAGES;
     match (waited >= IDLE, size) {
-        _ if only_shook_hands_before(fin, Role::Server) => Finding::Unclear,
+        _ if only_shook_hands_before(fin, traffic, Role::Server) => Finding::Unclear,
         (_, Some(size)) if waited < HELD_UP && is_last_word(size, traffic) => Finding::Nothing,
         (true, None) if waited < HELD_UP && are_short => Finding::Unclear,
         // Only a client that still waits shows that it was none.
@@ -133,7 +133,7 @@ fn we_closed(incident: &Incident, traffic: &Traffic, fin: FirstFin, context: Con
     let are_short = mean(traffic.sent, traffic.segments_sent) <= SHORT_MESSAGES;
     let patience = if are_short { HELD_UP } else { IDLE };
     match () {
-        () if only_shook_hands_before(fin, Role::Client) => Finding::Unclear,
+        () if only_shook_hands_before(fin, traffic, Role::Client) => Finding::Unclear,
         // It closed together with its last payload: perhaps it expects no answer.
         () if waited < patience => Finding::Unclear,
         () if !answers(traffic.received, context) => Finding::Unclear,
@@ -176,7 +176,7 @@ fn may_have_said_last_word(traffic: &Traffic, fin: Option<FirstFin>) -> bool {
     let closed_within = |limit| fin.is_none_or(|fin| fin.at.since(traffic.last_sent) < limit);
     mean <= u64::from(SHORT)
         || (mean <= SHORT_MESSAGES && closed_within(IDLE))
-        || fin.is_some_and(|fin| only_shook_hands_before(fin, Role::Client))
+        || fin.is_some_and(|fin| only_shook_hands_before(fin, traffic, Role::Client))
         || (Spoken::by_client(traffic).is_handshake()
             && closed_within(AT_ONCE + traffic.srtt.unwrap_or_default()))
 }

@@ -94,6 +94,7 @@ fn traffic(record: &Record, state: TcpState, jiffy: Jiffy) -> Traffic {
         last_sent,
         last_received,
         exact: sent_exactly || read_exactly,
+        last_read: KernelNs(record.last_read_ns),
         last_ack: ago(record.since_ack),
         last_payload: last_payload(record, state, jiffy),
         unacknowledged: unacknowledged(record, state),

@@ -49,6 +49,9 @@ pub(crate) struct Traffic {
     pub exact: bool,
     /// When payload was last received; while none was, when the connection was established.
     pub last_received: KernelNs,
+    /// When the application last read, about; or when the connection was established, where the kernel did not measure
+    /// reads. It may have read since.
+    pub last_read: KernelNs,
     /// When a segment with an ACK was last processed.
     pub last_ack: KernelNs,
     /// Whose payload came last.
