@@ -3,11 +3,13 @@
 use super::{
     cause::{Cause, Crossing},
     client_end,
-    last_word::{Spoken, clients_handshake_alone, holds_last_word, met_last_word},
+    handshake::{clients_handshake_alone, reset_behind_handshake},
+    last_word::{holds_last_word, met_last_word},
     mechanism::{Ended, ended},
     request_read::{self, RequestRead},
     reuse::goes_on,
     rules::{Context, Finding, finding},
+    spoken::Spoken,
 };
 use crate::{
     matching::{Ending, Incident},
@@ -115,7 +117,7 @@ fn hid_a_request(client: &Incident, server: &Incident) -> bool {
     let (Some(sent), Some(received)) = (client.socket(), server.socket()) else { return false };
     client.role == Some(Role::Client)
         && matches!(client.ending, Ending::AtClose(_) | Ending::InUse(_))
-        && client_end::reset_behind_handshake(client, &sent.traffic)
+        && reset_behind_handshake(client, &sent.traffic)
         && received.traffic.received_since_ack.is_some()
         && !clients_handshake_alone(server, &received.traffic)
         && !met_last_word(server)

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use super::{
     cause::Cause,
+    handshake::{only_shook_hands_before, reset_behind_handshake},
     last_word::{
-        Spoken, answers_last_word, closed_behind_last_word, holds_last_word, is_prompt, only_shook_hands,
-        only_shook_hands_before, peers_last_word, reset_behind_last_word,
+        answers_last_word, closed_behind_last_word, holds_last_word, is_prompt, peers_last_word,
+        reset_behind_last_word,
     },
     reuse::{Before, goes_on},
     rules::{Context, race},
     server_end::met_close,
+    spoken::Spoken,
 };
 use crate::{
     matching::{Ending, FirstFin, IDLE, Incident, LastWord, may_be_last_word},
@@ -217,13 +219,6 @@ fn did_reset(incident: &Incident, traffic: &Traffic, context: Context<'_>) -> Ca
         LastPayload::Unknown if read_the_answer(incident, traffic) => Cause::AfterResponse,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }
-}
-
-/// Whether this client may have reset behind no more than a TLS handshake, with at most the server's tickets unread.
-pub(super) fn reset_behind_handshake(incident: &Incident, traffic: &Traffic) -> bool {
-    const TICKETS: u32 = 1_200;
-    let is_open = traffic.unread > 0 || traffic.last_payload == LastPayload::Local;
-    is_open && traffic.unread <= TICKETS && only_shook_hands(traffic, Role::Client, incident.at)
 }
 
 /// Whether this client was still sending its only request when the answer came, and has read none of it.

@@ -6,6 +6,7 @@ mod client_end;
 mod crossing;
 mod explained;
 mod explanation;
+mod handshake;
 mod last_request;
 mod last_word;
 mod mechanism;
@@ -13,6 +14,7 @@ mod request_read;
 mod reuse;
 mod rules;
 mod server_end;
+mod spoken;
 mod unanswered;
 mod verdict;
 

@@ -3,13 +3,14 @@
 use super::{
     cause::Cause,
     crossing::{Acknowledged, acknowledged},
+    handshake::clients_handshake_alone,
     last_word::{
-        LONGEST_LAST_WORD, Spoken, answers_last_word, clients_handshake_alone, closed_on_last_word,
-        ended_behind_last_word, is_prompt, peers_last_word, servers_fin_behind_last_word,
-        servers_last_word_crossed, servers_last_word_met, unread_last_word,
+        answers_last_word, closed_on_last_word, ended_behind_last_word, is_prompt, peers_last_word,
+        servers_fin_behind_last_word, servers_last_word_crossed, servers_last_word_met, unread_last_word,
     },
     reuse::{Before, Reuse, goes_on, more_than_answered, reuse},
     rules::{Context, closed_at_once, race},
+    spoken::{LONGEST_LAST_WORD, Spoken},
 };
 use crate::{
     matching::{Ending, FirstFin, IDLE, Incident, LastWord, may_be_last_word},

@@ -5,13 +5,12 @@ use std::time::Duration;
 use super::{
     cause::Cause,
     client_end,
-    last_word::{
-        HELD_UP, LONGEST_LAST_WORD, Spoken, closed_behind_last_word, ended_behind_last_word,
-        only_shook_hands_before,
-    },
+    handshake::only_shook_hands_before,
+    last_word::{closed_behind_last_word, ended_behind_last_word},
     reuse::{Reuse, goes_on, reuse},
     rules::{Context, Finding, closed_at_once, race},
     server_end,
+    spoken::{HELD_UP, LONGEST_LAST_WORD, Spoken},
 };
 use crate::{
     matching::{Ending, FirstFin, IDLE, Incident, LastWord, may_be_last_word},
