@@ -3,7 +3,7 @@
 use super::{
     cause::{Cause, Crossing},
     client_end,
-    handshake::{clients_handshake_alone, reset_behind_handshake},
+    handshake::{clients_handshake_alone, met_short_handshake, reset_behind_handshake},
     last_word::{holds_last_word, met_last_word},
     mechanism::{Ended, ended},
     request_read::{self, RequestRead},
@@ -71,7 +71,7 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
         // What its client takes for a loss may be no more than that, as when a health check resets behind its alert.
         (Finding::Incident(Cause::Unknown), Finding::Incident(cause))
         | (Finding::Incident(cause), Finding::Incident(Cause::Unknown))
-            if cause.is_failure() && (met_last_word(first) || met_last_word(second)) =>
+            if cause.is_failure() && [first, second].into_iter().any(may_have_asked_nothing) =>
         {
             Some(Cause::Unknown)
         }
@@ -110,6 +110,11 @@ fn of_two(incident: &Incident, twin: &Incident, context: Context<'_>) -> Option<
 fn gave_up_at_once(end: &Incident) -> bool {
     end.role == Some(Role::Client)
         && end.fin_by(Side::Local).is_some_and(|fin| fin.request_open && !fin.half_closed)
+}
+
+/// Whether this server's client may have said a last word or shaken hands, and nothing more.
+fn may_have_asked_nothing(server: &Incident) -> bool {
+    met_last_word(server) || met_short_handshake(server)
 }
 
 /// Whether this client reset behind what might be a handshake but for what its server received.

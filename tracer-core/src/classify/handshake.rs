@@ -1,8 +1,10 @@
 //! A TLS handshake and nothing behind it: so balancers see whether a server speaks TLS. A request may look like one.
 
-use super::spoken::Spoken;
+use std::time::Duration;
+
+use super::spoken::{Spoken, ends_handshake};
 use crate::{
-    matching::{FirstFin, IDLE, Incident},
+    matching::{FirstFin, Incident},
     model::{KernelNs, LastPayload, Role, Side, Traffic},
 };
 
@@ -24,7 +26,7 @@ fn only_shook_hands(traffic: &Traffic, role: Role, end: KernelNs) -> bool {
             traffic.received_since_ack.or(known(traffic.unread)),
         ),
     };
-    !rested(traffic, role) && spoken.is_handshake_alone(size, end.since(last))
+    spoken.is_handshake_alone(size, rest(traffic, role), end.since(last))
 }
 
 /// Likewise where it ended by a `fin`.
@@ -33,16 +35,16 @@ pub(super) fn only_shook_hands_before(fin: FirstFin, traffic: &Traffic, role: Ro
         Role::Client => (Spoken::until_at_client(fin), known(fin.unacknowledged)),
         Role::Server => (Spoken::until_at_server(fin), fin.received_since_ack.or(known(fin.unread))),
     };
-    !rested(traffic, role) && spoken.is_handshake_alone(size, fin.at.since(fin.rest_since))
+    spoken.is_handshake_alone(size, rest(traffic, role), fin.at.since(fin.rest_since))
 }
 
-/// Whether the client's last payload came after a rest, as far as that shows: no handshake has one.
-fn rested(traffic: &Traffic, role: Role) -> bool {
+/// How long nothing had passed, as far as that shows, before the client's last payload: a handshake goes on at once.
+fn rest(traffic: &Traffic, role: Role) -> Duration {
     let (last, before) = match role {
         Role::Client => (traffic.last_sent, traffic.last_received),
         Role::Server => (traffic.last_received, traffic.last_sent),
     };
-    last.since(before) >= IDLE || last.since(traffic.last_read) >= IDLE
+    last.since(before).max(last.since(traffic.last_read))
 }
 
 /// Whether a server's client said no more than a handshake, and closed it by its FIN or by its RST.
@@ -51,6 +53,15 @@ pub(super) fn clients_handshake_alone(incident: &Incident, traffic: &Traffic) ->
         Some(fin) => only_shook_hands_before(fin, traffic, Role::Server),
         None => only_shook_hands(traffic, Role::Server, incident.at),
     }
+}
+
+/// Likewise, and what came last is as short as the end of a handshake.
+pub(super) fn met_short_handshake(server: &Incident) -> bool {
+    server.role == Some(Role::Server)
+        && server.socket().is_some_and(|socket| {
+            let size = socket.traffic.received_since_ack.or(known(socket.traffic.unread));
+            size.is_some_and(ends_handshake) && clients_handshake_alone(server, &socket.traffic)
+        })
 }
 
 /// Of what was acknowledged, or read, how much it was is not known.

@@ -29,6 +29,11 @@ const LONG_HELLO: u64 = 1_200;
 /// The longest end of a client's handshake without a certificate, with an alert behind it.
 const LONGEST_END: u32 = 160;
 
+/// Whether so many bytes of a client's may be the end of a handshake: it is shorter than most requests.
+pub(super) fn ends_handshake(size: u32) -> bool {
+    size <= LONGEST_END
+}
+
 /// What had passed before the payload that may be a last word.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spoken {
@@ -78,21 +83,22 @@ impl Spoken {
         self.segments.0 >= 2 && self.bytes.0 >= HELLO && self.bytes.1 >= HELLO
     }
 
-    /// Whether it may be no more than a TLS handshake: a hello, what ends the handshake, perhaps an alert; closed after
-    /// `waited`. The last `size` bytes, where that is known, then are no second request about as long as the first.
-    pub(super) fn is_handshake_alone(self, size: Option<u32>, waited: Duration) -> bool {
+    /// Whether it may be no more than a TLS handshake: a hello, what ends the handshake, perhaps an alert; that end came
+    /// after a `rest`, and the connection was closed after `waited`. The last `size` bytes, where that is known, then are
+    /// no second request about as long as the first.
+    pub(super) fn is_handshake_alone(self, size: Option<u32>, rest: Duration, waited: Duration) -> bool {
         let behind_hello = self.segments.0.saturating_sub(1);
         let long_hello = self.bytes.0 >= LONG_HELLO;
-        let with_alert = match size {
-            Some(size) => waited < HELD_UP && size <= LONGEST_END,
-            None => waited < IDLE,
-        };
+        let is_short = size.is_some_and(ends_handshake);
+        let with_alert = if size.is_none() { waited < IDLE } else { is_short };
         self.bytes.0 >= HELLO
             && self.bytes.1 >= RESUMED
+            && rest < if is_short { HELD_UP } else { IDLE }
+            && waited < HELD_UP
             && !size.is_some_and(|size| self.is_alike(size))
             && match behind_hello {
-                1 => waited < HELD_UP,
-                2 => with_alert || (long_hello && waited < HELD_UP),
+                1 => true,
+                2 => with_alert || long_hello,
                 3 => long_hello && with_alert,
                 _ => false,
             }
