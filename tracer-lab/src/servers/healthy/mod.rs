@@ -74,7 +74,7 @@ pub fn healthy(fast: bool, time: Duration) -> Result<Health> {
     oracle.poll(&tracer)?;
     oracle.sum_up(&tracer)?;
     tracer.stop()?;
-    let servers: Vec<_> = shapes.iter().map(|shape| shape.server).collect();
+    let servers = shapes.iter().map(|shape| (shape.server, shape.connections)).collect();
     oracle.wrong.extend(one_end::judge(&recording, &net, &servers, until_ns)?);
     Ok(Health { took: began.elapsed(), traffic: tally.to_string(), disturbances, oracle, shapes })
 }

@@ -49,6 +49,8 @@ enum Check {
     Port,
     Http,
     Https,
+    /// In the server's own protocol, as this option has it.
+    Says(&'static str),
 }
 
 #[derive(Clone, Copy)]
@@ -116,25 +118,26 @@ const SHAPES: &[Shape] = &[
         .checked(Check::Http),
     small("log shipping", |place| place.serve(Python, "logs"), &[(Python, "logs"), (Python, "logs")]),
     small("answered half-close", |place| place.serve(Python, "half"), &[(Python, "half")]),
-    small("mail, QUIT", |place| place.serve(Python, "mail"), &[(Python, "mail"), (Python, "probe")]),
+    small("mail, QUIT", |place| place.serve(Python, "mail"), &[(Python, "mail"), (Python, "probe")])
+        .checked(Check::Says("smtpchk")),
     Shape {
         name: "Redis pool",
         small: false,
-        check: Check::Port,
+        check: Check::Says("redis-check"),
         server: |place| databases::redis(place.server, place.directory, 2),
         clients: &[(Python, "redis"), (Python, "redis-idle"), (Python, "redis")],
     },
     Shape {
         name: "PostgreSQL pool",
         small: false,
-        check: Check::Port,
+        check: Check::Says("pgsql-check user postgres"),
         server: |place| databases::postgres(place.server, place.directory, NEVER),
         clients: &[(Python, "postgres"), (Python, "postgres"), (Python, "probe")],
     },
     Shape {
         name: "MariaDB pool",
         small: false,
-        check: Check::Port,
+        check: Check::Says("mysql-check user root"),
         server: |place| databases::mariadb(place.server, place.directory, NEVER),
         clients: &[(Python, "mysql"), (Python, "mysql"), (Python, "probe")],
     },
@@ -144,7 +147,7 @@ const SHAPES: &[Shape] = &[
 pub(crate) struct Outcome {
     name: &'static str,
     pub(crate) server: SocketAddr,
-    connections: usize,
+    pub(crate) connections: usize,
     /// All that the tracer told.
     incidents: usize,
     /// Those of which it could not say what they were: behind TLS, a last word looks like a request.
@@ -275,13 +278,14 @@ keepalive_timeout 1s; location / {{ return 200 ok; }} }}",
     Ok(nginx::configure(place.directory, "nginx", &server)?.join(" "))
 }
 
-/// `HAProxy` that looks whether these servers are there: each one's port, and each one's TLS and HTTP.
+/// `HAProxy` that looks whether these servers are there: each one's port, and what each speaks.
 fn balancer(
     net: &Network,
     servers: impl Iterator<Item = (Check, SocketAddr)>,
     directory: &Path,
 ) -> Result<ServerProgram> {
     use std::fmt::Write as _;
+    const TLS: &str = " check-ssl verify none";
     let own = SocketAddr::new(net.client_address().ip(), endpoint(net).port());
     let mut text = format!(
         "defaults
@@ -295,22 +299,22 @@ frontend lab
     );
     for (number, (check, server)) in servers.enumerate() {
         let _ = writeln!(text, "backend tcp{number}\n    mode tcp\n    server s {server} check inter 500ms");
-        let tls = match check {
+        let (mode, option, tls) = match check {
             Check::Port => continue,
-            Check::Http => "",
-            Check::Https => " check-ssl verify none",
+            Check::Http => ("http", "httpchk GET /", ""),
+            Check::Https => ("http", "httpchk GET /", TLS),
+            Check::Says(option) => ("tcp", option, ""),
         };
+        let _ = writeln!(
+            text,
+            "backend own{number}\n    mode {mode}\n    option {option}\n    server s {server} check inter 700ms{tls}"
+        );
         if check == Check::Https {
             let _ = writeln!(
                 text,
-                "backend tls{number}\n    mode tcp\n    server s {server} check inter 600ms{tls}"
+                "backend tls{number}\n    mode tcp\n    server s {server} check inter 600ms{TLS}"
             );
         }
-        let _ = writeln!(
-            text,
-            "backend http{number}\n    mode http\n    option httpchk GET /
-    server s {server} check inter 700ms{tls}"
-        );
     }
     let file = directory.join("balancer.conf");
     fs::write(&file, text)?;
