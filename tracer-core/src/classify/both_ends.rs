@@ -122,6 +122,7 @@ fn hid_a_request(client: &Incident, server: &Incident) -> bool {
     let (Some(sent), Some(received)) = (client.socket(), server.socket()) else { return false };
     client.role == Some(Role::Client)
         && matches!(client.ending, Ending::AtClose(_) | Ending::InUse(_))
+        && !client.peer_fin_arrived()
         && reset_behind_handshake(client, &sent.traffic)
         && received.traffic.received_since_ack.is_some()
         && !clients_handshake_alone(server, &received.traffic)

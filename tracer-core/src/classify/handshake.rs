@@ -12,7 +12,8 @@ use crate::{
 pub(super) fn reset_behind_handshake(incident: &Incident, traffic: &Traffic) -> bool {
     const TICKETS: u32 = 1_200;
     let is_open = traffic.unread > 0 || traffic.last_payload == LastPayload::Local;
-    is_open && traffic.unread <= TICKETS && only_shook_hands(traffic, Role::Client, incident.at)
+    let read_some = u64::from(traffic.unread) < traffic.received;
+    is_open && read_some && traffic.unread <= TICKETS && only_shook_hands(traffic, Role::Client, incident.at)
 }
 
 /// Whether the client may have said no more than a TLS handshake takes before the connection ended at `end`, as the

@@ -339,7 +339,9 @@ fn shook_hands(segments: u32, sent: u64, last: u32) -> SocketSnapshot {
 
 #[test]
 fn a_client_that_resets_behind_a_handshake_need_not_have_asked() {
-    let tickets = |socket| change(socket, |s: &mut SocketSnapshot| s.traffic.unread = 542);
+    let tickets = |socket| {
+        change(socket, |s: &mut SocketSnapshot| (s.traffic.received, s.traffic.unread) = (1_867, 542))
+    };
     let rested = |socket, since| change(socket, |s: &mut SocketSnapshot| s.traffic.last_read = ms(since));
     let earlier = |socket, at| change(socket, |s: &mut SocketSnapshot| s.traffic.last_sent = ms(at));
     for (what, client, expected) in [
