@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    reuse::more_than_answered,
-    spoken::{LONGEST_LAST_WORD, Spoken},
-};
+use super::spoken::{LONGEST_LAST_WORD, Spoken};
 use crate::{
     matching::{FirstFin, IDLE, Incident, LastWord, may_be_last_word},
     model::{KernelNs, LastPayload, Role, Side, Traffic},
@@ -50,11 +47,14 @@ pub(super) fn servers_last_word_crossed(traffic: &Traffic, end: KernelNs) -> boo
 /// Likewise where its client had acknowledged it, or closed at once: what the server said a moment before `at`, behind
 /// TLS, need be no answer to what lies unread.
 pub(super) fn servers_last_word_met(traffic: &Traffic, at: KernelNs) -> bool {
+    let (from_client, from_server) = traffic.segments(Role::Server);
+    // The client's alert may lie behind its request.
+    let at_most = from_server.saturating_add(2);
     traffic.unread > 0
         && traffic.unacknowledged == 0
         && traffic.received_since_ack.is_none_or(|size| size <= traffic.unread)
         && at.since(traffic.last_sent) < IDLE
-        && !more_than_answered(traffic, Role::Server)
+        && from_client <= at_most
         && Spoken::to_server(traffic, traffic.unread).is_behind_tls(traffic.unread)
 }
 

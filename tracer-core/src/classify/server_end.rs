@@ -204,6 +204,7 @@ fn closed_unread(incident: &Incident, socket: &SocketSnapshot, context: Context<
         _ if closed_on_last_word(traffic) => Cause::Unknown,
         _ if crossed_fin(incident, traffic, context) => race(incident),
         _ if servers_last_word_crossed(traffic, incident.at) => Cause::Unknown,
+        LastPayload::Local if servers_last_word_met(traffic, incident.at) => Cause::Unknown,
         _ if closed_behind_answer(incident, traffic) => Cause::EarlyClose,
         _ if never_begun(traffic) => new_request_unread(incident, traffic, context),
         // Read in part, with nothing said to it.
@@ -214,7 +215,6 @@ fn closed_unread(incident: &Incident, socket: &SocketSnapshot, context: Context<
             let is_behind_tls = Spoken::to_server(traffic, traffic.unread).is_behind_tls(traffic.unread);
             if rested && is_behind_tls { Cause::Unknown } else { Cause::AwaitingResponse }
         }
-        LastPayload::Local if servers_last_word_met(traffic, incident.at) => Cause::Unknown,
         LastPayload::Remote | LastPayload::Local => Cause::EarlyClose,
         LastPayload::None | LastPayload::Unknown => Cause::Unknown,
     }

@@ -77,11 +77,13 @@ const fn broken(name: &'static str, right: &'static [&'static str], breaks: Brea
     Kind { pause: LONG, keeps: EVER, breaks, ..fails(name, right, &["ok"]) }
 }
 
-/// The server closes an idle connection while the next request is on its way.
+/// The server closes an idle connection while the next request is on its way. A server that is kept from running lets
+/// that lie unread for longer than a race explains.
 pub(crate) const RACE: Kind =
-    Kind { pause: Pause::AroundTimeout, ..fails("idle close", &["keepalive_race"], &["ok"]) };
+    Kind { pause: Pause::AroundTimeout, ..fails("idle close", &["keepalive_race", "never_read"], &["ok"]) };
 /// The same of a server whose event loop reads a request before its timer closes the connection all the same.
-pub(crate) const TAKEN_RACE: Kind = Kind { right: &["keepalive_race", "awaiting_response"], ..RACE };
+pub(crate) const TAKEN_RACE: Kind =
+    Kind { right: &["keepalive_race", "never_read", "awaiting_response"], ..RACE };
 /// The same behind TLS, where a request may look like a last word, and a last word like a request.
 pub(crate) const TLS_RACE: Kind = Kind { right: &["keepalive_race", "unknown"], ..RACE };
 /// The same, found out by a pool that has rested for longer: after a last word of the server, or without one.

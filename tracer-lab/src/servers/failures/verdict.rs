@@ -71,9 +71,8 @@ impl Failure<'_> {
 
     /// Whether both came of one attempt to connect.
     fn is_of(&self, other: &Self) -> bool {
-        const AT_ONCE: Duration = Duration::from_millis(50);
         let apart = self.at.zip(other.at).map(|(one, other)| one.max(other) - one.min(other));
-        other.client.is_some() && self.said == other.said && apart.is_some_and(|apart| apart <= AT_ONCE)
+        other.client.is_some() && self.said == other.said && apart.is_some_and(|apart| apart <= TOGETHER)
     }
 }
 
