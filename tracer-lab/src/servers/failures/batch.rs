@@ -16,7 +16,6 @@ use tempfile::TempDir;
 
 use crate::programs::step;
 use crate::servers::client::{Clients, join};
-use crate::servers::failures::client::Library;
 use crate::servers::failures::front::{Front, Proxy, Walked};
 use crate::servers::failures::incident::Tracer;
 use crate::servers::failures::kind::{Break, Kind, Pause};
@@ -187,7 +186,6 @@ fn run(tracer: &Tracer, pairs: &[(Pair, Option<Remedy>)], size: Size, breaks: Br
         let evidence = Evidence {
             kind: one.pair.kind,
             is_opaque: one.pair.server.speaks().is_opaque(),
-            shares_attempts: one.pair.front == Front::Client(Library::Fetch),
             walked,
             connections: &connections,
             taken: &taken(&one.files)?,

@@ -31,8 +31,6 @@ pub(crate) struct Evidence<'a> {
     /// Whether a last word looks like a request in what the server speaks.
     pub(crate) is_opaque: bool,
     pub(crate) walked: &'a Walked,
-    /// Whether one attempt to connect may fail several requests at once.
-    pub(crate) shares_attempts: bool,
     /// On which connections its requests went.
     pub(crate) connections: &'a Connections,
     /// Requests that its application took.
@@ -68,12 +66,6 @@ impl Failure<'_> {
     fn is_told_by(&self, incident: &Incident) -> bool {
         incident.is_failure() || self.right.contains(&incident.cause.as_str())
     }
-
-    /// Whether both came of one attempt to connect.
-    fn is_of(&self, other: &Self) -> bool {
-        let apart = self.at.zip(other.at).map(|(one, other)| one.max(other) - one.min(other));
-        other.client.is_some() && self.said == other.said && apart.is_some_and(|apart| apart <= TOGETHER)
-    }
 }
 
 /// Judges what the tracer said of one server.
@@ -86,10 +78,6 @@ pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     verdict.failed = known.len() + unknown.len();
     for failure in unknown {
         let client = nearest(evidence, &failure, &known);
-        if client.is_none() && evidence.shares_attempts && known.iter().any(|other| failure.is_of(other)) {
-            verdict.failed -= 1;
-            continue;
-        }
         known.push(Failure { client, ..failure });
     }
     for failure in &known {
@@ -251,14 +239,9 @@ mod tests {
 
     /// Joined, wrong, missing and extra, of one request that failed and one that did not.
     fn count(kind: &Kind, on_wire: bool, taken: &[u64], incidents: &[Incident]) -> [usize; 4] {
-        let verdict = verdict_on(kind, on_wire, taken, incidents, &[1]);
-        [verdict.joined, verdict.wrong.len(), verdict.missing.len(), verdict.extra.len()]
-    }
-
-    fn verdict_on(kind: &Kind, on_wire: bool, taken: &[u64], incidents: &[Incident], ids: &[u64]) -> Verdict {
         let at = Some(Instant::now());
-        let loss = |&id| Loss { id, said: "reset".into(), client: None, at, at_proxy: false };
-        let walked = Walked { losses: ids.iter().map(loss).collect(), ..Walked::default() };
+        let loss = Loss { id: 1, said: "reset".into(), client: None, at, at_proxy: false };
+        let walked = Walked { losses: vec![loss], ..Walked::default() };
         let mut connections = Connections::new();
         if on_wire {
             connections.insert(1, vec![CLIENT.parse().unwrap()]);
@@ -268,13 +251,13 @@ mod tests {
         let evidence = Evidence {
             kind,
             is_opaque: false,
-            shares_attempts: ids.len() > 1,
             walked: &walked,
             connections: &connections,
             taken: &taken,
             incidents,
         };
-        judge(&evidence)
+        let verdict = judge(&evidence);
+        [verdict.joined, verdict.wrong.len(), verdict.missing.len(), verdict.extra.len()]
     }
 
     #[test]
@@ -299,12 +282,6 @@ mod tests {
         let of = |connection: &str| Incident { connection: Some(connection.into()), ..race.clone() };
         assert_eq!(count(&kind::RACE, true, &[], &[of("a"), of("b")]), [1, 0, 0, 1]);
         assert_eq!(count(&kind::RACE, true, &[], &[of("a"), of("a")]), [0, 1, 0, 0]);
-    }
-
-    #[test]
-    fn one_attempt_to_connect_may_fail_several_requests() {
-        let verdict = verdict_on(&REFUSED, false, &[], &[incident("client", "refused")], &[3, 4]);
-        assert_eq!((verdict.failed, verdict.joined, verdict.missing.len()), (1, 1, 0));
     }
 
     #[test]
