@@ -21,11 +21,7 @@ pub(super) fn reset_behind_handshake(incident: &Incident, traffic: &Traffic) -> 
 fn only_shook_hands(traffic: &Traffic, role: Role, end: KernelNs) -> bool {
     let (spoken, last, size) = match role {
         Role::Client => (Spoken::by_client(traffic), traffic.last_sent, known(traffic.unacknowledged)),
-        Role::Server => (
-            Spoken::by_server(traffic),
-            traffic.last_received,
-            traffic.received_since_ack.or(known(traffic.unread)),
-        ),
+        Role::Server => (Spoken::by_server(traffic), traffic.last_received, received_last(traffic)),
     };
     spoken.is_handshake_alone(size, rest(traffic, role), end.since(last))
 }
@@ -60,9 +56,14 @@ pub(super) fn clients_handshake_alone(incident: &Incident, traffic: &Traffic) ->
 pub(super) fn met_short_handshake(server: &Incident) -> bool {
     server.role == Some(Role::Server)
         && server.socket().is_some_and(|socket| {
-            let size = socket.traffic.received_since_ack.or(known(socket.traffic.unread));
-            size.is_some_and(ends_handshake) && clients_handshake_alone(server, &socket.traffic)
+            received_last(&socket.traffic).is_some_and(ends_handshake)
+                && clients_handshake_alone(server, &socket.traffic)
         })
+}
+
+/// How much the server received last, where that shows.
+fn received_last(traffic: &Traffic) -> Option<u32> {
+    traffic.received_since_ack.or(known(traffic.unread))
 }
 
 /// Of what was acknowledged, or read, how much it was is not known.

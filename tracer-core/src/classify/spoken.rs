@@ -83,9 +83,10 @@ impl Spoken {
         self.segments.0 >= 2 && self.bytes.0 >= HELLO && self.bytes.1 >= HELLO
     }
 
-    /// Whether it may be no more than a TLS handshake: a hello, what ends the handshake, perhaps an alert; that end came
-    /// after a `rest`, and the connection was closed after `waited`. The last `size` bytes, where that is known, then are
-    /// no second request about as long as the first.
+    /// Whether it may be no more than a TLS handshake: a hello, what ends the handshake, perhaps an alert.
+    ///
+    /// That end came after a `rest`, and the connection was closed after `waited`. The last `size` bytes, where that is
+    /// known, are no second request about as long as the first.
     pub(super) fn is_handshake_alone(self, size: Option<u32>, rest: Duration, waited: Duration) -> bool {
         let behind_hello = self.segments.0.saturating_sub(1);
         let long_hello = self.bytes.0 >= LONG_HELLO;

@@ -1,5 +1,6 @@
 //! The decision table: each row is a reset as the matcher hands it over, and what it must be called.
 
+mod handshakes;
 mod last_words;
 mod races;
 mod times;
@@ -106,6 +107,14 @@ fn orphan(state: TcpState) -> SocketSnapshot {
 fn change(mut socket: SocketSnapshot, change: impl Fn(&mut SocketSnapshot)) -> SocketSnapshot {
     change(&mut socket);
     socket
+}
+
+fn name_of_cause(incident: &Incident, twin: Option<&Incident>) -> Option<&'static str> {
+    cause_of(incident, twin, Knowledge::default()).map(Cause::name)
+}
+
+fn by_fin(by: Side, fin: Option<FirstFin>, socket: SocketSnapshot) -> Incident {
+    Incident { fin, ..incident(Ending::Fin { by, socket }) }
 }
 
 fn classified(incident: &Incident) -> Verdict {

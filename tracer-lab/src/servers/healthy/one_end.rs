@@ -1,5 +1,5 @@
-//! The same traffic as a host sees it that has only one of the two ends, as most do: what the tracer makes of the records
-//! of either end alone.
+//! The same traffic as a host sees it that has only one of the two ends, as most do: what the tracer makes of the
+//! records of either end alone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -50,21 +50,23 @@ fn names(line: &str, servers: &BTreeMap<SocketAddr, usize>) -> bool {
 }
 
 fn kinds(told: &[Reset], role: &str, servers: &BTreeMap<SocketAddr, usize>) -> Vec<String> {
-    let mut kinds: BTreeMap<_, (usize, &Reset)> = BTreeMap::new();
-    for one in told {
-        let (server, cause) =
-            (one.server.and_then(|server| servers.get_key_value(&server)), one.cause.as_str());
-        let is_failure = cause != "unknown" && !HARMLESS.contains(&cause);
-        if let Some((server, connections)) = server
-            && one.role == role
-            && is_failure
-        {
-            let allowed = if cause == "keepalive_race" { 0 } else { connections / MISJUDGED_OF };
-            kinds.entry((server, &one.ended_by, cause, allowed)).or_insert((0, one)).0 += 1;
+    let mut kinds: BTreeMap<_, Vec<&Reset>> = BTreeMap::new();
+    for one in told.iter().filter(|one| one.role == role && is_failure(one)) {
+        if let Some(server) = one.server.filter(|server| servers.contains_key(server)) {
+            kinds.entry((server, &one.ended_by, one.cause.as_str())).or_default().push(one);
         }
     }
-    let excess = kinds.into_iter().filter(|((.., allowed), (number, _))| number > allowed);
-    excess
-        .map(|(_, (number, one))| format!("the {role}'s end alone tells of {number} failures: {one:?}"))
-        .collect()
+    let is_too_often = |server: &SocketAddr, cause: &str, number: usize| {
+        let allowed = if cause == "keepalive_race" { 0 } else { servers[server] / MISJUDGED_OF };
+        number > allowed
+    };
+    kinds.retain(|(server, _, cause), of_kind| is_too_often(server, cause, of_kind.len()));
+    let say = |of_kind: &Vec<&Reset>| {
+        format!("the {role}'s end alone tells of {} failures: {:?}", of_kind.len(), of_kind[0])
+    };
+    kinds.values().map(say).collect()
+}
+
+fn is_failure(one: &Reset) -> bool {
+    one.cause != "unknown" && !HARMLESS.contains(&one.cause.as_str())
 }

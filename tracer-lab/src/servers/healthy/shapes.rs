@@ -82,31 +82,11 @@ impl Shape {
     }
 }
 
+const TLS_CLIENTS: &[(Script, &str)] =
+    &[(Node, "https"), (Node, "https-pooled"), (Python, "tls"), (Python, "tls-probe"), (Python, "s_client")];
 const SHAPES: &[Shape] = &[
-    small(
-        "Node https",
-        |place| place.serve(Node, "https"),
-        &[
-            (Node, "https"),
-            (Node, "https-pooled"),
-            (Python, "tls"),
-            (Python, "tls-probe"),
-            (Python, "s_client"),
-        ],
-    )
-    .checked(Check::Https),
-    small(
-        "nginx https",
-        nginx_tls,
-        &[
-            (Node, "https"),
-            (Node, "https-pooled"),
-            (Python, "tls"),
-            (Python, "tls-probe"),
-            (Python, "s_client"),
-        ],
-    )
-    .checked(Check::Https),
+    small("Node https", |place| place.serve(Node, "https"), TLS_CLIENTS).checked(Check::Https),
+    small("nginx https", nginx_tls, TLS_CLIENTS).checked(Check::Https),
     small("Node HTTP/2", |place| place.serve(Node, "http2"), &[(Node, "http2"), (Node, "http2")]),
     small("nginx HTTP/2", nginx_tls, &[(Node, "http2"), (Node, "http2")]),
     small("WebSocket", |place| place.serve(Node, "websocket"), &[(Node, "websocket"), (Node, "websocket")])
